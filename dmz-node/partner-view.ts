@@ -1,0 +1,117 @@
+/**
+ * What a protocol room (SFTP, FTPS) knows of a partner: one session and one view of files. Every rule about what a partner
+ * sees and may do is behind these types; a protocol only translates. Errors are `SallyportError`s whose `partnerReply` is
+ * what the partner may hear.
+ */
+import type { SessionId, TraceId } from '../shared/ids.ts';
+import type { Grant } from '../shared/policy.ts';
+
+export type Protocol = 'sftp' | 'ftps';
+
+/** One connection of a stranger, before anybody is logged in. Made at TCP accept. */
+export interface Visitor {
+  readonly session: SessionId;
+  readonly trace: TraceId;
+  readonly protocol: Protocol;
+  /** The address of the peer as text, IPv4-mapped addresses as IPv4. */
+  readonly peer: string;
+}
+
+/** A logged-in partner. Made by the authenticator, ended exactly once. */
+export interface PartnerSession extends Visitor {
+  readonly partner: string;
+  readonly grant: Grant;
+  readonly view: PartnerView;
+  /** Fires when the session must end now (revoked, node stopping); the reason says why. */
+  readonly signal: AbortSignal;
+  /** Ends the session: open uploads become partial, the token is given back. Idempotent. */
+  end(reason: string): Promise<void>;
+}
+
+/**
+ * A path as a partner sees it: absolute, `/`-separated, NFC-equal names are one name. Branded: made only by
+ * `parseVirtualPath`, never used to form a path on disk.
+ */
+export type { VirtualPath } from '../shared/paths/virtual-path.ts';
+
+import type { VirtualPath } from '../shared/paths/virtual-path.ts';
+
+export interface FileEntry {
+  /** Last component; `/` for the root. */
+  readonly name: string;
+  readonly kind: 'file' | 'folder';
+  /** Bytes; 0 for folders. While an upload runs: the contiguous bytes so far. */
+  readonly size: number;
+  readonly modifiedAtMs: number;
+  /** Taken inside already; still shown so that the client's look after its upload succeeds. */
+  readonly ghost: boolean;
+  /** Whether this session may write it or into it. */
+  readonly writable: boolean;
+}
+
+/** A folder being listed. Entries that appear or vanish meanwhile may or may not be shown; no entry comes twice. */
+export interface FolderHandle {
+  /** The next entries, at most `max`; empty at the end. */
+  next(max: number): Promise<readonly FileEntry[]>;
+}
+
+export interface ReadHandle {
+  readonly path: VirtualPath;
+  /** Bytes; never changes while the handle is open. */
+  readonly size: number;
+  stat(): FileEntry;
+  /**
+   * Bytes from `offset`, as many as there are up to `length`; empty at or behind the end. Calls may overlap; sequential
+   * reading is read ahead. The buffer belongs to the caller.
+   * @throws SallyportError `sealed-damaged`, `key-refused`
+   */
+  read(offset: number, length: number): Promise<Buffer>;
+  /** Releases it. A file that was read from the first byte to the last counts as downloaded. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface WriteHandle {
+  readonly path: VirtualPath;
+  /** Where an appending client must write: the contiguous bytes that are kept. */
+  readonly size: number;
+  stat(): FileEntry;
+  /**
+   * Takes bytes at an offset. Resolves when more may be sent: the bytes are ordered and queued, not yet durable. `bytes`
+   * may be reused after the promise settles. Out-of-order writes within the window are put in order.
+   * @throws SallyportError `write-out-of-window`, `quota-exceeded`, `no-space`, `upload-failed`
+   */
+  write(offset: number, bytes: Buffer): Promise<void>;
+  /** Sets the shown modification time; a smaller size cuts the upload, a larger one is refused. */
+  setAttributes(attributes: { readonly size?: number; readonly modifiedAtMs?: number }): Promise<void>;
+  /** Completes the upload. Resolves when the item is durable and committed: only then may the partner hear "ok". */
+  close(): Promise<void>;
+  /** The client is gone without closing: what came is kept as a partial for resuming. Idempotent, no effect after close. */
+  abandon(reason: string): Promise<void>;
+}
+
+export interface OpenForWriting {
+  /** Make the file when there is none. */
+  readonly create: boolean;
+  /** Fail when there is one. */
+  readonly exclusive: boolean;
+  /** Begin anew instead of resuming what is kept. */
+  readonly truncate: boolean;
+  /** All writes go to the end, whatever offset they name. */
+  readonly append: boolean;
+}
+
+/** All paths a session can name. Folders `/`, `/Inbox` (and below), `/Outbox` (and below) always exist. */
+export interface PartnerView {
+  /** The path a text from the client names, relative to `/`. The name policy is applied here and nowhere else. */
+  resolve(raw: Buffer): VirtualPath;
+  stat(path: VirtualPath): Promise<FileEntry>;
+  openFolder(path: VirtualPath): Promise<FolderHandle>;
+  openForReading(path: VirtualPath): Promise<ReadHandle>;
+  openForWriting(path: VirtualPath, options: OpenForWriting): Promise<WriteHandle>;
+  setAttributes(path: VirtualPath, attributes: { readonly size?: number; readonly modifiedAtMs?: number }): Promise<void>;
+  removeFile(path: VirtualPath): Promise<void>;
+  makeFolder(path: VirtualPath): Promise<void>;
+  removeFolder(path: VirtualPath): Promise<void>;
+  /** `overwrite` as posix-rename asks; without it an existing target is `already-exists`. */
+  rename(from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void>;
+}

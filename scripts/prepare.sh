@@ -1,0 +1,72 @@
+# Sourced by the commands in this folder: makes sure that the pinned Node, the npm packages and the Debian packages a
+# command needs are there, and says what it installs. Where it may not install, it prints the command and stops.
+#
+#   prepare_node             the system's Node when it is 24.15 or newer in the 24 line, else the pinned one in .runtime/
+#   prepare_modules          `npm ci` when node_modules does not match package-lock.json and the Node in use
+#   prepare_debian CMD:PKG…  installs Debian package PKG where command CMD is missing
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+say() { printf '· %s\n' "$*" >&2; }
+stop() { printf 'stopped: %s\n' "$*" >&2; exit 1; }
+
+# Two commands started together in one checkout must not install over each other.
+locked() {
+  mkdir -p "$ROOT/.runtime"
+  ( flock 9; "$@" ) 9>"$ROOT/.runtime/lock"
+}
+
+node_fits() { "$1" -e 'const [a,b]=process.versions.node.split(".").map(Number);process.exit(a===24&&b>=15?0:1)' 2>/dev/null; }
+
+runtime_dir() { # the unpacked node-linux-* package, whatever this machine's processor is
+  local found
+  for found in "$ROOT"/.runtime/node_modules/node-linux-*; do [ -x "$found/bin/node" ] && printf '%s' "$found" && return 0; done
+  return 1
+}
+
+fetch_runtime() {
+  runtime_dir >/dev/null && cmp -s "$ROOT/scripts/runtime/package-lock.json" "$ROOT/.runtime/package-lock.json" && return 0
+  say "fetching the pinned Node 24 from the npm registry into .runtime/ (about 190 MB)"
+  cp "$ROOT/scripts/runtime/package.json" "$ROOT/scripts/runtime/package-lock.json" "$ROOT/.runtime/"
+  npm ci --prefix "$ROOT/.runtime" --ignore-scripts --no-fund --no-audit --loglevel=error >&2 ||
+    { rm -f "$ROOT/.runtime/package-lock.json"; return 1; }
+}
+
+prepare_node() {
+  command -v npm >/dev/null || stop "npm is missing. Install it with: apt-get install nodejs npm"
+  local system; system=$(command -v node || true)
+  if [ -n "$system" ] && node_fits "$system"; then NODE=$system; return 0; fi
+  locked fetch_runtime || stop "the pinned Node could not be fetched; try: npm ci --prefix .runtime --ignore-scripts"
+  local dir; dir=$(runtime_dir) || stop "no pinned Node for this processor ($(uname -m)); install Node >= 24.15 (24 line) yourself"
+  NODE=$dir/bin/node
+  PATH=$dir/bin:$PATH
+  # Native add-ons must be built against the headers of the Node that runs them, whatever the user's npm configuration says.
+  export PATH npm_config_nodedir=$dir
+}
+
+modules_stamp() { printf '%s %s' "$("$NODE" -p 'process.version+process.arch')" "$(sha256sum <"$ROOT/package-lock.json")"; }
+
+install_modules() {
+  [ "$(cat "$ROOT/node_modules/.sallyport-stamp" 2>/dev/null)" = "$(modules_stamp)" ] && return 0
+  say "installing the npm packages of package-lock.json into node_modules/"
+  (cd "$ROOT" && npm ci --no-fund --no-audit --loglevel=error >&2) || return 1
+  modules_stamp >"$ROOT/node_modules/.sallyport-stamp"
+}
+
+prepare_modules() { locked install_modules || stop "npm ci failed; run it by hand in this folder to see why: npm ci"; }
+
+prepare_debian() {
+  local pair missing=()
+  for pair in "$@"; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  local command="apt-get install -y --no-install-recommends ${missing[*]}"
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then stop "these Debian packages are missing; as root run: $command"; fi
+  say "installing Debian packages: ${missing[*]}"
+  local log; log=$(mktemp)
+  export DEBIAN_FRONTEND=noninteractive
+  # A container's or test machine's policy must not start the services of the peers that we only run by hand.
+  { apt-get update -qq && $command; } >"$log" 2>&1 || { tail -n 20 "$log" >&2; stop "could not install; as root run: $command"; }
+  rm -f "$log"
+}
+export PATH=$PATH:/usr/sbin:/sbin

@@ -1,0 +1,189 @@
+/**
+ * The worker thread behind `Database`: batches jobs, commits once per batch, and writes the audit trail.
+ *
+ * A failed write of the database is final: after an I/O error nothing more is accepted until a restart, because the
+ * kernel may have dropped the pages that a second fsync would then call durable.
+ */
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { parentPort, workerData } from 'node:worker_threads';
+import { asSallyportError, SallyportError } from '../errors.ts';
+import { AuditTrail } from '../events/audit-trail.ts';
+import type { EventRecord } from '../events/event.ts';
+import { eventMigration, insertEvent, readEventsAfter } from '../events/event-store.ts';
+import type { DatabaseOptions, Job, JobAnswer, JobFailure } from './database.ts';
+import type { OperationsModule, Store } from './operations.ts';
+
+type Settings = Omit<DatabaseOptions, 'operations'> & { readonly operations: string };
+
+const port = parentPort;
+if (!port) throw new Error('database-worker must run as a worker thread');
+const post = (answer: JobAnswer): void => port.postMessage(answer);
+const refuse = (jobs: readonly Job[], failure: JobFailure): void =>
+  post({ kind: 'answers', answers: jobs.map(({ id }) => ({ id, failure })) });
+const failureOf = (error: unknown): JobFailure => {
+  const { code, message, fields } = asSallyportError(error, 'database-failed');
+  return { code, detail: message, fields };
+};
+
+class DatabaseWorker {
+  readonly #db: DatabaseSync;
+  readonly #store: Store;
+  readonly #operations: Readonly<Record<string, (store: Store, args: never) => unknown>>;
+  readonly #audit: AuditTrail;
+  #queue: Job[] = [];
+  #scheduled = false;
+  #dead: JobFailure | undefined;
+  #lastSeq = 0;
+  #closing = false;
+
+  constructor(settings: Settings, module: OperationsModule) {
+    this.#db = openDatabase(settings.file, module.migrations);
+    const statements = new Map<string, StatementSync>();
+    const sql = (text: string): StatementSync => {
+      const known = statements.get(text);
+      if (known) return known;
+      const made = this.#db.prepare(text);
+      statements.set(text, made);
+      return made;
+    };
+    this.#store = { db: this.#db, sql, emit: (event) => insertEvent(sql, event) };
+    this.#operations = {
+      ...module.operations,
+      'events.emit': (store: Store, events: readonly EventRecord[]) => {
+        for (const event of events) store.emit(event);
+      },
+    };
+    this.#audit = new AuditTrail(settings.audit);
+    this.#lastSeq = this.#audit.open();
+    this.#writeAudit();
+  }
+
+  accept(job: Job): void {
+    this.#queue.push(job);
+    this.#schedule();
+  }
+
+  close(): void {
+    this.#closing = true;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#commitBatch();
+      if (this.#closing) this.#shut();
+    });
+  }
+
+  #commitBatch(): void {
+    const jobs = this.#queue;
+    if (jobs.length === 0) return;
+    this.#queue = [];
+    if (this.#dead) {
+      refuse(jobs, this.#dead);
+      return;
+    }
+    let answers: { id: number; result?: unknown; failure?: JobFailure }[];
+    try {
+      this.#db.exec('BEGIN IMMEDIATE');
+      answers = jobs.map((job) => this.#run(job));
+      this.#db.exec('COMMIT');
+    } catch (error) {
+      const failure = failureOf(error);
+      this.#rollBack();
+      if (isIoError(error))
+        this.#dead = { code: 'store-suspect', detail: `the record store failed: ${failure.detail}`, fields: {} };
+      refuse(jobs, this.#dead ?? failure);
+      return;
+    }
+    post({ kind: 'answers', answers });
+    this.#writeAudit();
+  }
+
+  #run(job: Job): { id: number; result?: unknown; failure?: JobFailure } {
+    const operation = this.#operations[job.name];
+    if (!operation) return { id: job.id, failure: { code: 'internal', detail: `no operation ${job.name}`, fields: {} } };
+    this.#db.exec('SAVEPOINT job');
+    try {
+      const result = operation(this.#store, job.args as never);
+      this.#db.exec('RELEASE job');
+      return { id: job.id, result };
+    } catch (error) {
+      if (isIoError(error)) throw error;
+      this.#db.exec('ROLLBACK TO job');
+      this.#db.exec('RELEASE job');
+      return { id: job.id, failure: failureOf(error) };
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      this.#db.exec('ROLLBACK');
+    } catch {
+      // SQLite has already rolled back by itself
+    }
+  }
+
+  /** Copies every event that is committed but not yet in the audit file. The records are the truth, the file follows. */
+  #writeAudit(): void {
+    const before = this.#lastSeq;
+    for (;;) {
+      const events = readEventsAfter(this.#store.sql, this.#lastSeq, 500);
+      if (events.length === 0) break;
+      try {
+        this.#lastSeq = this.#audit.append(events);
+      } catch (error) {
+        // A full disk must not stop the hand-over that frees it: the rows wait and are written with the next batch.
+        process.emitWarning(`audit trail not written: ${failureOf(error).detail}`);
+        return;
+      }
+    }
+    if (this.#lastSeq > before) post({ kind: 'events', lastSeq: this.#lastSeq });
+  }
+
+  #shut(): void {
+    this.#audit.close();
+    this.#db.close();
+    post({ kind: 'closed' });
+    port?.close();
+  }
+}
+
+function openDatabase(file: string, migrations: readonly string[]): DatabaseSync {
+  const db = new DatabaseSync(file, { timeout: 0 });
+  // Exclusive: a second process on the same state folder fails here instead of corrupting anything later.
+  db.exec('PRAGMA locking_mode=EXCLUSIVE');
+  try {
+    db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=4000');
+  } catch (cause) {
+    if (isBusy(cause)) throw new SallyportError('already-running', `${file} is in use by another process`, {}, { cause });
+    throw cause;
+  }
+  const all = [eventMigration, ...migrations];
+  const row = db.prepare('PRAGMA user_version').get() as { user_version: number };
+  if (row.user_version > all.length) {
+    throw new SallyportError('database-failed', `${file} was written by a newer version (${row.user_version} > ${all.length})`);
+  }
+  for (let version = row.user_version; version < all.length; version += 1) {
+    db.exec(`BEGIN IMMEDIATE; ${all[version]}; PRAGMA user_version=${version + 1}; COMMIT`);
+  }
+  return db;
+}
+
+const sqliteCode = (error: unknown): number => (error as { errcode?: number } | undefined)?.errcode ?? 0;
+/** SQLITE_IOERR (10), SQLITE_CORRUPT (11), SQLITE_NOTADB (26); the low byte is the primary code. */
+const isIoError = (error: unknown): boolean => [10, 11, 26].includes(sqliteCode(error) & 0xff);
+const isBusy = (error: unknown): boolean => [5, 6].includes(sqliteCode(error) & 0xff);
+
+try {
+  const settings = workerData as Settings;
+  const worker = new DatabaseWorker(settings, (await import(settings.operations)) as OperationsModule);
+  port.on('message', (message: Job | 'close') => (message === 'close' ? worker.close() : worker.accept(message)));
+  post({ kind: 'ready' });
+} catch (error) {
+  post({ kind: 'fatal', failure: failureOf(error) });
+  port.close();
+}

@@ -1,0 +1,151 @@
+/**
+ * The audit trail: one file of JSON lines per UTC day, each line carrying the SHA-256 of the line before, so that a line
+ * cannot be changed, removed or inserted without breaking every later one. It is copied from the events table after each
+ * commit; a torn last line (power cut) is cut off and written again from there.
+ */
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { eventCatalogue } from './catalogue.ts';
+import type { NumberedEvent } from './event.ts';
+
+export interface AuditOptions {
+  readonly folder: string;
+  readonly node: string;
+}
+
+const flushEveryMs = 1000;
+const genesis = '0'.repeat(64);
+const dayFile = /^\d{4}-\d{2}-\d{2}\.jsonl$/;
+
+export const lineHash = (line: string): string => createHash('sha256').update(line).digest('hex');
+
+/** One line of the trail, without its line feed. */
+export function auditLine(event: NumberedEvent, node: string, prev: string): string {
+  const { seq, name, atMs, trace, session, item, partner, origin, fields } = event;
+  const kind = eventCatalogue[name];
+  return JSON.stringify({
+    seq,
+    time: new Date(atMs).toISOString(),
+    node: origin?.node ?? node,
+    ...(origin ? { originSeq: origin.seq } : {}),
+    event: kind?.id ?? 'SP-0000',
+    name,
+    trace,
+    session,
+    item,
+    partner,
+    ...fields,
+    prev,
+  });
+}
+
+export class AuditTrail {
+  readonly #options: AuditOptions;
+  #fd: number | undefined;
+  #day = '';
+  #prev = genesis;
+  #flushTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: AuditOptions) {
+    this.#options = options;
+  }
+
+  /** Finds the end of the chain. @returns the number of the last event that is in the trail, 0 when there is none. */
+  open(): number {
+    mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(this.#options.folder)
+      .filter((n) => dayFile.test(n))
+      .sort()
+      .reverse()) {
+      const last = this.#lastLine(join(this.#options.folder, name));
+      if (!last) continue;
+      this.#prev = lineHash(last);
+      return (JSON.parse(last) as { seq: number }).seq;
+    }
+    return 0;
+  }
+
+  /** @returns the number of the last event written. */
+  append(events: readonly NumberedEvent[]): number {
+    let seq = 0;
+    let text = '';
+    let prev = this.#prev;
+    for (const event of events) {
+      const line = auditLine(event, this.#options.node, prev);
+      text += `${line}\n`;
+      prev = lineHash(line);
+      seq = event.seq;
+    }
+    const fd = this.#fileOfToday();
+    const start = fstatSync(fd).size;
+    const bytes = Buffer.from(text);
+    try {
+      for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
+    } catch (error) {
+      ftruncateSync(fd, start); // no half lines: the whole batch is written again later
+      throw error;
+    }
+    this.#prev = prev;
+    this.#flushTimer ??= setTimeout(() => this.#flush(), flushEveryMs).unref();
+    return seq;
+  }
+
+  close(): void {
+    this.#flush();
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  #fileOfToday(): number {
+    const day = new Date().toISOString().slice(0, 10);
+    if (this.#fd !== undefined && day === this.#day) return this.#fd;
+    this.close();
+    this.#day = day;
+    this.#fd = openSync(join(this.#options.folder, `${day}.jsonl`), 'a', 0o600);
+    return this.#fd;
+  }
+
+  #flush(): void {
+    clearTimeout(this.#flushTimer);
+    this.#flushTimer = undefined;
+    if (this.#fd !== undefined) fdatasyncSync(this.#fd);
+  }
+
+  /** The last whole line of a file; a torn one behind it is cut off. */
+  #lastLine(path: string): string | undefined {
+    const text = readFileSync(path);
+    const end = text.lastIndexOf(0x0a);
+    if (end + 1 < text.length) {
+      const fd = openSync(path, 'r+');
+      ftruncateSync(fd, end + 1);
+      closeSync(fd);
+    }
+    if (end < 0) return undefined;
+    return text.subarray(text.lastIndexOf(0x0a, end - 1) + 1, end).toString('utf8');
+  }
+}
+
+/**
+ * Checks a chain of lines. @returns the line number (from 1) of the first line that does not follow from the one before,
+ * or undefined when the chain holds. The first line's `prev` is taken as given.
+ */
+export function firstBrokenLine(lines: readonly string[]): number | undefined {
+  let expected: string | undefined;
+  for (const [index, line] of lines.entries()) {
+    const { prev } = JSON.parse(line) as { prev: string };
+    if (expected !== undefined && prev !== expected) return index + 1;
+    expected = lineHash(line);
+  }
+  return undefined;
+}

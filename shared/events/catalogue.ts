@@ -1,0 +1,311 @@
+/**
+ * Every state change that Sallyport records, with a number that never changes its meaning. EVENTS.md is generated from this
+ * table (`npm run docs`), and a test fails when an event is recorded that is not here.
+ */
+
+/** `alarm`: somebody should look at it; `warning`: unusual; `info`: the normal course. */
+export type EventLevel = 'info' | 'warning' | 'alarm';
+
+interface EventKind<F extends string = string> {
+  readonly id: `SP-${number}`;
+  readonly level: EventLevel;
+  /** Names of the fields, each with what it holds. A name that ends in `?` may be missing. */
+  readonly fields: Readonly<Record<F, string>>;
+  readonly meaning: string;
+  /** What an operator does about it. Empty for the normal course. */
+  readonly next: string;
+}
+
+const kind = <F extends string>(
+  id: `SP-${number}`,
+  level: EventLevel,
+  meaning: string,
+  fields: Record<F, string>,
+  next = '',
+): EventKind<F> => ({ id, level, fields, meaning, next });
+
+export const eventCatalogue = {
+  // nodes
+  'node.started': kind('SP-1001', 'info', 'A node is up.', { version: 'of the program' }),
+  'node.stopping': kind('SP-1002', 'info', 'A node was told to stop and drains.', { reason: 'signal or fault' }),
+  'node.recovered': kind('SP-1003', 'info', 'Start-up recovery has brought records and files together.', {
+    partials: 'interrupted uploads kept for resuming',
+    removed: 'files without a record that were removed',
+    damaged: 'items set aside',
+    items: 'items waiting',
+  }),
+  'store.suspect': kind(
+    'SP-1010',
+    'alarm',
+    'A flush to disk failed; nothing more is accepted.',
+    { detail: 'the error' },
+    'Check the disk, then restart the node.',
+  ),
+  'space.low': kind(
+    'SP-1011',
+    'alarm',
+    'Free space fell below the gate; uploads are refused.',
+    { freeBytes: 'now', gateBytes: 'needed' },
+    'Make room on the file system of the state folder.',
+  ),
+  // tunnel
+  'link.up': kind('SP-1101', 'info', 'The tunnel is connected.', {
+    peer: 'name of the other node',
+    fingerprint: 'of its key',
+    group: 'TLS key exchange',
+  }),
+  'link.down': kind(
+    'SP-1102',
+    'warning',
+    'The tunnel was lost.',
+    { peer: 'name of the other node', reason: 'why' },
+    'Nothing when it comes back by itself; otherwise check the network and the other node.',
+  ),
+  'link.refused': kind(
+    'SP-1103',
+    'alarm',
+    'A tunnel connection was refused.',
+    { check: 'which check failed', detail: 'what was wrong' },
+    'Compare the fingerprints on both nodes; see `sallyport fingerprint`.',
+  ),
+  'link.taken-over': kind(
+    'SP-1104',
+    'alarm',
+    'A new link of the same internal identity replaced a live one.',
+    { peer: 'name of the node' },
+    'If you did not restart the internal node, its key may be in use elsewhere.',
+  ),
+  'link.violation': kind(
+    'SP-1105',
+    'alarm',
+    'The other side broke the tunnel protocol and was cut off.',
+    { detail: 'what it sent' },
+    'If both nodes have fitting versions, treat the other host as compromised.',
+  ),
+  'link.ca-recorded': kind(
+    'SP-1106',
+    'info',
+    'The certificate authority of the pinned other node was recorded at first contact.',
+    { fingerprint: 'of the CA' },
+  ),
+  // policy
+  'policy.applied': kind('SP-1201', 'info', 'The DMZ node works by this policy now.', {
+    number: 'of the bundle',
+    expiresAtMs: 'when it ends',
+  }),
+  'policy.refused': kind(
+    'SP-1202',
+    'alarm',
+    'A policy bundle was refused.',
+    { detail: 'why' },
+    'Treat the internal node as suspect until explained.',
+  ),
+  'policy.expired': kind(
+    'SP-1203',
+    'alarm',
+    'The last policy ran out; partners are refused.',
+    { number: 'of the bundle' },
+    'Reconnect the internal node.',
+  ),
+  // sessions
+  'session.connected': kind('SP-1301', 'info', 'A partner connection was accepted.', {
+    protocol: 'sftp or ftps',
+    peer: 'address',
+    client: 'what it says it is',
+  }),
+  'session.opened': kind('SP-1302', 'info', 'A partner logged in.', { protocol: 'sftp or ftps', peer: 'address', method: 'how' }),
+  'session.ended': kind('SP-1303', 'info', 'A partner session ended.', {
+    reason: 'why',
+    receivedBytes: 'from the partner',
+    sentBytes: 'to the partner',
+  }),
+  'login.failed': kind('SP-1304', 'warning', 'A login was refused.', {
+    peer: 'address',
+    user: 'as typed',
+    method: 'how',
+    reason: 'in words',
+  }),
+  'source.banned': kind('SP-1305', 'warning', 'A source address is refused for a while.', {
+    peer: 'address',
+    seconds: 'how long',
+    reason: 'why',
+  }),
+  'connection.refused': kind('SP-1306', 'warning', 'A connection was closed before a login was possible.', {
+    peer: 'address',
+    reason: 'which limit',
+  }),
+  'auth.accepted': kind('SP-1311', 'info', 'The inside accepted a login.', {
+    method: 'how',
+    peer: 'address as the DMZ reports it',
+    protocol: 'sftp or ftps',
+  }),
+  'auth.rejected': kind('SP-1312', 'warning', 'The inside refused a login.', {
+    user: 'as typed',
+    method: 'how',
+    reason: 'known only inside',
+    peer: 'address as the DMZ reports it',
+  }),
+  'auth.limited': kind(
+    'SP-1313',
+    'alarm',
+    'More login attempts than the budget of the inside allows.',
+    { user: 'as typed', budget: 'which one' },
+    'If no partner is misconfigured, somebody is guessing passwords through the DMZ.',
+  ),
+  // uploads and names
+  'upload.started': kind('SP-1401', 'info', 'A partner began to send a file.', {
+    path: 'as the partner names it',
+    offset: 'where it begins',
+  }),
+  'upload.partial': kind('SP-1402', 'warning', 'An upload ended before it was complete and is kept for resuming.', {
+    path: 'as the partner names it',
+    size: 'bytes kept',
+    reason: 'why',
+  }),
+  'upload.refused': kind('SP-1403', 'warning', 'An upload was refused.', {
+    path: 'as the partner names it',
+    code: 'of the error',
+    detail: 'by which rule',
+  }),
+  'item.completed': kind('SP-1404', 'info', 'An upload is complete and durable; the partner may be told so.', {
+    path: 'as the partner names it',
+    size: 'bytes',
+    sha256: 'of the content, empty when only known inside',
+  }),
+  'item.renamed': kind('SP-1411', 'info', 'A partner renamed a file or folder.', { from: 'old path', to: 'new path' }),
+  'item.removed': kind('SP-1412', 'info', 'A partner removed a file that was not yet taken.', {
+    path: 'as the partner names it',
+  }),
+  'item.superseded': kind('SP-1413', 'info', 'A newer upload replaced one that was not yet taken.', {
+    path: 'as the partner names it',
+    by: 'the newer item',
+  }),
+  'folder.made': kind('SP-1414', 'info', 'A partner made a folder.', { path: 'as the partner names it' }),
+  'folder.removed': kind('SP-1415', 'info', 'A partner removed a folder.', { path: 'as the partner names it' }),
+  // dispatch
+  'item.routed': kind('SP-1501', 'info', 'A rule decided where an item goes.', {
+    action: 'of the rule',
+    target: 'destination or partner',
+    rule: 'name and line',
+  }),
+  'item.unrouted': kind(
+    'SP-1502',
+    'alarm',
+    'No rule matches an item; it waits.',
+    { path: 'as the partner names it' },
+    'Add a rule, then `sallyport pull` or wait for the next look.',
+  ),
+  'item.held': kind('SP-1503', 'info', 'A rule holds an item until somebody pulls it.', {
+    path: 'as the partner names it',
+    rule: 'name and line',
+  }),
+  'item.route-mismatch': kind(
+    'SP-1504',
+    'alarm',
+    'The DMZ routed an item differently than the inside.',
+    { dmz: 'its decision', inside: 'the one that counts' },
+    'Harmless right after a change of rules; otherwise treat the DMZ host as suspect.',
+  ),
+  'item.dropped': kind('SP-1505', 'info', 'A rule deletes or ignores an item.', {
+    action: 'delete or ignore',
+    rule: 'name and line',
+  }),
+  // inside
+  'item.registered': kind('SP-1601', 'info', 'The inside took note of an item while its session was valid.', {
+    path: 'as the partner names it',
+    size: 'bytes',
+  }),
+  'item.leased': kind('SP-1602', 'info', 'The inside is fetching an item.', { attempt: 'count' }),
+  'item.staged': kind('SP-1603', 'info', 'The opened and verified bytes are durable inside.', {
+    size: 'bytes',
+    sha256: 'of the content',
+  }),
+  'item.delivered': kind('SP-1604', 'info', 'The file has its final name at the destination.', {
+    destination: 'name',
+    file: 'below the destination',
+    size: 'bytes',
+    sha256: 'of the content',
+  }),
+  'item.delivery-failed': kind(
+    'SP-1605',
+    'warning',
+    'An attempt to deliver failed and will be repeated.',
+    { code: 'of the error', detail: 'why', attempt: 'count' },
+    'Nothing, unless it repeats.',
+  ),
+  'item.quarantined': kind(
+    'SP-1606',
+    'alarm',
+    'An item was set aside and will not be delivered.',
+    { reason: 'why' },
+    'Look at the item with `sallyport trace`; ask the partner to send it again.',
+  ),
+  'item.confirmed': kind('SP-1607', 'info', 'The DMZ has dropped its copy of an item that the inside took.', {
+    outcome: 'what became of it',
+  }),
+  'item.pulled': kind('SP-1608', 'info', 'A member of staff took an item by hand.', { path: 'as the partner names it' }),
+  // outbound
+  'outgoing.found': kind('SP-1701', 'info', 'A finished file was found in an outgoing folder.', {
+    file: 'below the folder',
+    size: 'bytes',
+  }),
+  'outgoing.failed': kind('SP-1702', 'warning', 'A file could not be offered and stays where it is.', {
+    file: 'below the folder',
+    detail: 'why',
+  }),
+  'item.offered': kind('SP-1703', 'info', 'A sealed file is in the DMZ for a partner.', {
+    path: 'as the partner sees it',
+    size: 'bytes',
+    sha256: 'of the content',
+  }),
+  'item.stored': kind('SP-1704', 'info', 'The DMZ stored an offered item.', { path: 'as the partner sees it', size: 'bytes' }),
+  'item.downloaded': kind(
+    'SP-1705',
+    'info',
+    'A partner read an item from the first byte to the last. This is the claim of the DMZ.',
+    { path: 'as the partner sees it', size: 'bytes' },
+  ),
+  'item.download-partial': kind('SP-1706', 'info', 'A partner stopped reading before the end.', {
+    path: 'as the partner sees it',
+    size: 'bytes read',
+  }),
+  'item.withdrawn': kind('SP-1707', 'info', 'An offered item was taken back.', { reason: 'by whom' }),
+  'item.expired': kind('SP-1708', 'warning', 'An item was removed because its time was over.', {
+    path: 'as the partner sees it',
+  }),
+  // keys
+  'key.released': kind('SP-1801', 'info', 'The inside gave the key of one item to one session.', {
+    path: 'as the partner sees it',
+  }),
+  'key.refused': kind(
+    'SP-1802',
+    'alarm',
+    'The DMZ asked for a key that it may not have.',
+    { reason: 'which check failed' },
+    'Treat the DMZ host as suspect.',
+  ),
+  'item.forged': kind(
+    'SP-1803',
+    'alarm',
+    'The DMZ presented an item that no valid session can have sent.',
+    { reason: 'which check failed' },
+    'Treat the DMZ host as suspect.',
+  ),
+  // staff
+  'partner.changed': kind('SP-1901', 'info', 'The configuration of partners was read anew.', { partners: 'count' }),
+  'config.refused': kind(
+    'SP-1902',
+    'alarm',
+    'A changed configuration is wrong; the last good one stays in use.',
+    { detail: 'file, line and error' },
+    'Run `sallyport config check`.',
+  ),
+} as const satisfies Record<string, EventKind>;
+
+export type EventName = keyof typeof eventCatalogue;
+type Fields<N extends EventName> = keyof (typeof eventCatalogue)[N]['fields'] & string;
+export type FieldsOf<N extends EventName> = { readonly [F in Fields<N>]: string | number | boolean | null };
+
+export function isEventName(text: string): text is EventName {
+  return Object.hasOwn(eventCatalogue, text);
+}

@@ -1,0 +1,96 @@
+/**
+ * What the inside tells the DMZ: the signed bundle for the node as a whole, and the grant for one session.
+ * Every number a stranger can press against is here or in the DMZ host's own hard limits, with its unit in its name.
+ */
+import { z } from 'zod';
+
+export const partnerName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'lower-case letters, digits, dot, underscore and hyphen, at most 63');
+const bytes = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const millis = z
+  .int()
+  .min(0)
+  .max(10 * 365 * 86_400_000);
+
+/** Where a rule sends an item. `destination` is a name whose meaning only the inside knows. */
+export const routeSchema = z.discriminatedUnion('action', [
+  z.strictObject({ action: z.literal('deliver'), destination: z.string().min(1).max(64) }),
+  z.strictObject({ action: z.literal('outbox'), partner: partnerName }),
+  z.strictObject({ action: z.literal('hold') }),
+  z.strictObject({ action: z.literal('delete') }),
+  z.strictObject({ action: z.literal('ignore') }),
+]);
+export type Route = z.infer<typeof routeSchema>;
+
+/** A pattern as written in a rule: a glob (`*.pdf`, anchored) or a regular expression of RE2 syntax (found anywhere). */
+export const patternSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('glob'), text: z.string().min(1).max(512) }),
+  z.strictObject({ kind: z.literal('regex'), text: z.string().min(1).max(512), ignoreCase: z.boolean() }),
+]);
+export type Pattern = z.infer<typeof patternSchema>;
+
+export const ruleSchema = z.strictObject({
+  name: z.string().min(1).max(64),
+  /** `rules.yaml:8`, for people. */
+  source: z.string().max(256),
+  partner: patternSchema.optional(),
+  /** Matched against the path below `/Inbox/`, without a leading slash. */
+  path: patternSchema.optional(),
+  minBytes: bytes.optional(),
+  maxBytes: bytes.optional(),
+  route: routeSchema,
+});
+export type Rule = z.infer<typeof ruleSchema>;
+
+/** A decision: the route and the rule that made it, or that no rule matched. */
+export const decisionSchema = z.strictObject({
+  route: z.union([routeSchema, z.strictObject({ action: z.literal('unrouted') })]),
+  rule: z.string().max(330),
+});
+export type Decision = z.infer<typeof decisionSchema>;
+
+export const policyBundleSchema = z.strictObject({
+  format: z.literal(1),
+  /** Rises by at least one with each bundle; the DMZ refuses one that is not above the last it held. */
+  number: z.int().min(1).max(Number.MAX_SAFE_INTEGER),
+  issuedAtMs: millis,
+  expiresAtMs: millis,
+  listeners: z.array(z.enum(['sftp', 'ftps'])).max(2),
+  /** Shown before login. */
+  banner: z.string().max(2048),
+  /** age recipients (`age1…`) every upload is sealed to. */
+  recipients: z
+    .array(z.string().regex(/^age1[a-z0-9]{58}$/))
+    .min(1)
+    .max(4),
+  rules: z.array(ruleSchema).max(20_000),
+  limits: z.strictObject({
+    maxSessions: z.int().min(1).max(100_000),
+    maxSessionsPerPartner: z.int().min(1).max(10_000),
+    maxHandlesPerSession: z.int().min(1).max(4096),
+    idleMs: millis,
+    partialTtlMs: millis,
+    ghostMs: millis,
+    tombstoneTtlMs: millis,
+    /** Names that are held back until they are renamed, as globs on the last component. */
+    temporaryNames: z.array(z.string().min(1).max(64)).max(64),
+  }),
+});
+export type PolicyBundle = z.infer<typeof policyBundleSchema>;
+export type PolicyLimits = PolicyBundle['limits'];
+
+/** What one session may do, decided inside at login. */
+export const grantSchema = z.strictObject({
+  partner: partnerName,
+  mayUpload: z.boolean(),
+  mayDownload: z.boolean(),
+  /** Delete, rename and make folders in the Inbox, and delete in the Outbox. */
+  mayChange: z.boolean(),
+  quotaBytes: bytes,
+  quotaFiles: z.int().min(0).max(10_000_000),
+  maxFileBytes: bytes,
+  maxPartials: z.int().min(0).max(10_000),
+  onExisting: z.enum(['keep-both', 'replace', 'refuse']),
+});
+export type Grant = z.infer<typeof grantSchema>;

@@ -1,0 +1,321 @@
+/**
+ * The tunnel's whole vocabulary: one table, from which the types are inferred, which both sides check every message
+ * against, and from which PROTOCOL.md is generated. There is no verb that opens a connection and none that carries a
+ * file-system path.
+ */
+import { z } from 'zod';
+import { eventCatalogue, isEventName } from '../events/catalogue.ts';
+import { decisionSchema, grantSchema, partnerName } from '../policy.ts';
+
+export const protocolVersion = 1;
+
+export const limits = {
+  /** Largest control message that the DMZ may send inward, bytes of UTF-8. */
+  controlToInsideBytes: 64 * 1024,
+  /** Largest control message that the inside may send outward (policy bundles), bytes of UTF-8. */
+  controlToDmzBytes: 4 * 1024 * 1024,
+  /** Largest frame of a data socket, bytes. */
+  dataFrameBytes: 256 * 1024,
+  /** Requests of one side that may wait for an answer at the same time. */
+  pendingRequests: 256,
+  heartbeatMs: 3000,
+  /** A link that was silent for so long is dead. */
+  deadAfterMs: 9000,
+  requestMs: 15_000,
+  /** Longest name a partner can see, bytes of UTF-8 (the whole virtual path). */
+  pathBytes: 1024,
+} as const;
+
+const text = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine((s) => s.isWellFormed(), 'lone surrogate');
+const id = z.string().regex(/^[a-z2-7]{26}$/, 'an id is 26 characters of base32');
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'lower-case hex SHA-256');
+const token = z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'a session token');
+const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const millis = z.int().min(0).max(8.64e15);
+const base64 = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[A-Za-z0-9+/]*={0,2}$/, 'base64');
+const path = text(limits.pathBytes);
+const peerAddress = z
+  .string()
+  .max(64)
+  .regex(/^[0-9a-fA-F:.]*$/, 'an IP address');
+
+/** One age file of an item: an upload that was resumed has several, opened one after the other. */
+export const segmentSchema = z.strictObject({
+  /** SHA-256 of the age header (all bytes up to and with the line feed after the MAC). */
+  headerSha256: sha256,
+  /** Plaintext bytes of this segment that count; what lies behind them is not part of the file. */
+  plainBytes: count,
+  /** Bytes of the age file as stored. */
+  sealedBytes: count,
+  /** SHA-256 of those plaintext bytes where the DMZ could compute it; null after a crash cut the segment. */
+  sha256: sha256.nullable(),
+});
+export type Segment = z.infer<typeof segmentSchema>;
+
+/** An uploaded item as the DMZ describes it. Everything here is a claim that the inside checks. */
+export const itemSchema = z.strictObject({
+  id,
+  seq: count,
+  partner: partnerName,
+  /** Virtual path, begins with `/Inbox/`. */
+  path,
+  size: count,
+  /** SHA-256 of the whole content; null when the item has several segments. */
+  sha256: sha256.nullable(),
+  completedAtMs: millis,
+  session: id,
+  /** SHA-256 of the token of the session that uploaded it. */
+  sessionProof: sha256,
+  trace: id,
+  segments: z.array(segmentSchema).min(1).max(1000),
+  state: z.enum(['ready', 'held', 'unrouted', 'leased', 'offered', 'dropped']),
+  decision: decisionSchema,
+  policyNumber: count,
+});
+export type ItemDescription = z.infer<typeof itemSchema>;
+
+const eventValue = z.union([text(4096), z.number(), z.boolean(), z.null()]);
+export const wireEventSchema = z
+  .strictObject({
+    seq: count,
+    name: z.string().max(64).refine(isEventName, 'no such event'),
+    atMs: millis,
+    trace: text(64).optional(),
+    session: text(64).optional(),
+    item: text(64).optional(),
+    partner: text(64).optional(),
+    fields: z.record(z.string().max(64), eventValue),
+  })
+  .refine((e) => {
+    const known = isEventName(e.name) ? Object.keys(eventCatalogue[e.name].fields) : [];
+    return Object.keys(e.fields).every((key) => known.includes(key));
+  }, 'a field that the catalogue does not name');
+export type WireEvent = z.infer<typeof wireEventSchema>;
+
+export const helloSchema = z.strictObject({
+  protocol: z.literal(protocolVersion),
+  version: text(64),
+  node: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
+  features: z.array(text(32)).max(32),
+  clockMs: millis,
+});
+
+const authCommon = {
+  session: id,
+  trace: id,
+  user: text(128),
+  peer: peerAddress,
+  protocol: z.enum(['sftp', 'ftps']),
+};
+
+/** One attempt to log in. The secret exists in this message and in memory only. */
+export const authCheckSchema = z.discriminatedUnion('method', [
+  z.strictObject({ ...authCommon, method: z.literal('password'), password: text(1024) }),
+  /** A key is offered without a signature: would it be accepted? */
+  z.strictObject({ ...authCommon, method: z.literal('key-probe'), algorithm: text(64), key: base64(8192) }),
+  z.strictObject({
+    ...authCommon,
+    method: z.literal('key'),
+    algorithm: text(64),
+    key: base64(8192),
+    /** The signed data of RFC 4252 §7, beginning with the SSH session identifier. */
+    signed: base64(16_384),
+    signature: base64(8192),
+  }),
+]);
+export type AuthCheck = z.infer<typeof authCheckSchema>;
+
+/** Never a reason: an unknown user and a wrong password get the same bytes. */
+export const verdictSchema = z.discriminatedUnion('verdict', [
+  z.strictObject({ verdict: z.literal('accepted'), token, grant: grantSchema }),
+  z.strictObject({ verdict: z.literal('key-acceptable') }),
+  z.strictObject({
+    verdict: z.literal('continue'),
+    methods: z
+      .array(z.enum(['password', 'key']))
+      .min(1)
+      .max(2),
+  }),
+  z.strictObject({ verdict: z.literal('rejected') }),
+  z.strictObject({ verdict: z.literal('unavailable') }),
+]);
+export type Verdict = z.infer<typeof verdictSchema>;
+
+export const dmzStatusSchema = z.strictObject({
+  version: text(64),
+  startedAtMs: millis,
+  policyNumber: count,
+  sessions: count,
+  items: z.strictObject({ ready: count, held: count, unrouted: count, leased: count, offered: count, partial: count }),
+  cacheBytes: count,
+  freeBytes: count,
+  oldestReadyMs: count.nullable(),
+  lastEvent: count,
+  rssBytes: count,
+});
+export type DmzStatus = z.infer<typeof dmzStatusSchema>;
+
+const nothing = z.strictObject({});
+
+/** Who may begin it. */
+export type Direction = 'inside' | 'dmz' | 'both';
+interface Request {
+  readonly by: Direction;
+  readonly params: z.ZodType;
+  readonly result: z.ZodType;
+  readonly does: string;
+}
+interface Note {
+  readonly by: Direction;
+  readonly params: z.ZodType;
+  readonly does: string;
+}
+interface Stream extends Request {
+  /** `out`: bytes flow to the inside after the answer; `in`: bytes flow to the DMZ before it. */
+  readonly flow: 'to-inside' | 'to-dmz';
+}
+
+/** Asked and answered on the control socket. */
+export const requests = {
+  'link.hello': {
+    by: 'inside',
+    params: helloSchema,
+    result: helloSchema.extend({ link: id, epoch: count, dataToken: token }),
+    does: 'First message of a link, or the link closes. The answer names the link, the lease epoch and the token that data sockets present.',
+  },
+  'link.ping': { by: 'both', params: nothing, result: nothing, does: 'Heartbeat.' },
+  'policy.put': {
+    by: 'inside',
+    params: z.strictObject({ bundle: text(limits.controlToDmzBytes - 16_384), signature: base64(128), certificate: text(8192) }),
+    result: z.strictObject({ number: count }),
+    does: 'A signed policy bundle (canonical JSON text, Ed25519 signature, PEM certificate of the signing key). Answers the number now held.',
+  },
+  'session.revoke': {
+    by: 'inside',
+    params: z.strictObject({ partner: partnerName }),
+    result: z.strictObject({ sessions: count }),
+    does: 'Cuts the live sessions of a partner.',
+  },
+  'inbox.list': {
+    by: 'inside',
+    params: z.strictObject({ after: count, limit: z.int().min(1).max(64) }),
+    result: z.strictObject({ items: z.array(itemSchema).max(64), more: z.boolean() }),
+    does: 'Items that the inside has not confirmed, by rising number.',
+  },
+  'inbox.lease': {
+    by: 'inside',
+    params: z.strictObject({ id, epoch: count }),
+    result: z.strictObject({ leaseMs: z.int().min(1000).max(86_400_000) }),
+    does: 'Takes an item for this link. Asking again renews.',
+  },
+  'inbox.confirm': {
+    by: 'inside',
+    params: z.strictObject({
+      id,
+      epoch: count,
+      sha256,
+      outcome: z.enum(['delivered', 'pulled', 'quarantined', 'deleted', 'ignored']),
+    }),
+    result: z.strictObject({ removed: z.boolean() }),
+    does: 'The inside has the item for good; the DMZ leaves a tombstone and drops its copy. Idempotent.',
+  },
+  'inbox.release': {
+    by: 'inside',
+    params: z.strictObject({ id, epoch: count }),
+    result: nothing,
+    does: 'Gives a lease back.',
+  },
+  'outbox.withdraw': {
+    by: 'inside',
+    params: z.strictObject({ id }),
+    result: z.strictObject({ removed: z.boolean() }),
+    does: 'Takes an offered item back.',
+  },
+  'status.get': { by: 'inside', params: nothing, result: dmzStatusSchema, does: 'Counters for health and metrics.' },
+  'auth.check': { by: 'dmz', params: authCheckSchema, result: verdictSchema, does: 'One login attempt, answered inside.' },
+  'item.ready': {
+    by: 'dmz',
+    params: itemSchema,
+    result: z.strictObject({ decision: decisionSchema }),
+    does: 'Registers a complete item while its session is valid. The answer is the decision that counts; the DMZ adopts it. Idempotent.',
+  },
+  'key.release': {
+    by: 'dmz',
+    params: z.strictObject({ token, item: id, headers: z.array(base64(16_384)).min(1).max(64) }),
+    result: z.strictObject({ keys: z.array(base64(64)).min(1).max(64) }),
+    does: 'The file keys of one item for one download by one live session, or refused.',
+  },
+} as const satisfies Record<string, Request>;
+
+/** Sent without an answer. */
+export const notes = {
+  'link.bye': {
+    by: 'both',
+    params: z.strictObject({ reason: text(256) }),
+    does: 'The sender closes the link; no new work is begun on it.',
+  },
+  'session.end': {
+    by: 'dmz',
+    params: z.strictObject({ token }),
+    does: 'A session is over; its token is worth nothing from now on but a grace for uploads that were complete.',
+  },
+  'outbox.fetched': {
+    by: 'dmz',
+    params: z.strictObject({ item: id, partner: partnerName, session: id, atMs: millis }),
+    does: 'A partner read an offered item whole. A claim of the DMZ.',
+  },
+} as const satisfies Record<string, Note>;
+
+/** Begun by the inside, each on a data socket of its own while it lasts. */
+export const streams = {
+  'inbox.read': {
+    by: 'inside',
+    flow: 'to-inside',
+    params: z.strictObject({ id, epoch: count, segment: z.int().min(0).max(999), offset: count }),
+    result: nothing,
+    does: 'The sealed bytes of one segment of a leased item, from an offset.',
+  },
+  'outbox.offer': {
+    by: 'inside',
+    flow: 'to-dmz',
+    params: z.strictObject({
+      id,
+      partner: partnerName,
+      path,
+      size: count,
+      sha256,
+      headerSha256: sha256,
+      sealedBytes: count,
+      modifiedAtMs: millis,
+      expiresAtMs: millis,
+      trace: id,
+    }),
+    result: z.strictObject({ stored: z.literal(true) }),
+    does: 'A sealed item for a partner. Answered after it is durable; an id that is already stored is answered at once.',
+  },
+  'events.read': {
+    by: 'inside',
+    flow: 'to-inside',
+    params: z.strictObject({ after: count }),
+    result: nothing,
+    does: 'Events of the DMZ after a number, as JSON lines, then on as they happen.',
+  },
+} as const satisfies Record<string, Stream>;
+
+export type RequestName = keyof typeof requests;
+export type NoteName = keyof typeof notes;
+export type StreamName = keyof typeof streams;
+
+export type RequestParams<M extends RequestName> = z.infer<(typeof requests)[M]['params']>;
+export type RequestResult<M extends RequestName> = z.infer<(typeof requests)[M]['result']>;
+export type NoteParams<N extends NoteName> = z.infer<(typeof notes)[N]['params']>;
+export type StreamParams<S extends StreamName> = z.infer<(typeof streams)[S]['params']>;
+export type StreamResult<S extends StreamName> = z.infer<(typeof streams)[S]['result']>;
