@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { newSessionId } from '../../shared/ids.ts';
+import { AuthBench, hashFor } from '../../test/fixtures/auth-bench.ts';
+import { makeKey } from '../../test/fixtures/ssh-login.ts';
+
+const key = makeKey('ed25519');
+const rsa = makeKey('rsa2048');
+const strange = makeKey('ed25519');
+const partners = {
+  acme: { password: hashFor('correct'), keys: [key.publicLine, rsa.publicLine] },
+  keyonly: { keys: [key.publicLine] },
+  off: { password: hashFor('correct'), keys: [key.publicLine], disabled: true },
+  near: { password: hashFor('correct'), keys: [key.publicLine], from: ['198.51.100.0/24', '2001:db8::/32'] },
+  both: { password: hashFor('correct'), keys: [key.publicLine], require: 'key+password' },
+};
+const rejected = { verdict: 'rejected' };
+
+test('accepts the right password and hands out a token that the session book knows', async () => {
+  await using bench = await AuthBench.make(partners);
+  const verdict = await bench.password('acme', 'correct');
+  assert.equal(verdict.verdict, 'accepted');
+  if (verdict.verdict !== 'accepted') return;
+  assert.equal(verdict.grant.partner, 'acme');
+  assert.equal((await bench.sessions.byToken(verdict.token))?.partner, 'acme');
+});
+
+test('refuses everything else with the same answer, the same number of hashes and the least time', async () => {
+  await using bench = await AuthBench.make(partners);
+  const attempts: readonly (readonly [string, string, string])[] = [
+    ['acme', 'wrong', 'wrong password'],
+    ['nobody', 'correct', 'unknown user'],
+    ['__proto__', 'correct', 'unknown user'],
+    ['ACME', 'correct', 'unknown user'],
+    ['keyonly', 'correct', 'no password set'],
+    ['off', 'correct', 'disabled'],
+    ['near', 'correct', 'source address not allowed'],
+    ['both', 'correct', 'password before key'],
+  ];
+  for (const [user, password, reason] of attempts) {
+    const hashesBefore = bench.hashes;
+    const startedMs = bench.clock.monotonicMs();
+    assert.deepEqual(await bench.password(user, password), rejected);
+    assert.equal(bench.lastReason, reason);
+    assert.equal(bench.hashes - hashesBefore, 1, `${reason}: one hash`);
+    assert.equal(bench.clock.monotonicMs() - startedMs, 100, `${reason}: least time`);
+  }
+  assert.equal(bench.events.of('auth.rejected').length, attempts.length);
+});
+
+test('refuses an empty password without a hash', async () => {
+  await using bench = await AuthBench.make(partners);
+  assert.deepEqual(await bench.password('acme', ''), rejected);
+  assert.equal(bench.hashes, 0);
+});
+
+test('allows a source inside the range of the partner, for IPv4 and IPv6', async () => {
+  await using bench = await AuthBench.make(partners);
+  assert.equal((await bench.password('near', 'correct', { peer: '198.51.100.9' })).verdict, 'accepted');
+  assert.equal((await bench.password('near', 'correct', { peer: '2001:db8::1' })).verdict, 'accepted');
+  assert.deepEqual(await bench.password('near', 'correct', { peer: '' }), rejected);
+});
+
+test('accepts a signed key and records the method', async () => {
+  await using bench = await AuthBench.make(partners);
+  assert.equal((await bench.key('acme', key)).verdict, 'accepted');
+  assert.equal((await bench.key('acme', rsa, { algorithm: 'rsa-sha2-512' })).verdict, 'accepted');
+});
+
+test('refuses keys that are not registered, not fitting, of others, or disabled', async () => {
+  await using bench = await AuthBench.make(partners);
+  assert.deepEqual(await bench.key('acme', strange), rejected);
+  assert.equal(bench.lastReason, 'key not registered');
+  assert.deepEqual(await bench.key('nobody', key), rejected);
+  assert.equal(bench.lastReason, 'unknown user');
+  assert.deepEqual(await bench.key('keyonly', rsa, { algorithm: 'rsa-sha2-256' }), rejected);
+  assert.deepEqual(await bench.key('off', key), rejected);
+  assert.equal(bench.lastReason, 'disabled');
+  assert.deepEqual(await bench.key('near', key), rejected);
+});
+
+test('a key probe says yes only for a registered key with a fitting algorithm', async () => {
+  await using bench = await AuthBench.make(partners);
+  assert.deepEqual(await bench.probe('acme', key), { verdict: 'key-acceptable' });
+  assert.deepEqual(await bench.probe('acme', rsa, 'rsa-sha2-256'), { verdict: 'key-acceptable' });
+  assert.deepEqual(await bench.probe('acme', rsa, 'ssh-rsa'), rejected);
+  assert.deepEqual(await bench.probe('acme', strange), rejected);
+  assert.deepEqual(await bench.probe('nobody', key), rejected);
+  assert.deepEqual(await bench.probe('off', key), rejected);
+});
+
+test('key+password: the key first, then the password, in the same session', async () => {
+  await using bench = await AuthBench.make(partners);
+  const session = newSessionId();
+  assert.deepEqual(await bench.key('both', key, { session }), { verdict: 'continue', methods: ['password'] });
+  assert.deepEqual(await bench.password('both', 'wrong', { session }), rejected);
+  assert.deepEqual(await bench.password('both', 'correct'), rejected, 'another session has shown no key');
+  assert.deepEqual(await bench.password('acme', 'wrong', { session }), rejected);
+  const verdict = await bench.password('both', 'correct', { session });
+  assert.equal(verdict.verdict, 'accepted');
+  assert.deepEqual(await bench.password('both', 'correct', { session }), rejected, 'the key counted for one login');
+});
+
+test('key+password: a good key is forgotten after two minutes and its proof cannot be shown again', async () => {
+  await using bench = await AuthBench.make(partners);
+  const session = newSessionId();
+  const identifier = randomBytes(32);
+  assert.equal((await bench.key('both', key, { session, identifier })).verdict, 'continue');
+  bench.clock.advance(120_000);
+  assert.deepEqual(await bench.password('both', 'correct', { session }), rejected);
+  assert.deepEqual(await bench.key('both', key, { session, identifier }), rejected);
+  assert.equal(bench.lastReason, 'SSH session identifier used before');
+});
+
+test('answers unavailable, not rejected, when the records fail', async () => {
+  const bench = await AuthBench.make(partners);
+  await bench.database.close();
+  assert.deepEqual(await bench.password('acme', 'correct'), { verdict: 'unavailable' });
+  assert.deepEqual(await bench.key('acme', key), { verdict: 'unavailable' });
+  await bench[Symbol.asyncDispose]();
+});
+
+test('opens no session when the link is gone before the password was checked', async () => {
+  await using bench = await AuthBench.make(partners);
+  const gone = new AbortController();
+  bench.onHash = () => gone.abort(new Error('link closed'));
+  const check = { method: 'password', user: 'acme', password: 'correct', peer: '', protocol: 'sftp' } as const;
+  const session = newSessionId();
+  await assert.rejects(bench.check({ ...check, session, trace: session }, gone.signal), /link closed/);
+  bench.onHash = () => undefined;
+  assert.equal((await bench.password('acme', 'correct', { session })).verdict, 'accepted', 'the session id is still unused');
+});
+
+test('lets a burst of twenty right logins of one partner through without a failure', async () => {
+  await using bench = await AuthBench.make(partners);
+  const verdicts = await Promise.all(Array.from({ length: 20 }, () => bench.password('acme', 'correct')));
+  assert.deepEqual(new Set(verdicts.map(({ verdict }) => verdict)), new Set(['accepted']));
+});
+
+test('escapes what strangers type in user names before it is recorded', async () => {
+  await using bench = await AuthBench.make(partners);
+  await bench.password('evil\u001b[2J\nname\u202e', 'x');
+  assert.equal(bench.events.of('auth.rejected')[0]?.fields.user, 'evil\\u001b[2J\\u000aname\\u202e');
+  assert.equal(bench.events.of('auth.rejected')[0]?.partner, undefined);
+});

@@ -1,0 +1,71 @@
+/**
+ * The partners of the configuration as accounts that can log in. Checking a password costs exactly one hash, whether or not
+ * the name exists or has a password: how long the answer takes says nothing about who is known.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Grant } from '../../shared/policy.ts';
+import type { Secret } from '../../shared/secret.ts';
+import { type Argon2Cost, type PasswordHash, standardCost } from '../password-phc.ts';
+import type { SshPublicKey } from '../ssh-public-key.ts';
+
+export interface Account {
+  readonly password: PasswordHash | undefined;
+  readonly keys: readonly SshPublicKey[];
+  /** `any`: a key or the password. `key+password`: first a key, then the password. */
+  readonly require: 'any' | 'key+password';
+  readonly disabled: boolean;
+  readonly grant: Grant;
+  /** Advisory: the address is what the DMZ says. */
+  allowsFrom(peer: string): boolean;
+}
+
+export interface LocalUsersDeps {
+  /** The accounts by name, as the configuration has them now. The same map object as long as nothing changed. */
+  readonly accounts: () => ReadonlyMap<string, Account>;
+  readonly hasher: { verify(password: Secret, expected: PasswordHash): Promise<boolean> };
+}
+
+export class LocalUsers {
+  readonly #deps: LocalUsersDeps;
+  #decoy: { readonly of: ReadonlyMap<string, Account>; readonly hash: PasswordHash } | undefined;
+
+  constructor(deps: LocalUsersDeps) {
+    this.#deps = deps;
+  }
+
+  find(user: string): Account | undefined {
+    return this.#deps.accounts().get(user);
+  }
+
+  /**
+   * One hash, always.
+   * @throws SallyportError `limit-reached` when too many checks wait.
+   */
+  async passwordFits(account: Account | undefined, password: Secret): Promise<boolean> {
+    const expected = account?.password;
+    const fits = await this.#deps.hasher.verify(password, expected ?? this.#decoyHash());
+    return expected !== undefined && fits;
+  }
+
+  keyOf(account: Account | undefined, blob: Buffer): SshPublicKey | undefined {
+    return account?.keys.find((key) => key.blob.equals(blob));
+  }
+
+  /** A hash that nothing fits, at the cost of the costliest real one: where all are equal, unknown names are equal too. */
+  #decoyHash(): PasswordHash {
+    const accounts = this.#deps.accounts();
+    if (this.#decoy?.of !== accounts) {
+      this.#decoy = { of: accounts, hash: { ...costliest(accounts), salt: randomBytes(16), hash: randomBytes(32) } };
+    }
+    return this.#decoy.hash;
+  }
+}
+
+function costliest(accounts: ReadonlyMap<string, Account>): Argon2Cost {
+  let found: Argon2Cost | undefined;
+  for (const { password } of accounts.values()) {
+    if (password && (!found || password.memoryKib * password.passes > found.memoryKib * found.passes)) found = password;
+  }
+  const { memoryKib, passes, parallelism } = found ?? standardCost;
+  return { memoryKib, passes, parallelism };
+}

@@ -1,0 +1,77 @@
+/**
+ * Where the reasons of refused logins go: into events, never into an answer. Their number is in the hands of strangers, so
+ * it has a limit; what is left out shows as one `auth.limited`.
+ */
+import type { Clock } from '../../shared/clock.ts';
+import type { EventSink } from '../../shared/durable/database.ts';
+import { event } from '../../shared/events/event.ts';
+import { type Logger, printable } from '../../shared/log.ts';
+import { TokenBucket } from '../../shared/token-bucket.ts';
+import type { AuthCheck } from '../../shared/tunnel/messages.ts';
+import type { BudgetName } from './budgets.ts';
+
+export interface RejectionsDeps {
+  readonly events: EventSink;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface RejectionsOptions {
+  /** `auth.rejected` events. */
+  readonly perMinute: number;
+  /** At least so long between two `auth.limited` of the same budget. */
+  readonly limitedEveryMs: number;
+}
+
+export type RejectReason =
+  | 'unknown user'
+  | 'disabled'
+  | 'source address not allowed'
+  | 'wrong password'
+  | 'no password set'
+  | 'empty password'
+  | 'password before key'
+  | 'key not registered'
+  | 'algorithm does not fit the key'
+  | 'bad signature'
+  | 'SSH session identifier used before'
+  | 'session id used before'
+  | 'too many failures';
+
+export class Rejections {
+  readonly #deps: RejectionsDeps;
+  readonly #options: RejectionsOptions;
+  readonly #bucket: TokenBucket;
+  readonly #limitedAtMs = new Map<string, number>();
+
+  constructor(deps: RejectionsDeps, options: RejectionsOptions = { perMinute: 600, limitedEveryMs: 60_000 }) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#bucket = new TokenBucket(deps, { burst: options.perMinute, perMinute: options.perMinute });
+  }
+
+  /** @param partner Set when the user name is a partner's. */
+  rejected(check: AuthCheck, reason: RejectReason, partner: string | undefined): void {
+    if (!this.#bucket.take()) {
+      this.limited(check, 'events');
+      return;
+    }
+    const { trace, session, method, peer } = check;
+    const fields = { user: printable(check.user, 128), method, reason, peer };
+    this.#emit(event('auth.rejected', this.#deps.clock.nowMs(), { trace, session, partner }, fields));
+  }
+
+  limited(check: AuthCheck, budget: BudgetName | 'events'): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    const last = this.#limitedAtMs.get(budget);
+    if (last !== undefined && nowMs - last < this.#options.limitedEveryMs) return;
+    this.#limitedAtMs.set(budget, nowMs);
+    const { trace, session } = check;
+    this.#emit(event('auth.limited', this.#deps.clock.nowMs(), { trace, session }, { user: printable(check.user, 128), budget }));
+  }
+
+  /** Not waited for: a refusal stands whether or not it could be recorded. */
+  #emit(record: Parameters<EventSink['emit']>[0][number]): void {
+    this.#deps.events.emit([record]).catch((error: unknown) => this.#deps.log.error({ err: error }, 'an event was not recorded'));
+  }
+}
