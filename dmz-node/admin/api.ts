@@ -1,0 +1,32 @@
+/** What the admin socket of the DMZ node offers; the composition root implements it. */
+import type { DmzStatus } from '../../shared/tunnel/messages.ts';
+
+export interface DmzNodeStatus extends DmzStatus {
+  readonly node: string;
+  readonly fingerprint: string;
+  /** Whether the admin commands may rely on the other numbers; why not, when not. */
+  readonly suspect: string | null;
+  readonly tunnel: {
+    readonly up: boolean;
+    /** Name of the internal node, once one has connected. */
+    readonly peer: string | null;
+    /** When it last came up or was lost; null when none ever connected. */
+    readonly sinceMs: number | null;
+    /** TLS key exchange of the link. */
+    readonly group: string | null;
+    /** The configuration admits a key exchange that is not post-quantum. */
+    readonly classicalAdmitted: boolean;
+    /** Why the last connection was refused or lost. */
+    readonly lastFailure: string | null;
+  };
+  readonly policyExpiresAtMs: number | null;
+  /** What is open to partners: `sftp 0.0.0.0:2222`. Empty until there is a policy. */
+  readonly listeners: readonly string[];
+  /** Bytes that must stay free for uploads to be accepted. */
+  readonly gateBytes: number;
+  readonly bannedSources: number;
+}
+
+export interface DmzAdminApi {
+  status(): Promise<DmzNodeStatus>;
+}

@@ -1,0 +1,94 @@
+/** Makes a new DMZ node: keys first, the configuration file last. A complete node is never overwritten. */
+import { lstat, mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { checkedFingerprint } from '../../shared/config/fields.ts';
+import { type Address, formatAddress } from '../../shared/config/units.ts';
+import { checkNotWritableByOthers, privateFolder, writeNewFile } from '../../shared/config/write-file.ts';
+import { SallyportError } from '../../shared/errors.ts';
+import { loadNodeKeys, makeNodeKeys } from '../../shared/pki/node-keys.ts';
+import { hostKeyName } from '../config.ts';
+
+export const mainFileName = 'dmz.yaml';
+
+export interface InitArgs {
+  readonly dir: string;
+  readonly name: string;
+  /** SPI-… as typed. */
+  readonly internal: string;
+  readonly tunnel: Address;
+  readonly sftp: Address;
+}
+
+export interface InitDeps {
+  /** Makes an SSH host key, or takes the one that is there. @returns its public half as an OpenSSH line without comment. */
+  readonly makeHostKey: (file: string) => Promise<string>;
+}
+
+export interface Initialised {
+  readonly config: string;
+  readonly fingerprint: string;
+  /** `ssh-ed25519 AAAA…`, for known_hosts. */
+  readonly hostKey: string;
+  readonly keysReused: boolean;
+}
+
+const exists = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** @throws SallyportError `already-exists`, `usage` for a mistyped fingerprint, `key-file` when others can change the folder. */
+export async function initDmz(args: InitArgs, deps: InitDeps): Promise<Initialised> {
+  const dir = resolve(args.dir);
+  const config = join(dir, mainFileName);
+  const internal = checkedFingerprint(args.internal, 'internal');
+  if (await exists(config)) {
+    throw new SallyportError('already-exists', `${config} exists already; nothing was changed`, {
+      next: `sallyport-dmz fingerprint --config ${config} shows the fingerprint of that node`,
+    });
+  }
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await checkNotWritableByOthers(dir);
+  const state = join(dir, 'state');
+  const keysFolder = join(state, 'keys');
+  await privateFolder(state);
+  await privateFolder(keysFolder);
+  const keysReused = await exists(join(keysFolder, 'ca.crt'));
+  const keys = keysReused
+    ? await loadNodeKeys(keysFolder, 'dmz')
+    : await makeNodeKeys(keysFolder, { role: 'dmz', name: args.name });
+  const hostKey = await deps.makeHostKey(join(keysFolder, hostKeyName));
+  // Last: where this file stands, the node is whole.
+  await writeNewFile(config, mainFile({ ...args, internal }));
+  return { config, fingerprint: keys.fingerprint, hostKey, keysReused };
+}
+
+const mainFile = ({
+  name,
+  internal,
+  tunnel,
+  sftp,
+}: InitArgs): string => `# Sallyport, DMZ node. Check it with: sallyport-dmz config check
+# Partners, rules and rights are not here: they come from the internal node.
+version: 1
+name: ${JSON.stringify(name)}
+# Sealed caches, records and keys; mode 0700.
+state: state
+
+# The only internal node that may connect.
+internal:
+  fingerprint: ${internal}
+
+tunnel:
+  listen: "${formatAddress(tunnel)}"
+  # Networks from which the tunnel is accepted; empty: from anywhere.
+  allowFrom: []
+
+sftp:
+  listen: "${formatAddress(sftp)}"
+
+space:
+  # Uploads are refused when less of the file system is free: a part like 5% or a size like 2GiB.
+  minimumFree: 5%
+`;

@@ -1,0 +1,91 @@
+/** The status of the DMZ node for people: what is wrong first, with the next step, then one screen of facts. */
+import { formatTime, type Output } from '../../shared/admin/output.ts';
+import { formatDuration, formatSize } from '../../shared/config/units.ts';
+import { printable } from '../../shared/log.ts';
+import type { DmzNodeStatus } from './api.ts';
+
+export interface Trouble {
+  readonly what: string;
+  readonly next: string;
+}
+
+const slowMs = 5 * 60_000;
+
+/** Worst first. Empty: all is well. */
+export function troubles(status: DmzNodeStatus, nowMs: number): readonly Trouble[] {
+  const { tunnel, items } = status;
+  const found: Trouble[] = [];
+  const add = (when: boolean, what: string, next: string): void => {
+    if (when) found.push({ what, next });
+  };
+  const why = tunnel.lastFailure === null ? '' : `: ${tunnel.lastFailure}`;
+  const since =
+    tunnel.sinceMs === null
+      ? 'has not connected yet'
+      : `is not connected since ${formatDuration(Math.max(0, nowMs - tunnel.sinceMs))}`;
+  const gap = formatSize(status.gateBytes);
+  add(
+    status.suspect !== null,
+    `nothing is accepted any more: ${status.suspect}`,
+    'check the disk of the state folder, then restart the node',
+  );
+  add(
+    !tunnel.up,
+    `the internal node ${since}${why}; nobody can log in`,
+    'run `sallyport status` on the internal node; it dials, this node never does',
+  );
+  add(status.policyNumber === 0, 'there is no policy yet; the doors for partners stay shut', 'connect the internal node once');
+  add(
+    status.policyExpiresAtMs !== null && status.policyExpiresAtMs <= nowMs,
+    `the policy ran out ${formatTime(status.policyExpiresAtMs ?? 0)} UTC; partners are refused`,
+    'reconnect the internal node',
+  );
+  add(
+    status.freeBytes < status.gateBytes,
+    `free space is ${formatSize(status.freeBytes)}, below the gate of ${gap}; uploads are refused`,
+    'make room on the file system of the state folder',
+  );
+  add(items.unrouted > 0, `${items.unrouted} items match no rule and wait`, 'add a rule on the internal node');
+  add(
+    (status.oldestReadyMs ?? 0) > slowMs,
+    `an item has waited ${formatDuration(status.oldestReadyMs ?? 0)} to be fetched`,
+    'run `sallyport status` on the internal node',
+  );
+  add(
+    tunnel.classicalAdmitted,
+    'a key exchange that is not post-quantum is admitted',
+    'set tunnel.classicalKeyExchange: false when the internal node allows',
+  );
+  return found;
+}
+
+export function printStatus(status: DmzNodeStatus, nowMs: number, output: Output): void {
+  const problems = troubles(status, nowMs);
+  for (const { what, next } of problems) {
+    output.line(`${output.style('red', '!')} ${printable(what, 500)}`);
+    output.line(`  next: ${next}`);
+  }
+  if (problems.length > 0) output.line();
+  for (const [label, text] of facts(status, nowMs)) {
+    output.line(`${output.style('bold', label.padEnd(9))} ${printable(text, 500)}`);
+  }
+}
+
+function facts(status: DmzNodeStatus, nowMs: number): [string, string][] {
+  const { tunnel, items } = status;
+  const ago = (atMs: number): string => formatDuration(Math.max(0, nowMs - atMs));
+  const policyEnd = status.policyExpiresAtMs === null ? '' : `, ends ${formatTime(status.policyExpiresAtMs)} UTC`;
+  const upFor = tunnel.sinceMs === null ? '' : ` ${ago(tunnel.sinceMs)}`;
+  return [
+    ['node', `${status.node} ${status.version}, up ${ago(status.startedAtMs)}, ${status.fingerprint}`],
+    ['tunnel', tunnel.up ? `up${upFor} with ${tunnel.peer ?? '?'}, key exchange ${tunnel.group ?? '?'}` : 'down'],
+    ['policy', status.policyNumber === 0 ? 'none' : `number ${status.policyNumber}${policyEnd}`],
+    ['doors', status.listeners.join(', ') || 'none open'],
+    ['sessions', `${status.sessions}; ${status.bannedSources} sources banned`],
+    [
+      'items',
+      `${items.ready} ready, ${items.leased} being fetched, ${items.held} held, ${items.unrouted} unrouted; ${items.offered} offered; ${items.partial} interrupted`,
+    ],
+    ['cache', `${formatSize(status.cacheBytes)}, free ${formatSize(status.freeBytes)}, gate ${formatSize(status.gateBytes)}`],
+  ];
+}

@@ -1,0 +1,130 @@
+/** All verbs of `sallyport-dmz` but `serve`. */
+import type { Program } from '../../shared/admin/cli.ts';
+import { AdminClient } from '../../shared/admin/client.ts';
+import { systemClock } from '../../shared/clock.ts';
+import { type Address, formatAddress, parseAddress, UnitError } from '../../shared/config/units.ts';
+import { SallyportError } from '../../shared/errors.ts';
+import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
+import { type DmzConfig, loadDmzConfig } from '../config.ts';
+import type { DmzNodeStatus } from './api.ts';
+import { type InitDeps, initDmz } from './init.ts';
+import { printStatus } from './status-text.ts';
+
+export interface VerbDeps extends InitDeps {
+  /** Loads all keys and opens all folders that the node uses. @returns the SSH host keys as OpenSSH lines. */
+  readonly checkHost: (config: DmzConfig) => Promise<readonly string[]>;
+}
+
+export function addVerbs(program: Program, deps: VerbDeps): void {
+  addInit(program, deps);
+  addStatus(program);
+  addConfigCheck(program, deps);
+  addFingerprint(program, deps);
+}
+
+interface InitOptions {
+  readonly dir: string;
+  readonly name: string;
+  readonly internal: string;
+  readonly listenTunnel: string;
+  readonly listenSftp: string;
+}
+
+function addInit(program: Program, deps: InitDeps): void {
+  program.verb<InitOptions>(
+    {
+      usage: 'init',
+      summary: 'make the keys and the configuration of a new DMZ node',
+      examples: [
+        'init --dir /etc/sallyport-dmz --name edge1 --internal SPI-7KQ4-…',
+        'init --dir ./edge --name edge1 --internal SPI-7KQ4-… --listen-tunnel 127.0.0.1:8443 --listen-sftp 127.0.0.1:2222',
+      ],
+    },
+    (command) =>
+      command
+        .requiredOption('-d, --dir <folder>', 'folder of the new node')
+        .requiredOption('-n, --name <name>', 'name of the node')
+        .requiredOption('--internal <fingerprint>', 'SPI-…, as `sallyport fingerprint` prints it')
+        .option('--listen-tunnel <address>', 'where the internal node connects', '0.0.0.0:8443')
+        .option('--listen-sftp <address>', 'where partners connect', '0.0.0.0:2222'),
+    async ({ output }, { dir, name, internal, listenTunnel, listenSftp }) => {
+      const tunnel = checkedAddress(listenTunnel, '--listen-tunnel');
+      const made = await initDmz({ dir, name, internal, tunnel, sftp: checkedAddress(listenSftp, '--listen-sftp') }, deps);
+      if (output.json) return output.document(made);
+      const reachable = ['0.0.0.0', '::'].includes(tunnel.host) ? `THIS-HOST:${tunnel.port}` : formatAddress(tunnel);
+      output.line(`${made.keysReused ? 'Keys were there already' : 'Keys made'}. Fingerprint of this DMZ node:`);
+      output.line(`  ${output.style('bold', made.fingerprint)}`);
+      output.line(`SSH host key for partners:\n  ${made.hostKey}`);
+      output.line(`Next, here:\n  sallyport-dmz serve --config ${made.config}`);
+      output.line(`and on the internal host:\n  sallyport connect ${reachable} --dmz ${made.fingerprint}`);
+    },
+  );
+}
+
+function checkedAddress(text: string, option: string): Address {
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    if (error instanceof UnitError) throw new SallyportError('usage', `${option}: ${error.message}`);
+    throw error;
+  }
+}
+
+function addStatus(program: Program): void {
+  program.verb(
+    {
+      usage: 'status',
+      summary: 'how the node, the tunnel and the caches are; what is wrong comes first, with the next step',
+      examples: ['status', 'status --json'],
+    },
+    () => {},
+    async ({ output, configFile }) => {
+      const { admin } = await loadDmzConfig(configFile);
+      const status = await new AdminClient(admin).get<DmzNodeStatus>(['v1', 'status']);
+      if (output.json) output.document(status);
+      else printStatus(status, systemClock.nowMs(), output);
+    },
+  );
+}
+
+function addConfigCheck(program: Program, deps: VerbDeps): void {
+  program.verb(
+    {
+      usage: 'check',
+      summary: 'load the configuration, the keys and the folders as `serve` does, and say all that is wrong',
+      examples: ['config check', 'config check --config ./edge --json'],
+    },
+    () => {},
+    async ({ output, configFile }) => {
+      const config = await loadDmzConfig(configFile);
+      await deps.checkHost(config);
+      if (output.json) output.document({ ok: true, file: config.file });
+      else
+        output.line(
+          `ok: ${config.file}: tunnel ${formatAddress(config.tunnel.listen)}, sftp ${formatAddress(config.sftp.listen)}`,
+        );
+    },
+    program.group('config', 'look at the configuration'),
+  );
+}
+
+function addFingerprint(program: Program, deps: VerbDeps): void {
+  program.verb(
+    {
+      usage: 'fingerprint',
+      summary: 'print the fingerprint of this node, the internal node it admits, and its SSH host keys',
+      examples: ['fingerprint', 'fingerprint --json'],
+    },
+    () => {},
+    async ({ output, configFile }) => {
+      const config = await loadDmzConfig(configFile);
+      const { fingerprint } = await loadNodeKeys(config.keys, 'dmz');
+      const hostKeys = await deps.checkHost(config);
+      if (output.json)
+        return output.document({ node: config.name, fingerprint, internal: config.internal.fingerprint, hostKeys });
+      output.line(fingerprint);
+      output.note(`admits the internal node ${config.internal.fingerprint}`);
+      for (const line of hostKeys) output.note(`SSH host key ${line}`);
+    },
+  );
+}

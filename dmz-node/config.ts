@@ -1,0 +1,156 @@
+/**
+ * What the DMZ host itself must know: addresses, key files, the pinned internal node, and hard limits against strangers.
+ * Partners, rules and rights are not here: they come from the inside with the signed policy.
+ *
+ * In `DmzConfig` sizes are bytes, durations milliseconds and paths absolute.
+ */
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import {
+  checkSocketPath,
+  fingerprint,
+  freeSpace,
+  logSettings,
+  network,
+  nodeName,
+  path,
+  threads,
+  version,
+  whole,
+} from '../shared/config/fields.ts';
+import { type Loaded, loadConfig } from '../shared/config/load.ts';
+import type { ConfigProblem } from '../shared/config/problems.ts';
+import { address, duration, size } from '../shared/config/units.ts';
+
+const tunnel = z
+  .strictObject({
+    listen: address()
+      .prefault('0.0.0.0:8443')
+      .describe('Address and port that the internal node dials. Port 0 takes a free one.'),
+    classicalKeyExchange: z
+      .boolean()
+      .default(false)
+      .describe('Admit a TLS key exchange that is not post-quantum. Only for an old internal node; status warns of it.'),
+    allowFrom: z
+      .array(network())
+      .max(1000)
+      .default([])
+      .describe('Networks from which the tunnel is accepted; empty: from anywhere.'),
+  })
+  .prefault({});
+
+const sftp = z
+  .strictObject({
+    listen: address().prefault('0.0.0.0:2222').describe('Address and port for partners. Port 0 takes a free one.'),
+    hostKeys: z.array(path()).max(8).optional().describe('SSH host key files; default: ssh_host_ed25519 in the keys folder.'),
+  })
+  .prefault({});
+
+const throttle = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe('Delay and ban sources that fail to log in.'),
+    exempt: z.array(network()).max(1000).default([]).describe('Networks that are never banned, such as a load balancer.'),
+  })
+  .prefault({});
+
+const limits = z
+  .strictObject({
+    connections: whole(1, 100_000).default(1000).describe('Partner connections at the same time.'),
+    connectionsPerSource: whole(1, 100_000).default(100).describe('Of these, from one address (IPv6: one /64).'),
+    unauthenticated: whole(1, 100_000).default(100).describe('Of these, not yet logged in.'),
+    loginGrace: duration({ min: '1s', max: '1h' }).prefault('60s').describe('Time from connecting to being logged in.'),
+    loginAttempts: whole(1, 100).default(6).describe('Attempts in one connection.'),
+    idle: duration({ min: '1s' }).optional().describe('Ends a session that asks for nothing; default: as the policy says.'),
+    keepAlive: duration({ min: '1s', max: '1h' })
+      .prefault('15s')
+      .describe('How often a silent client is asked for a sign of life.'),
+    keepAliveMisses: whole(1, 100).default(4).describe('Unanswered signs of life after which a client counts as gone.'),
+    rekeyBytes: size({ min: '1MiB' }).prefault('1GiB').describe('New SSH keys after so many bytes in one direction.'),
+    rekeyAfter: duration({ min: '10s' }).prefault('1h').describe('New SSH keys after this time.'),
+    outstandingBytesPerSession: size({ min: '256KiB', max: '1GiB' })
+      .prefault('4MiB')
+      .describe('Bytes of one session that may be in work before its socket is no longer read.'),
+    reorderWindow: size({ min: '256KiB', max: '1GiB' })
+      .prefault('8MiB')
+      .describe('How far ahead of the contiguous end of an upload a write may lie.'),
+    reorderBudget: size({ min: '1MiB', max: '64GiB' })
+      .prefault('64MiB')
+      .describe('Memory of the whole node for writes that came out of order.'),
+    stall: duration({ min: '5s' }).prefault('10m').describe('An upload that gets no byte for so long becomes a partial.'),
+    drainTimeout: duration({ max: '1d' })
+      .prefault('10m')
+      .describe('How long transfers may go on after the node was told to stop.'),
+    throttle,
+  })
+  .prefault({})
+  .describe('Hard limits against strangers; the policy of the inside can only be stricter.');
+
+const space = z
+  .strictObject({
+    minimumFree: freeSpace().prefault('5%').describe('Uploads are refused when less of the file system is free: 5% or 2GiB.'),
+    reserve: size().prefault('64MiB').describe('Kept for the records themselves on top of that.'),
+  })
+  .prefault({});
+
+export const dmzConfigSchema = z.strictObject({
+  version,
+  name: nodeName,
+  state: path().default('state').describe('Folder of the caches and records, mode 0700.'),
+  keys: path().optional().describe('Folder of the keys, mode 0700; default: keys in the state folder.'),
+  internal: z.strictObject({
+    fingerprint: fingerprint('internal').describe('SPI-…: the only internal node that may connect.'),
+  }),
+  tunnel,
+  sftp,
+  admin: z
+    .strictObject({
+      socket: path().optional().describe('Unix socket of the admin commands; default: admin/socket in the state folder.'),
+    })
+    .prefault({}),
+  limits,
+  space,
+  workers: z.strictObject({ seal: threads }).prefault({}),
+  log: logSettings,
+});
+
+type Settings = z.output<typeof dmzConfigSchema>;
+
+export interface DmzConfig extends Omit<Settings, 'keys' | 'admin' | 'sftp'> {
+  /** The file itself, absolute. */
+  readonly file: string;
+  readonly keys: string;
+  readonly admin: { readonly socket: string };
+  readonly sftp: { readonly listen: Settings['sftp']['listen']; readonly hostKeys: readonly string[] };
+}
+
+export const hostKeyName = 'ssh_host_ed25519';
+
+/** @throws ConfigError with every problem of the file. Opens nothing but the file. */
+export async function loadDmzConfig(file: string): Promise<DmzConfig> {
+  const { main } = await loadConfig(file, dmzConfigSchema, { check: (config, problems) => checkTogether(config.main, problems) });
+  return resolved(main);
+}
+
+function resolved({ value, file }: Loaded<Settings>): DmzConfig {
+  const folder = dirname(file);
+  const state = resolve(folder, value.state);
+  const keys = value.keys === undefined ? join(state, 'keys') : resolve(folder, value.keys);
+  const hostKeys = value.sftp.hostKeys?.map((name) => resolve(folder, name)) ?? [join(keys, hostKeyName)];
+  const socket = value.admin.socket === undefined ? join(state, 'admin', 'socket') : resolve(folder, value.admin.socket);
+  return { ...value, file, state, keys, admin: { socket }, sftp: { ...value.sftp, hostKeys } };
+}
+
+function checkTogether(main: Loaded<Settings>, problems: ConfigProblem[]): void {
+  const { limits, tunnel, sftp } = main.value;
+  const wrong = (path: readonly string[], message: string): void => {
+    problems.push({ file: main.label, ...main.at(path), path: path.join('.'), message });
+  };
+  if (limits.reorderWindow > limits.reorderBudget) {
+    wrong(['limits', 'reorderWindow'], 'is larger than limits.reorderBudget, which all uploads share');
+  }
+  if (tunnel.listen.port !== 0 && tunnel.listen.port === sftp.listen.port && tunnel.listen.host === sftp.listen.host) {
+    wrong(['sftp', 'listen'], 'is the address of the tunnel');
+  }
+  if (sftp.hostKeys?.length === 0) wrong(['sftp', 'hostKeys'], 'at least one host key is needed');
+  checkSocketPath(resolved(main).admin.socket, (message) => wrong(['admin', 'socket'], message));
+}

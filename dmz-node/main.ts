@@ -1,0 +1,71 @@
+#!/usr/bin/env node
+/**
+ * The command `sallyport-dmz`: the node in the DMZ. The only place of this half that reads arguments, environment and
+ * signals, and that ends the process.
+ */
+import { existsSync } from 'node:fs';
+import { Program, type Surroundings } from '../shared/admin/cli.ts';
+import { listenToSignals, type ProcessSignals } from '../shared/admin/process.ts';
+import { serve } from '../shared/admin/serve.ts';
+import { AdminServer } from '../shared/admin/server.ts';
+import { findConfig } from '../shared/config/find.ts';
+import { createLogger } from '../shared/log.ts';
+import { programVersion } from '../shared/version.ts';
+import type { DmzAdminApi } from './admin/api.ts';
+import { dmzRoutes } from './admin/routes.ts';
+import { addVerbs } from './admin/verbs.ts';
+import { loadDmzConfig } from './config.ts';
+import { hostKeyLine, openOwnFiles } from './host-check.ts';
+import { loadHostKey, makeHostKey } from './sftp/host-key.ts';
+
+async function serveDmz(configFile: string, signals: ProcessSignals): Promise<void> {
+  const config = await loadDmzConfig(configFile);
+  const keys = await openOwnFiles(config);
+  const log = createLogger({ node: config.name, level: config.log.level });
+  // Not loaded for the other verbs: they are to be quick.
+  const { startDmzNode } = await import('./node.ts');
+  await serve<DmzAdminApi>({
+    start: () => startDmzNode(config, keys),
+    socket: (api) => new AdminServer({ routes: dmzRoutes(api), log }, config.admin),
+    log,
+    signals,
+    drainTimeoutMs: config.limits.drainTimeout,
+    ready: { version: programVersion, pid: process.pid, fingerprint: keys.node.fingerprint },
+    // What partners may do arrives with the policy; what this file says holds until the next start.
+    reload: async () => {
+      await openOwnFiles(await loadDmzConfig(configFile));
+      return { valid: true, takesEffect: 'at the next start' };
+    },
+  });
+}
+
+function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Program {
+  const program = new Program(surroundings, {
+    name: 'sallyport-dmz',
+    summary: 'The DMZ node of Sallyport: partners connect here; it keeps sealed caches and never dials anybody.',
+    findConfig: (named, env) =>
+      findConfig({ named, env, variable: 'SALLYPORT_DMZ_CONFIG', folder: 'sallyport-dmz', fileName: 'dmz.yaml' }),
+  });
+  addVerbs(program, {
+    checkHost: async (config) => (await openOwnFiles(config)).hostKeys.map(hostKeyLine),
+    // A repeated `init` finds the key of the run that was cut short.
+    makeHostKey: async (file) => hostKeyLine(existsSync(file) ? await loadHostKey(file) : await makeHostKey(file)),
+  });
+  program.verb(
+    {
+      usage: 'serve',
+      summary: 'run the DMZ node until SIGTERM; SIGHUP checks the configuration for the next start',
+      examples: ['serve', 'serve --config /etc/sallyport-dmz/dmz.yaml'],
+      untilStopped: true,
+    },
+    () => {},
+    ({ configFile }) => serveDmz(configFile, signals),
+  );
+  return program;
+}
+
+const signals = listenToSignals(process);
+const { stdout: out, stderr: error, stdin: input, env } = process;
+process.exitCode = await buildProgram({ out, error, input, env, signal: signals.signal }, signals).run(process.argv.slice(2));
+// Everything is closed by now; what still holds the process gets a moment to write its last lines.
+setTimeout(() => process.exit(), 2000).unref();

@@ -1,0 +1,163 @@
+/**
+ * What the admin socket of the internal node offers; the composition root implements it. References (`ref`) are an item
+ * id, a trace id, a prefix of one of at least four characters that only one has, or a partner path (`acme/Inbox/a.csv`).
+ */
+
+import type { NumberedEvent } from '../../shared/events/event.ts';
+import type { DmzStatus } from '../../shared/tunnel/messages.ts';
+
+export interface InternalStatus {
+  readonly node: string;
+  readonly version: string;
+  readonly fingerprint: string;
+  readonly startedAtMs: number;
+  /** Nothing more is accepted until a restart; why. */
+  readonly suspect: string | null;
+  readonly tunnel: {
+    readonly up: boolean;
+    /** Name of the DMZ node, once it was reached. */
+    readonly peer: string | null;
+    /** `host:port`; null when `sallyport connect` was not run yet. */
+    readonly address: string | null;
+    /** When it last came up or was lost; null when it never was up. */
+    readonly sinceMs: number | null;
+    /** TLS key exchange of the link. */
+    readonly group: string | null;
+    readonly classicalAdmitted: boolean;
+    /** Why the last connection could not be made or was lost. */
+    readonly lastFailure: string | null;
+    /** Clock of the DMZ node minus ours, milliseconds. */
+    readonly clockSkewMs: number | null;
+  };
+  readonly policy: { readonly number: number; readonly expiresAtMs: number } | null;
+  /** A changed configuration that was refused: the last good one stays in use. */
+  readonly configRefused: string | null;
+  readonly partners: {
+    readonly configured: number;
+    /** Partners with a live session, and how many. */
+    readonly connected: readonly { readonly partner: string; readonly sessions: number }[];
+  };
+  readonly items: {
+    /** Registered and not yet at their destination. */
+    readonly waiting: number;
+    readonly held: number;
+    readonly unrouted: number;
+    readonly quarantined: number;
+    /** Offered to partners and not yet fetched. */
+    readonly offered: number;
+    /** How long the oldest of the waiting has waited, milliseconds. */
+    readonly oldestWaitingMs: number | null;
+  };
+  /** The newest alarm or failed attempt. */
+  readonly lastFailure: {
+    readonly atMs: number;
+    readonly event: string;
+    readonly detail: string;
+    readonly item: string | null;
+  } | null;
+  /** What the DMZ node says of itself; null when it cannot be asked. */
+  readonly dmz: DmzStatus | null;
+}
+
+export interface ListArgs {
+  readonly partner?: string | undefined;
+  readonly box?: 'Inbox' | 'Outbox' | undefined;
+  /** Below the box, without slashes at the ends. */
+  readonly folder?: string | undefined;
+  /** Only items that nobody inside has taken yet (Inbox), or that the partner has not fetched (Outbox). */
+  readonly onlyNew: boolean;
+  /** At most so many, newest first. */
+  readonly limit: number;
+}
+
+export interface ListedItem {
+  readonly item: string;
+  readonly trace: string;
+  readonly partner: string;
+  readonly box: 'Inbox' | 'Outbox';
+  /** As the partner sees it: `/Inbox/a/b.csv`. */
+  readonly path: string;
+  readonly size: number;
+  /** When it was complete in the DMZ (Inbox) or offered (Outbox). */
+  readonly atMs: number;
+  /** In the words of the catalogue: ready, leased, delivered, held, unrouted, quarantined, offered, downloaded… */
+  readonly state: string;
+}
+
+export interface Listing {
+  readonly items: readonly ListedItem[];
+  /** There are more than `limit`. */
+  readonly more: boolean;
+}
+
+export interface OpenedItem {
+  readonly item: string;
+  /** Last component of the path, a safe file name. */
+  readonly name: string;
+  /** As the partner sees it, with the partner before it: `acme/Inbox/a/b.csv`. */
+  readonly path: string;
+  readonly size: number;
+  readonly sha256: string;
+  /** The opened and verified bytes. Leaving the loop early closes the source. */
+  readonly content: AsyncIterable<Buffer>;
+  /** The caller has the bytes for good: the item counts as pulled. Called at most once. */
+  commit(): Promise<void>;
+  /** The caller gave up: the item stays as it was. Idempotent, no effect after `commit`. */
+  release(): Promise<void>;
+}
+
+export interface PushedItem {
+  readonly item: string;
+  readonly trace: string;
+  readonly partner: string;
+  /** As the partner sees it. */
+  readonly path: string;
+  readonly size: number;
+  readonly sha256: string;
+  readonly expiresAtMs: number;
+}
+
+export interface TraceAnswer {
+  /** The trace or item that the reference named. */
+  readonly ref: string;
+  /** Events of both nodes, in the order of time. */
+  readonly events: readonly TracedEvent[];
+}
+
+export interface TracedEvent extends Omit<NumberedEvent, 'origin'> {
+  /** Name of the node that recorded it. */
+  readonly node: string;
+  readonly side: 'dmz' | 'inside';
+}
+
+export interface PartnerSummary {
+  readonly name: string;
+  readonly source: string;
+  /** `key`, `password`, `key+password`: what a login takes, in words. */
+  readonly login: string;
+  readonly sessions: number;
+  readonly disabled: boolean;
+}
+
+export interface Reloaded {
+  readonly partners: number;
+  readonly rules: number;
+}
+
+export interface InternalAdminApi {
+  status(): Promise<InternalStatus>;
+  list(args: ListArgs): Promise<Listing>;
+  /** @throws SallyportError `no-such-file`, `usage` when several items fit the reference, `tunnel-down`. */
+  openItem(ref: string, signal: AbortSignal): Promise<OpenedItem>;
+  /**
+   * Offers a file to a partner. Resolves when the DMZ has stored it.
+   * @param path Below the Outbox, without a leading slash.
+   * @throws SallyportError `no-such-file` for an unknown partner, `already-exists`, `bad-name`, `tunnel-down`.
+   */
+  push(partner: string, path: string, content: AsyncIterable<Buffer>, signal: AbortSignal): Promise<PushedItem>;
+  /** @throws SallyportError `no-such-file` when nothing fits, `usage` when several do. */
+  trace(ref: string): Promise<TraceAnswer>;
+  partners(): Promise<readonly PartnerSummary[]>;
+  /** Reads the configuration anew. @throws SallyportError `config-invalid`; the last good one then stays in use. */
+  reload(): Promise<Reloaded>;
+}

@@ -1,0 +1,80 @@
+/** Adds partners to `conf.d/partners.yaml`. */
+import type { Document } from 'yaml';
+import { didYouMean } from '../../shared/config/suggest.ts';
+import { SallyportError } from '../../shared/errors.ts';
+import { partnerName } from '../../shared/policy.ts';
+import { partSchema } from '../config.ts';
+import { isPrivateKey } from '../config-secrets.ts';
+import { parseSshPublicKeyLine } from '../ssh-public-key.ts';
+import { blockMapAt, editYaml } from './edit-config.ts';
+
+export interface NewPartner {
+  readonly name: string;
+  /** Texts of public key files: OpenSSH lines, comments and empty lines between them. */
+  readonly keyTexts: readonly string[];
+  /** PHC string. */
+  readonly passwordHash?: string | undefined;
+  /** Addresses or networks. */
+  readonly from: readonly string[];
+  readonly requireBoth: boolean;
+}
+
+export interface AddedPartner {
+  /** `SHA256:…` of each key. */
+  readonly fingerprints: readonly string[];
+}
+
+/** Checks everything that can be told before the file is touched. @throws SallyportError `usage`, `config-invalid`. */
+export function checkNewPartner({ name, keyTexts, passwordHash, requireBoth }: NewPartner): readonly string[] {
+  const fault = partnerName.safeParse(name).error?.issues[0]?.message;
+  if (fault !== undefined) throw new SallyportError('usage', `"${name}" is no name for a partner: ${fault}`);
+  const lines = keyTexts.flatMap(keyLines);
+  if (lines.length === 0 && passwordHash === undefined) {
+    throw new SallyportError('usage', 'a partner needs a key or a password: --key FILE, --password or --password-file FILE');
+  }
+  if (requireBoth && (lines.length === 0 || passwordHash === undefined)) {
+    throw new SallyportError('usage', '--require key+password needs a key and a password');
+  }
+  return lines;
+}
+
+function keyLines(text: string): string[] {
+  if (isPrivateKey(text)) {
+    throw new SallyportError('usage', 'this is a private key; it was not stored', {
+      next: 'have the partner make a new key pair and send the public part, the .pub file',
+    });
+  }
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+/** @throws SallyportError `already-exists`, `usage`, `config-invalid`; then the file is as it was. */
+export async function addPartner(file: string, partner: NewPartner, existing: readonly string[]): Promise<AddedPartner> {
+  const lines = checkNewPartner(partner);
+  const keys = lines.map(parseSshPublicKeyLine);
+  if (existing.includes(partner.name)) {
+    throw new SallyportError('already-exists', `there is a partner ${partner.name} already; nothing was changed`, {
+      next: `edit ${file}, then run: sallyport config check`,
+    });
+  }
+  await editYaml(file, partSchema, (document) => {
+    insert(document, partner, lines);
+    return true;
+  });
+  return { fingerprints: keys.map((key) => key.fingerprint) };
+}
+
+function insert(document: Document.Parsed, { name, passwordHash, from, requireBoth }: NewPartner, keys: readonly string[]): void {
+  const entry = document.createNode({
+    ...(keys.length === 0 ? {} : { keys }),
+    ...(passwordHash === undefined ? {} : { password: passwordHash }),
+    ...(requireBoth ? { require: 'key+password' } : {}),
+    ...(from.length === 0 ? {} : { from }),
+  });
+  blockMapAt(document, 'partners').set(name, entry);
+}
+
+export const unknownPartner = (name: string, known: readonly string[]): SallyportError =>
+  new SallyportError('no-such-file', `there is no partner "${name}"${didYouMean(name, known)}`);

@@ -1,0 +1,83 @@
+/** The admin socket of the internal node, as a table over `InternalAdminApi`. */
+import type { AdminRequest, AdminRoute } from '../../shared/admin/routes.ts';
+import { SallyportError } from '../../shared/errors.ts';
+import { partnerName } from '../../shared/policy.ts';
+import type { InternalAdminApi, ListArgs } from './api.ts';
+import type { PullTickets } from './pull-tickets.ts';
+
+export const pullHeaders = {
+  ticket: 'x-sallyport-ticket',
+  item: 'x-sallyport-item',
+  path: 'x-sallyport-path',
+  name: 'x-sallyport-name',
+  size: 'x-sallyport-size',
+  sha256: 'x-sallyport-sha256',
+} as const;
+
+const mostListed = 10_000;
+
+export const internalRoutes = (api: InternalAdminApi, tickets: PullTickets): readonly AdminRoute[] => [
+  { kind: 'json', method: 'GET', path: '/v1/status', answer: () => api.status() },
+  { kind: 'json', method: 'GET', path: '/v1/items', answer: async ({ query }) => api.list(listArgs(query)) },
+  { kind: 'json', method: 'GET', path: '/v1/trace', answer: async (request) => api.trace(needed(request, 'ref')) },
+  { kind: 'json', method: 'GET', path: '/v1/partners', answer: () => api.partners() },
+  { kind: 'json', method: 'POST', path: '/v1/reload', answer: () => api.reload() },
+  {
+    kind: 'download',
+    method: 'GET',
+    path: '/v1/content',
+    answer: async (request) => {
+      tickets.assertRoom();
+      const item = await api.openItem(needed(request, 'ref'), request.signal);
+      const { ticket, content } = tickets.issue(item);
+      return {
+        headers: {
+          [pullHeaders.ticket]: ticket,
+          [pullHeaders.item]: item.item,
+          // Header values are ASCII; partners' names are not.
+          [pullHeaders.path]: encodeURIComponent(item.path),
+          [pullHeaders.name]: encodeURIComponent(item.name),
+          [pullHeaders.size]: String(item.size),
+          [pullHeaders.sha256]: item.sha256,
+        },
+        content,
+      };
+    },
+  },
+  { kind: 'json', method: 'POST', path: '/v1/pulls/:ticket/commit', answer: ({ params }) => tickets.commit(params.ticket ?? '') },
+  {
+    kind: 'upload',
+    method: 'PUT',
+    path: '/v1/outbox',
+    answer: async (request, content) =>
+      api.push(checkedPartner(needed(request, 'partner')), needed(request, 'path'), content, request.signal),
+  },
+];
+
+function needed({ query }: AdminRequest, name: string): string {
+  const value = query.get(name);
+  if (value === null || value === '' || value.length > 2048) throw new SallyportError('usage', `${name} is missing or too long`);
+  return value;
+}
+
+function checkedPartner(name: string): string {
+  if (!partnerName.safeParse(name).success) throw new SallyportError('usage', 'that is no name of a partner');
+  return name;
+}
+
+function listArgs(query: URLSearchParams): ListArgs {
+  const box = query.get('box');
+  if (box !== null && box !== 'Inbox' && box !== 'Outbox') throw new SallyportError('usage', 'box is Inbox or Outbox');
+  const partner = query.get('partner');
+  const folder = query.get('folder');
+  const limit = Number(query.get('limit') ?? 1000);
+  if (!Number.isInteger(limit) || limit < 1 || limit > mostListed)
+    throw new SallyportError('usage', `limit is 1 to ${mostListed}`);
+  return {
+    ...(partner === null ? {} : { partner: checkedPartner(partner) }),
+    ...(box === null ? {} : { box }),
+    ...(folder === null || folder === '' ? {} : { folder: folder.slice(0, 1024) }),
+    onlyNew: query.get('new') === 'true',
+    limit,
+  };
+}

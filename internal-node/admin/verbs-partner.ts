@@ -1,0 +1,186 @@
+/** `partner add` and `partner list`. The configuration file is the truth; a running node is told to read it anew. */
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { askNewPassword, readInput } from '../../shared/admin/ask.ts';
+import type { Program, VerbContext } from '../../shared/admin/cli.ts';
+import { AdminClient } from '../../shared/admin/client.ts';
+import { SallyportError } from '../../shared/errors.ts';
+import { Secret } from '../../shared/secret.ts';
+import { type InternalSettings, loadInternalSettings } from '../config.ts';
+import type { PartnerSummary, Reloaded } from './api.ts';
+import { addPartner, checkNewPartner, type NewPartner } from './partner-change.ts';
+
+export interface PartnerDeps {
+  /** @returns a PHC string. */
+  readonly hashPassword: (password: Secret) => Promise<string>;
+}
+
+interface AddOptions {
+  readonly key: readonly string[];
+  readonly password?: boolean;
+  readonly passwordFile?: string;
+  readonly from: readonly string[];
+  readonly require: string;
+}
+
+const maxInputBytes = 64 * 1024;
+const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
+
+export function addPartnerVerbs(program: Program, deps: PartnerDeps): void {
+  const group = program.group('partner', 'add and list partners');
+  program.verb<AddOptions>(
+    {
+      usage: 'add <name>',
+      summary: 'add a partner to conf.d/partners.yaml and tell the running node',
+      examples: ['partner add acme --key acme.pub --from 198.51.100.0/24', 'partner add globex --password-file - < password'],
+    },
+    (command) =>
+      command
+        .option('-k, --key <file>', 'file with OpenSSH public keys, - for standard input; can be repeated', collect, [])
+        .option('-p, --password', 'ask for a password, twice')
+        .option('--password-file <file>', 'file with the password on its first line, - for standard input')
+        .option('--from <network>', 'addresses the partner may come from; can be repeated', collect, [])
+        .option('--require <what>', 'any, or key+password', 'any'),
+    async (context, options, [name = '']) => {
+      const { output } = context;
+      const settings = await loadInternalSettings(context.configFile, 'unchecked');
+      const partner = await gather(name, options, context, deps);
+      const file = join(dirname(settings.file), 'conf.d', 'partners.yaml');
+      const added = await addPartner(file, partner, Object.keys(settings.partners));
+      const { partners } = await loadInternalSettings(context.configFile, 'unchecked');
+      if (!Object.hasOwn(partners, name)) {
+        throw new SallyportError(
+          'config-invalid',
+          `${file} was written, but the key include of ${settings.file} does not name it`,
+        );
+      }
+      const wrong = await faultOf(context.configFile);
+      const running = wrong === undefined && (await reload(settings));
+      if (output.json)
+        return output.document({ partner: name, keys: added.fingerprints, file, running, problems: wrong ?? null });
+      const login = [...added.fingerprints.map((print) => `key ${print}`), ...(partner.passwordHash ? ['password'] : [])];
+      output.line(`+ partner ${name}   login: ${login.join(', ')}   folders: Inbox, Outbox`);
+      if (wrong !== undefined) output.note(`Not in use yet, the configuration has problems:\n${wrong}`);
+      else output.line(running ? 'The running node has taken note.' : 'The node does not run; it takes note when it starts.');
+    },
+    group,
+  );
+  addList(program, group);
+}
+
+async function gather(name: string, options: AddOptions, context: VerbContext, deps: PartnerDeps): Promise<NewPartner> {
+  if (options.require !== 'any' && options.require !== 'key+password') {
+    throw new SallyportError('usage', '--require is any or key+password');
+  }
+  const stdinUsers = [...options.key, options.passwordFile].filter((file) => file === '-').length;
+  if (stdinUsers > 1) throw new SallyportError('usage', 'only one of the options can read standard input');
+  if (options.password && options.passwordFile !== undefined) {
+    throw new SallyportError('usage', '--password and --password-file cannot be together');
+  }
+  const keyTexts: string[] = [];
+  for (const file of options.key) keyTexts.push(await readText(file, context));
+  const wantsPassword = options.password === true || options.passwordFile !== undefined;
+  const draft = { name, keyTexts, from: options.from, requireBoth: options.require === 'key+password' };
+  // Before anybody types a password in vain.
+  checkNewPartner({ ...draft, passwordHash: wantsPassword ? '' : undefined });
+  if (!wantsPassword) return draft;
+  const password = await passwordFor(name, options, context);
+  return { ...draft, passwordHash: await deps.hashPassword(password) };
+}
+
+async function passwordFor(name: string, { passwordFile }: AddOptions, context: VerbContext): Promise<Secret> {
+  if (passwordFile === undefined) return askNewPassword(context, name);
+  const [line = ''] = (await readText(passwordFile, context)).split(/\r?\n/);
+  if (line === '') throw new SallyportError('usage', 'the first line of the password file is empty');
+  return new Secret(line);
+}
+
+async function readText(file: string, { input }: VerbContext): Promise<string> {
+  if (file === '-') return readInput(input, maxInputBytes);
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new SallyportError(
+      'usage',
+      `${file} cannot be read: ${cause.code === 'ENOENT' ? 'there is no such file' : cause.message}`,
+      {},
+      { cause },
+    );
+  });
+  if (text.length > maxInputBytes) throw new SallyportError('usage', `${file} is too large for a key or a password`);
+  return text;
+}
+
+/** What a node would have against the configuration as a whole, if anything. */
+async function faultOf(configFile: string): Promise<string | undefined> {
+  try {
+    await loadInternalSettings(configFile);
+    return undefined;
+  } catch (error) {
+    if (error instanceof SallyportError && error.code === 'config-invalid') return error.message;
+    throw error;
+  }
+}
+
+/** @returns whether a node runs. @throws SallyportError what the node has against the configuration. */
+async function reload({ admin }: InternalSettings): Promise<boolean> {
+  try {
+    await new AdminClient({ socket: admin.socket }).post<Reloaded>(['v1', 'reload']);
+    return true;
+  } catch (error) {
+    if (error instanceof SallyportError && error.code === 'not-running') return false;
+    throw error;
+  }
+}
+
+type PartnerConfig = InternalSettings['partners'][string];
+
+const loginOf = ({ keys, password, require }: PartnerConfig): string => {
+  if (require === 'key+password') return 'key+password';
+  return [
+    ...(keys.length > 0 ? [keys.length === 1 ? 'key' : `${keys.length} keys`] : []),
+    ...(password ? ['password'] : []),
+  ].join(', ');
+};
+
+function addList(program: Program, group: ReturnType<Program['group']>): void {
+  program.verb(
+    {
+      usage: 'list',
+      summary: 'list the partners of the configuration, and their sessions when the node runs',
+      examples: ['partner list', 'partner list --json'],
+    },
+    () => {},
+    async ({ output, configFile }) => {
+      const settings = await loadInternalSettings(configFile, 'unchecked');
+      const sessions = await liveSessions(settings);
+      const partners = Object.entries(settings.partners).map(
+        ([name, partner]): PartnerSummary => ({
+          name,
+          login: loginOf(partner),
+          sessions: sessions.get(name) ?? 0,
+          disabled: partner.disabled,
+          source: settings.partnerSources.get(name) ?? '',
+        }),
+      );
+      if (output.json) return output.document({ partners });
+      if (partners.length === 0) return output.note('no partners yet: sallyport partner add NAME --key FILE');
+      const rows = partners.map(({ name, login, sessions: live, disabled, source }) => [
+        name,
+        disabled ? 'disabled' : login,
+        String(live),
+        source,
+      ]);
+      output.table(['NAME', 'LOGIN', 'SESSIONS', 'SOURCE'], rows);
+    },
+    group,
+  );
+}
+
+async function liveSessions({ admin }: InternalSettings): Promise<ReadonlyMap<string, number>> {
+  try {
+    const partners = await new AdminClient({ socket: admin.socket }).get<PartnerSummary[]>(['v1', 'partners']);
+    return new Map(partners.map(({ name, sessions }) => [name, sessions]));
+  } catch (error) {
+    if (error instanceof SallyportError && error.code === 'not-running') return new Map();
+    throw error;
+  }
+}

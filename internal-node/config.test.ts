@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ConfigError, formatProblem } from '../shared/config/problems.ts';
+import { fingerprintOf } from '../shared/pki/fingerprint.ts';
+import { loadInternalConfig, loadInternalSettings, loadMainSettings } from './config.ts';
+
+const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const dmzFingerprint = fingerprintOf('dmz', publicKey.export({ type: 'spki', format: 'der' }));
+const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f someone';
+
+const main = `version: 1
+name: inner1
+dmz:
+  address: edge1.example.com:8443
+  fingerprint: ${dmzFingerprint}
+destinations:
+  inside: {folder: delivered}
+outgoing: {folder: /srv/out}
+`;
+const partners = `partners:
+  acme:
+    keys: ["${key}"]
+  globex:
+    keys: ["${key}"]
+`;
+const rules = `rules:
+  - name: pdf
+    partner: acme
+    path: "*.pdf"
+    size: {max: 10MiB}
+    outbox: globex
+  - path: {regex: 'inv_\\d+', ignoreCase: true}
+    deliver: inside
+`;
+
+async function load(files: { main?: string; partners?: string; rules?: string; more?: string }) {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-inner-'));
+  await mkdir(join(folder, 'conf.d'));
+  const file = join(folder, 'sallyport.yaml');
+  await writeFile(file, files.main ?? main);
+  await writeFile(join(folder, 'conf.d/partners.yaml'), files.partners ?? partners);
+  await writeFile(join(folder, 'conf.d/rules.yaml'), files.rules ?? rules);
+  if (files.more !== undefined) await writeFile(join(folder, 'conf.d/x.yaml'), files.more);
+  try {
+    const config = await loadInternalConfig(file);
+    return { config, folder, problems: [] as string[] };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return {
+      config: undefined,
+      folder,
+      problems: error.problems.map((problem) => formatProblem(problem).replace(`${folder}/`, '')),
+    };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+test('a good configuration becomes numbers, absolute paths and rules with their source', async () => {
+  const { config, folder } = await load({});
+  assert.ok(config);
+  assert.equal(config.state, join(folder, 'state'));
+  assert.equal(config.keys, join(folder, 'state/keys'));
+  assert.equal(config.admin.socket, join(folder, 'state/admin/socket'));
+  assert.deepEqual(config.destinations, [
+    { name: 'inside', folder: join(folder, 'delivered'), onExisting: 'number', fileMode: 0o640 },
+  ]);
+  assert.equal(config.outgoing?.folder, '/srv/out');
+  assert.deepEqual(config.dmz.address, { host: 'edge1.example.com', port: 8443 });
+  assert.equal(config.policy.limits.idleMs, 15 * 60_000);
+  assert.deepEqual(config.rules, [
+    {
+      name: 'pdf',
+      source: 'conf.d/rules.yaml:2',
+      partner: { kind: 'glob', text: 'acme' },
+      path: { kind: 'glob', text: '*.pdf' },
+      maxBytes: 10 * 1024 * 1024,
+      route: { action: 'outbox', partner: 'globex' },
+    },
+    {
+      name: 'rule 2',
+      source: 'conf.d/rules.yaml:7',
+      path: { kind: 'regex', text: 'inv_\\d+', ignoreCase: true },
+      route: { action: 'deliver', destination: 'inside' },
+    },
+  ]);
+  assert.equal(config.partnerSources.get('globex'), 'conf.d/partners.yaml:4');
+});
+
+test('rules that name what is not there are refused with a suggestion', async () => {
+  const { problems } = await load({
+    rules: 'rules:\n  - {partner: acm, deliver: insid}\n  - outbox: globx\n  - {partner: "a*", deliver: inside}\n',
+  });
+  assert.deepEqual(problems, [
+    'conf.d/rules.yaml:2:15 rules[0].partner: there is no partner "acm" - did you mean "acme"?',
+    'conf.d/rules.yaml:2:29 rules[0].deliver: there is no destination "insid" - did you mean "inside"?',
+    'conf.d/rules.yaml:3:13 rules[1].outbox: there is no partner "globx" - did you mean "globex"?',
+  ]);
+});
+
+test('commands that mend references, or only look for the socket, work while a reference is wrong', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-inner-'));
+  await mkdir(join(folder, 'conf.d'));
+  const file = join(folder, 'sallyport.yaml');
+  await writeFile(file, main);
+  await writeFile(join(folder, 'conf.d/rules.yaml'), 'rules: [{partner: acme, deliver: inside}]\n');
+  await assert.rejects(loadInternalSettings(file), /there is no partner "acme"/);
+  assert.equal((await loadInternalSettings(file, 'unchecked')).rules.length, 1);
+  await writeFile(join(folder, 'conf.d/rules.yaml'), 'rules: 5\n');
+  await assert.rejects(loadInternalSettings(file, 'unchecked'), /rules: expected array/);
+  assert.equal((await loadMainSettings(file)).admin.socket, join(folder, 'state/admin/socket'));
+  await rm(folder, { recursive: true });
+});
+
+test('a rule has exactly one action', async () => {
+  const { problems } = await load({ rules: 'rules:\n  - name: none\n  - {hold: true, delete: true}\n' });
+  assert.deepEqual(problems, [
+    'conf.d/rules.yaml:2:5 rules[0]: the action is missing: exactly one of deliver, outbox, hold, delete, ignore',
+    'conf.d/rules.yaml:3:5 rules[1]: hold and delete cannot be together: exactly one of deliver, outbox, hold, delete, ignore',
+  ]);
+});
+
+test('a pattern that does not compile is refused at its place', async () => {
+  const { problems } = await load({ rules: "rules:\n  - path: {regex: '(a'}\n    deliver: inside\n" });
+  assert.equal(problems.length, 1);
+  assert.match(problems[0] ?? '', /^conf\.d\/rules\.yaml:2:11 rules\[0\]\.path: /);
+});
+
+test('a mistyped key inside a pattern is named', async () => {
+  const { problems } = await load({ rules: "rules:\n  - path: {regexp: 'a'}\n    deliver: inside\n" });
+  assert.ok(
+    problems.some((problem) => problem.includes('rules[0].path.regexp: unknown key - did you mean "regex"?')),
+    problems.join(),
+  );
+});
+
+test('the same partner in two files is refused, with the first place', async () => {
+  const { problems } = await load({ more: `partners:\n  acme:\n    keys: ["${key}"]\n` });
+  assert.deepEqual(problems, ['conf.d/x.yaml:2:3 partners.acme: this partner is in conf.d/partners.yaml:2 already']);
+});
+
+test('a private key among the keys is refused and never quoted', async () => {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const { problems } = await load({ partners: `partners:\n  acme:\n    keys:\n      - |\n${pem.replace(/^/gm, '        ')}\n` });
+  assert.equal(problems.length, 1);
+  assert.match(problems[0] ?? '', /^conf\.d\/partners\.yaml:4:9 partners\.acme\.keys\[0\]: this is a private key/);
+  assert.ok(!problems.join().includes((pem.split('\n')[1] ?? '').slice(0, 20)));
+});
+
+test('a typing error in a fingerprint, and the fingerprint of the wrong node, are named', async () => {
+  const last = dmzFingerprint.at(-1) === 'A' ? 'B' : 'A';
+  const typo = await load({ main: main.replace(dmzFingerprint, dmzFingerprint.slice(0, -1) + last) });
+  assert.match(typo.problems.join(), /sallyport\.yaml:5:16 dmz\.fingerprint: .*typing error/);
+  const inner = fingerprintOf('internal', publicKey.export({ type: 'spki', format: 'der' }));
+  const wrong = await load({ main: main.replace(dmzFingerprint, inner) });
+  assert.match(wrong.problems.join(), /dmz\.fingerprint: .*the other role/);
+});
+
+test('without a DMZ node the settings load, but there is nothing to serve', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-inner-'));
+  const file = join(folder, 'sallyport.yaml');
+  await writeFile(file, 'version: 1\nname: inner1\n');
+  assert.equal((await loadInternalSettings(file)).dmz, undefined);
+  await assert.rejects(loadInternalConfig(file), /sallyport connect/);
+  await rm(folder, { recursive: true });
+});

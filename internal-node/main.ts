@@ -1,0 +1,79 @@
+#!/usr/bin/env node
+/**
+ * The command `sallyport`: the internal node and everything staff and operators do with it. The only place of this half
+ * that reads arguments, environment and signals, and that ends the process.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Program, type Surroundings } from '../shared/admin/cli.ts';
+import { listenToSignals, type ProcessSignals } from '../shared/admin/process.ts';
+import { serve } from '../shared/admin/serve.ts';
+import { systemClock } from '../shared/clock.ts';
+import { findConfig } from '../shared/config/find.ts';
+import { createLogger } from '../shared/log.ts';
+import { programVersion } from '../shared/version.ts';
+import type { InternalAdminApi } from './admin/api.ts';
+import { adminSocket } from './admin/socket.ts';
+import { addStatusVerb } from './admin/verb-status.ts';
+import { addFileVerbs } from './admin/verbs-files.ts';
+import { addPartnerVerbs } from './admin/verbs-partner.ts';
+import { addSetupVerbs } from './admin/verbs-setup.ts';
+import { deriveArgon2id, PasswordHasher } from './auth/password-hash.ts';
+import { loadInternalConfig } from './config.ts';
+import { checkHost, checkOwnFiles } from './host-check.ts';
+import { loadSealingIdentity, makeSealingIdentity } from './keys/sealing-identity.ts';
+
+async function serveInternal(configFile: string, signals: ProcessSignals): Promise<void> {
+  const config = await loadInternalConfig(configFile);
+  await checkOwnFiles(config);
+  const log = createLogger({ node: config.name, level: config.log.level });
+  // Not loaded for the other verbs: they are to be quick.
+  const { startInternalNode } = await import('./node.ts');
+  await serve<InternalAdminApi>({
+    start: () => startInternalNode(config),
+    socket: (api) => adminSocket({ api, log, clock: systemClock }, config.admin),
+    log,
+    signals,
+    drainTimeoutMs: config.drainTimeout,
+    ready: { version: programVersion, pid: process.pid },
+    reload: async (api) => ({ ...(await api.reload()) }),
+  });
+}
+
+/** A repeated `init` finds the key of the run that was cut short. */
+async function ensureSealingIdentity(keysFolder: string): Promise<void> {
+  if (existsSync(join(keysFolder, 'sealing.key'))) await loadSealingIdentity(keysFolder);
+  else await makeSealingIdentity(keysFolder, systemClock);
+}
+
+function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Program {
+  const program = new Program(surroundings, {
+    name: 'sallyport',
+    summary: 'The internal node of Sallyport: dials out to the DMZ node, fetches and delivers files, decides who may log in.',
+    findConfig: (named, env) =>
+      findConfig({ named, env, variable: 'SALLYPORT_CONFIG', folder: 'sallyport', fileName: 'sallyport.yaml' }),
+  });
+  addSetupVerbs(program, { checkHost, makeSealingIdentity: ensureSealingIdentity });
+  program.verb(
+    {
+      usage: 'serve',
+      summary: 'run the internal node until SIGTERM; SIGHUP reads the configuration anew',
+      examples: ['serve', 'serve --config /etc/sallyport/sallyport.yaml'],
+      untilStopped: true,
+    },
+    () => {},
+    ({ configFile }) => serveInternal(configFile, signals),
+  );
+  addStatusVerb(program);
+  addPartnerVerbs(program, {
+    hashPassword: (password) => new PasswordHasher({ derive: deriveArgon2id }).hash(password),
+  });
+  addFileVerbs(program);
+  return program;
+}
+
+const signals = listenToSignals(process);
+const { stdout: out, stderr: error, stdin: input, env } = process;
+process.exitCode = await buildProgram({ out, error, input, env, signal: signals.signal }, signals).run(process.argv.slice(2));
+// Everything is closed by now; what still holds the process gets a moment to write its last lines.
+setTimeout(() => process.exit(), 2000).unref();
