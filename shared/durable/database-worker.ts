@@ -25,6 +25,8 @@ const failureOf = (error: unknown): JobFailure => {
   return { code, detail: message, fields };
 };
 
+const auditRetryMs = 5000;
+
 class DatabaseWorker {
   readonly #db: DatabaseSync;
   readonly #store: Store;
@@ -35,6 +37,9 @@ class DatabaseWorker {
   #dead: JobFailure | undefined;
   #lastSeq = 0;
   #closing = false;
+  #auditRetry: NodeJS.Timeout | undefined;
+  /** Events are committed that could not be written to the audit trail; warned about once. */
+  #auditBehind = false;
 
   constructor(settings: Settings, module: OperationsModule) {
     this.#db = openDatabase(settings.file, module.migrations);
@@ -55,6 +60,7 @@ class DatabaseWorker {
     };
     this.#audit = new AuditTrail(settings.audit);
     this.#lastSeq = this.#audit.open();
+    raiseEventNumber(this.#db, this.#lastSeq);
     this.#writeAudit();
   }
 
@@ -129,22 +135,28 @@ class DatabaseWorker {
 
   /** Copies every event that is committed but not yet in the audit file. The records are the truth, the file follows. */
   #writeAudit(): void {
+    clearTimeout(this.#auditRetry);
+    this.#auditRetry = undefined;
     const before = this.#lastSeq;
-    for (;;) {
-      const events = readEventsAfter(this.#store.sql, this.#lastSeq, 500);
-      if (events.length === 0) break;
-      try {
+    try {
+      for (;;) {
+        const events = readEventsAfter(this.#store.sql, this.#lastSeq, 500);
+        if (events.length === 0) break;
         this.#lastSeq = this.#audit.append(events);
-      } catch (error) {
-        // A full disk must not stop the hand-over that frees it: the rows wait and are written with the next batch.
-        process.emitWarning(`audit trail not written: ${failureOf(error).detail}`);
-        return;
+        this.#auditBehind = false;
       }
+    } catch (error) {
+      // A full disk must not stop the hand-over that frees it: the rows wait and are written when there is room.
+      if (!this.#auditBehind) process.emitWarning(`audit trail not written: ${failureOf(error).detail}`);
+      this.#auditBehind = true;
+      this.#auditRetry = setTimeout(() => this.#writeAudit(), auditRetryMs).unref();
     }
     if (this.#lastSeq > before) post({ kind: 'events', lastSeq: this.#lastSeq });
   }
 
   #shut(): void {
+    this.#writeAudit();
+    clearTimeout(this.#auditRetry);
     this.#audit.close();
     this.#db.close();
     post({ kind: 'closed' });
@@ -152,17 +164,33 @@ class DatabaseWorker {
   }
 }
 
+/**
+ * A record store that is younger than its audit trail (restored or begun anew) goes on behind the trail's last number: a
+ * number is never given twice, and no event is taken for one that was written already.
+ */
+function raiseEventNumber(db: DatabaseSync, least: number): void {
+  const row = db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get() as { seq: number } | undefined;
+  if ((row?.seq ?? 0) >= least) return;
+  if (row === undefined) db.prepare("INSERT INTO sqlite_sequence(name, seq) VALUES ('events', ?)").run(least);
+  else db.prepare("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'").run(least);
+}
+
 function openDatabase(file: string, migrations: readonly string[]): DatabaseSync {
   const db = new DatabaseSync(file, { timeout: 0 });
-  // Exclusive: a second process on the same state folder fails here instead of corrupting anything later.
-  db.exec('PRAGMA locking_mode=EXCLUSIVE');
   try {
+    // Exclusive: a second process on the same state folder fails here instead of corrupting anything later.
+    db.exec('PRAGMA locking_mode=EXCLUSIVE');
     db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=4000');
+    migrate(db, file, [eventMigration, ...migrations]);
+    return db;
   } catch (cause) {
+    db.close();
     if (isBusy(cause)) throw new SallyportError('already-running', `${file} is in use by another process`, {}, { cause });
     throw cause;
   }
-  const all = [eventMigration, ...migrations];
+}
+
+function migrate(db: DatabaseSync, file: string, all: readonly string[]): void {
   const row = db.prepare('PRAGMA user_version').get() as { user_version: number };
   if (row.user_version > all.length) {
     throw new SallyportError('database-failed', `${file} was written by a newer version (${row.user_version} > ${all.length})`);
@@ -170,7 +198,6 @@ function openDatabase(file: string, migrations: readonly string[]): DatabaseSync
   for (let version = row.user_version; version < all.length; version += 1) {
     db.exec(`BEGIN IMMEDIATE; ${all[version]}; PRAGMA user_version=${version + 1}; COMMIT`);
   }
-  return db;
 }
 
 const sqliteCode = (error: unknown): number => (error as { errcode?: number } | undefined)?.errcode ?? 0;

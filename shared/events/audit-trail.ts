@@ -12,10 +12,11 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
+  readSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { SallyportError } from '../errors.ts';
 import { eventCatalogue } from './catalogue.ts';
 import type { NumberedEvent } from './event.ts';
 
@@ -25,6 +26,9 @@ export interface AuditOptions {
 }
 
 const flushEveryMs = 1000;
+const lineFeed = 0x0a;
+/** How much of a file's end is read at first to find its last line: a trail may be larger than memory. */
+const tailBytes = 64 * 1024;
 const genesis = '0'.repeat(64);
 const dayFile = /^\d{4}-\d{2}-\d{2}\.jsonl$/;
 
@@ -33,21 +37,20 @@ export const lineHash = (line: string): string => createHash('sha256').update(li
 /** One line of the trail, without its line feed. */
 export function auditLine(event: NumberedEvent, node: string, prev: string): string {
   const { seq, name, atMs, trace, session, item, partner, origin, fields } = event;
-  const kind = eventCatalogue[name];
-  return JSON.stringify({
+  const own = {
     seq,
     time: new Date(atMs).toISOString(),
     node: origin?.node ?? node,
-    ...(origin ? { originSeq: origin.seq } : {}),
-    event: kind?.id ?? 'SP-0000',
+    originSeq: origin?.seq,
+    event: eventCatalogue[name]?.id ?? 'SP-0000',
     name,
     trace,
     session,
     item,
     partner,
-    ...fields,
-    prev,
-  });
+  };
+  // Twice: the first time for the order in the line, the second so that no field of an event can speak for the trail.
+  return JSON.stringify({ ...own, ...fields, ...own, prev });
 }
 
 export class AuditTrail {
@@ -71,7 +74,7 @@ export class AuditTrail {
       const last = this.#lastLine(join(this.#options.folder, name));
       if (!last) continue;
       this.#prev = lineHash(last);
-      return (JSON.parse(last) as { seq: number }).seq;
+      return seqOf(last, name);
     }
     return 0;
   }
@@ -124,16 +127,47 @@ export class AuditTrail {
 
   /** The last whole line of a file; a torn one behind it is cut off. */
   #lastLine(path: string): string | undefined {
-    const text = readFileSync(path);
-    const end = text.lastIndexOf(0x0a);
-    if (end + 1 < text.length) {
-      const fd = openSync(path, 'r+');
-      ftruncateSync(fd, end + 1);
+    const fd = openSync(path, 'r+');
+    try {
+      const size = fstatSync(fd).size;
+      for (let length = tailBytes; ; length *= 2) {
+        const start = Math.max(0, size - length);
+        const tail = readRange(fd, start, size - start);
+        const end = tail.lastIndexOf(lineFeed);
+        const begin = end > 0 ? tail.lastIndexOf(lineFeed, end - 1) + 1 : 0;
+        if (begin === 0 && start > 0) continue; // not even one whole line in this piece
+        if (end + 1 < tail.length) ftruncateSync(fd, start + end + 1);
+        return end < 0 ? undefined : tail.subarray(begin, end).toString('utf8');
+      }
+    } finally {
       closeSync(fd);
     }
-    if (end < 0) return undefined;
-    return text.subarray(text.lastIndexOf(0x0a, end - 1) + 1, end).toString('utf8');
   }
+}
+
+function seqOf(line: string, file: string): number {
+  try {
+    const { seq } = JSON.parse(line) as { seq: unknown };
+    if (Number.isSafeInteger(seq)) return seq as number;
+  } catch {
+    // said below
+  }
+  // Cutting off a whole line that somebody changed would destroy the evidence of it.
+  throw new SallyportError(
+    'database-failed',
+    `the last line of ${file} in the audit trail is damaged; move the file away to go on`,
+  );
+}
+
+function readRange(fd: number, start: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  let filled = 0;
+  while (filled < length) {
+    const count = readSync(fd, bytes, filled, length - filled, start + filled);
+    if (count === 0) break;
+    filled += count;
+  }
+  return bytes.subarray(0, filled);
 }
 
 /**

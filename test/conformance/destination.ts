@@ -1,0 +1,121 @@
+/** What every destination must do. Each implementation runs this with a way to make one on an empty folder. */
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Destination } from '../../internal-node/destination.ts';
+import { newItemId } from '../../shared/ids.ts';
+
+export interface DestinationUnderTest {
+  readonly destination: Destination;
+  /** What consumers see: path → content. */
+  visible(): Promise<Record<string, string>>;
+}
+
+/** @param make On an empty folder; an existing file must lead to a numbered name. */
+export function destinationConformance(name: string, make: (folder: string) => Promise<DestinationUnderTest>): void {
+  const check = (title: string, body: (under: DestinationUnderTest) => Promise<void>): void => {
+    test(`${name}: ${title}`, async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'sallyport-destination-'));
+      try {
+        await body(await make(folder));
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    });
+  };
+  const allowed = () => undefined;
+
+  check('shows nothing before the file is published, then all of it at once', async ({ destination, visible }) => {
+    const item = await draft(destination, 'content');
+    const file = await destination.plan({ partner: 'acme', components: ['a', 'b.csv'] });
+    assert.deepEqual(await visible(), {});
+    assert.deepEqual(await destination.drafts(), [item]);
+    assert.equal(await destination.publish(item, file, allowed), 'published');
+    assert.deepEqual(await visible(), { 'acme/a/b.csv': 'content' });
+    assert.deepEqual(await destination.drafts(), []);
+  });
+
+  check('tells a draft from a published one', async ({ destination }) => {
+    const item = await draft(destination, 'content');
+    const facts = await destination.keep(item);
+    assert.equal(await destination.standing(item, facts), 'draft');
+    await destination.publish(item, await destination.plan({ partner: 'acme', components: ['x'] }), allowed);
+    assert.equal(await destination.standing(item, facts), 'published');
+    await assert.rejects(destination.standing(item, { ...facts, place: 'another' }), { code: 'destination-unavailable' });
+  });
+
+  check('does nothing when the last check says no', async ({ destination, visible }) => {
+    const item = await draft(destination, 'content');
+    const facts = await destination.keep(item);
+    const file = await destination.plan({ partner: 'acme', components: ['x'] });
+    const refuse = () => {
+      throw new Error('the lease is over');
+    };
+    await assert.rejects(destination.publish(item, file, refuse));
+    assert.deepEqual(await visible(), {});
+    assert.equal(await destination.standing(item, facts), 'draft');
+  });
+
+  check('keeps an existing file, also one that came after the plan', async ({ destination, visible }) => {
+    const target = { partner: 'acme', components: ['x.csv'] };
+    const [one, two, three] = [await draft(destination, '1'), await draft(destination, '2'), await draft(destination, '3')];
+    const file = await destination.plan(target);
+    assert.equal(await destination.publish(one, file, allowed), 'published');
+    assert.equal(await destination.publish(two, file, allowed), 'taken');
+    assert.deepEqual(await visible(), { 'acme/x.csv': '1' });
+    assert.equal(await destination.publish(two, await destination.plan(target), allowed), 'published');
+    assert.equal(await destination.publish(three, await destination.plan(target), allowed), 'published');
+    assert.deepEqual(await visible(), { 'acme/x.csv': '1', 'acme/x (2).csv': '2', 'acme/x (3).csv': '3' });
+  });
+
+  check('begins a draft anew and discards one', async ({ destination }) => {
+    const item = await draft(destination, 'old');
+    await writeFile(await destination.stage(item), 'new', { flag: 'wx' });
+    assert.equal(await readFile(destination.draftPath(item), 'utf8'), 'new');
+    await destination.discard(item);
+    await destination.discard(item);
+    assert.deepEqual(await destination.drafts(), []);
+  });
+
+  check('opens what it delivered, and only that', async ({ destination }) => {
+    const item = await draft(destination, 'content');
+    const file = await destination.plan({ partner: 'acme', components: ['x'] });
+    await destination.publish(item, file, allowed);
+    await using handle = await destination.open(file);
+    assert.equal(await handle.readFile('utf8'), 'content');
+    await assert.rejects(destination.open('acme/none'), { code: 'no-such-file' });
+  });
+
+  check('refuses components that are no plain names', async ({ destination, visible }) => {
+    for (const bad of ['..', '.', '', 'a/b', 'a\0b']) {
+      await assert.rejects(destination.plan({ partner: 'acme', components: [bad, 'x'] }));
+    }
+    assert.deepEqual(await visible(), {});
+  });
+
+  check('knows its free space', async ({ destination }) => {
+    const { freeBytes, totalBytes } = await destination.space();
+    assert.ok(freeBytes >= 0 && totalBytes > 0 && freeBytes <= totalBytes);
+  });
+}
+
+async function draft(destination: Destination, content: string): Promise<string> {
+  const item = newItemId();
+  await writeFile(await destination.stage(item), content, { mode: 0o600, flag: 'wx' });
+  return item;
+}
+
+/** Visible files below a folder; what begins with `.sallyport` is ours and hidden. */
+export async function filesBelow(folder: string): Promise<Record<string, string>> {
+  await mkdir(folder, { recursive: true });
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+  const shown = paths.filter((path) => !path.split('/').some((part) => part.startsWith('.sallyport')));
+  return Object.fromEntries(
+    await Promise.all(shown.map(async (path) => [path, await readFile(join(folder, path), 'utf8')] as const)),
+  );
+}
