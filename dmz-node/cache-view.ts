@@ -1,0 +1,53 @@
+/**
+ * What other rooms know of the cache. The partner room asks on behalf of one session and has checked the grant before; the
+ * cache keeps what it is told for that partner alone. Errors are `SallyportError`s.
+ */
+import type { VirtualPath } from '../shared/paths/virtual-path.ts';
+import type { Decision, Grant, PolicyBundle } from '../shared/policy.ts';
+import type { FileEntry, FolderHandle, OpenForWriting, ReadHandle, WriteHandle } from './partner-view.ts';
+
+/** One session as the cache sees it: whose files, and who answers for what it completes. */
+export interface CacheUser {
+  readonly partner: string;
+  readonly session: string;
+  readonly trace: string;
+  readonly sessionProof: string;
+  /** Presented with each request for a key. */
+  readonly token: string;
+  readonly grant: Grant;
+}
+
+export interface CacheView {
+  /** The session's ghosts stay until it leaves, and a while after. */
+  enter(user: CacheUser): void;
+  leave(user: CacheUser): Promise<void>;
+  stat(user: CacheUser, path: VirtualPath): Promise<FileEntry>;
+  openFolder(user: CacheUser, path: VirtualPath): Promise<FolderHandle>;
+  /** In the Outbox. @throws SallyportError `no-such-file`, `tunnel-down`, `key-refused`, … */
+  openDownload(user: CacheUser, path: VirtualPath): Promise<ReadHandle & { cut(): Promise<void> }>;
+  /** In the Inbox. @throws SallyportError `upload-in-progress`, `quota-exceeded`, `no-space`, `already-exists`, … */
+  openUpload(user: CacheUser, path: VirtualPath, options: OpenForWriting): Promise<WriteHandle>;
+  setAttributes(
+    user: CacheUser,
+    path: VirtualPath,
+    attributes: { readonly size?: number; readonly modifiedAtMs?: number },
+  ): Promise<void>;
+  remove(user: CacheUser, path: VirtualPath): Promise<void>;
+  makeFolder(user: CacheUser, path: VirtualPath): Promise<void>;
+  removeFolder(user: CacheUser, path: VirtualPath): Promise<void>;
+  /** `mayChange` false: only a file under a temporary name, whose rename completes the upload. */
+  rename(user: CacheUser, from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void>;
+}
+
+/** The policy in force; undefined when none is held or the last one is over. */
+export interface PolicyInForce {
+  current(): PolicyBundle | undefined;
+}
+
+/** Decides where a completed item goes. A proposal: the inside has the last word. */
+export interface Deciding {
+  decide(facts: { readonly partner: string; readonly path: string; readonly size: number }): {
+    readonly decision: Decision;
+    readonly policyNumber: number;
+  };
+}

@@ -1,0 +1,224 @@
+/** The Inbox of all partners: begins uploads, renames and removes (reliability.md §2.8, §2.9). */
+import { asSallyportError, SallyportError } from '../../shared/errors.ts';
+import { event } from '../../shared/events/event.ts';
+import { newItemId } from '../../shared/ids.ts';
+import { compilePattern } from '../../shared/matching/pattern.ts';
+import { belowInbox, type VirtualPath } from '../../shared/paths/virtual-path.ts';
+import type { PolicyBundle } from '../../shared/policy.ts';
+import type { CacheUser } from '../cache-view.ts';
+import type { OpenForWriting } from '../partner-view.ts';
+import { type CacheCore, ghostMs } from './core.ts';
+import type { LiveSlot } from './live-uploads.ts';
+import { placeOf } from './place.ts';
+import { Accounts } from './quota.ts';
+import type { Entry, NamePlace } from './records/entries.ts';
+import type { Kept, Usage } from './records/uploads.ts';
+import { Budget } from './reorder.ts';
+import { maxSegments, Upload } from './upload.ts';
+import { UploadRecords } from './upload-records.ts';
+
+export interface InboxOptions {
+  /** How far ahead of the contiguous end a write may lie, bytes. */
+  readonly windowBytes: number;
+  /** Memory of all uploads for writes out of order, bytes. */
+  readonly budgetBytes: number;
+}
+
+interface Found {
+  readonly folderExists: boolean;
+  readonly entry: Entry | undefined;
+  readonly partial: Kept | undefined;
+  readonly usage: Usage;
+}
+
+/** Folders of one partner. */
+export const maxFolders = 10_000;
+/** Refusals that an operator wants to see. */
+const worthTelling = new Set(['quota-exceeded', 'no-space', 'store-suspect']);
+
+export class Inbox {
+  readonly #core: CacheCore;
+  readonly #options: InboxOptions;
+  readonly #budget: Budget;
+  readonly #accounts = new Accounts();
+  #temporary: { readonly bundle: PolicyBundle; readonly matches: readonly ((name: string) => boolean)[] } | undefined;
+
+  constructor(core: CacheCore, options: InboxOptions) {
+    this.#core = core;
+    this.#options = options;
+    this.#budget = new Budget(options.budgetBytes);
+  }
+
+  async openUpload(user: CacheUser, path: VirtualPath, options: OpenForWriting): Promise<Upload> {
+    const { live } = this.#core;
+    const place = placeOf(path);
+    const slot = live.claim(user.partner, user.session, place);
+    try {
+      const upload = await this.#open(user, path, options, slot);
+      slot.upload = upload;
+      return upload;
+    } catch (error) {
+      slot.release();
+      this.#tellRefusal(user, path, asSallyportError(error));
+      throw error;
+    }
+  }
+
+  /** Gives a file or an empty folder another name; that of a file under a temporary name completes it. */
+  async rename(user: CacheUser, from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void> {
+    const { records, live, clock, files, leases } = this.#core;
+    const [source, target] = [placeOf(from), placeOf(to)];
+    const isTemporary = this.isTemporary(target.name);
+    const mayRename = user.grant.mayChange || (user.grant.mayUpload && this.isTemporary(source.name) && !isTemporary);
+    if (!mayRename) throw new SallyportError('permission-denied', 'the grant allows no changes');
+    const entry = await records.call('names.look', { partner: user.partner, ...source });
+    if (!entry) throw new SallyportError('no-such-file', 'no entry of that name');
+    if (source.pathKey === target.pathKey) return;
+    live.refuseIfLive(user.partner, source.pathKey);
+    live.refuseIfLive(user.partner, target.pathKey);
+    const nowMs = clock.nowMs();
+    if (entry.kind === 'folder') {
+      await records.call('names.renameFolder', { actor: actorOf(user), from: source, to: target, nowMs });
+      return;
+    }
+    const facts = { partner: user.partner, path: belowInbox(to), size: entry.size };
+    const { decision, policyNumber } = this.#core.dispatcher.decide(facts);
+    const newId = newItemId();
+    const unlink = await records.call('names.rename', {
+      actor: actorOf(user),
+      from: source,
+      to: target,
+      expected: entry.item ?? '',
+      newId,
+      temporary: isTemporary,
+      decision,
+      policyNumber,
+      overwrite,
+      onExisting: user.grant.onExisting,
+      leased: leases.ids(),
+      times: { nowMs, ghostMs: ghostMs(this.#core) },
+    });
+    files.discard(unlink);
+    if (isTemporary) return;
+    // Only one of the two has become an item; the other is passed over.
+    this.#core.announce(newId);
+    if (entry.item) this.#core.announce(entry.item);
+  }
+
+  /** Whether files of this name are held back until they are renamed. */
+  isTemporary(name: string): boolean {
+    const bundle = this.#core.policy.current();
+    if (!bundle) return false;
+    if (this.#temporary?.bundle !== bundle) {
+      const matches = bundle.limits.temporaryNames.map((text) => compilePattern({ kind: 'glob', text }));
+      this.#temporary = { bundle, matches };
+    }
+    return this.#temporary.matches.some((matches) => matches(name));
+  }
+
+  async #open(user: CacheUser, path: VirtualPath, options: OpenForWriting, slot: LiveSlot): Promise<Upload> {
+    const core = this.#core;
+    core.health.check();
+    const policy = core.policy.current();
+    if (!policy) throw new SallyportError('policy-refused', 'no policy is in force, uploads wait for one');
+    const { place } = slot;
+    const [found] = await Promise.all([core.records.call('upload.look', { partner: user.partner, place }), core.space.admit()]);
+    const kept = this.#whatToResume(user, place, found, options);
+    const account = this.#accounts.of(user.partner, found.usage);
+    account.admit(user.grant, found.partial !== undefined);
+    account.begin();
+    const id = kept?.id ?? newItemId();
+    const object = kept?.object ?? id;
+    const record = new UploadRecords(
+      {
+        core,
+        account,
+        onOver: () => {
+          slot.release();
+          this.#accounts.tidy(user.partner);
+        },
+      },
+      {
+        facts: {
+          id,
+          object,
+          ...actorOf(user),
+          place,
+          startedMs: core.clock.nowMs(),
+          offset: kept?.size ?? 0,
+          recorded: false,
+        },
+        path,
+        grant: user.grant,
+        isTemporary: this.isTemporary(place.name),
+      },
+    );
+    return new Upload(
+      {
+        record,
+        account,
+        budget: this.#budget,
+        space: core.space,
+        health: core.health,
+        clock: core.clock,
+        writer: (file) => core.seal.createWriter({ path: core.files.path(`${object}.${file}`), recipients: policy.recipients }),
+        discard: (numbers) => core.files.discard(numbers.map((file) => `${object}.${file}`)),
+      },
+      {
+        path,
+        name: place.name,
+        grant: user.grant,
+        append: options.append,
+        windowBytes: this.#options.windowBytes,
+        segments: kept?.segments ?? [],
+        nextFile: kept?.nextFile ?? 0,
+      },
+    );
+  }
+
+  /** @returns the partial that is continued, or undefined for a new upload. */
+  #whatToResume(user: CacheUser, place: NamePlace, found: Found, options: OpenForWriting): Kept | undefined {
+    const { entry, partial } = found;
+    if (!found.folderExists) throw new SallyportError('no-such-file', 'the folder does not exist');
+    if (entry?.kind === 'folder') throw new SallyportError('is-a-folder', 'the name is a folder');
+    const taken = entry !== undefined && this.isTaken(entry);
+    const complete = entry !== undefined && !entry.partial && !taken;
+    if (!entry && !partial && !options.create) throw new SallyportError('no-such-file', 'nothing of that name');
+    if (options.exclusive && (complete || partial)) throw new SallyportError('already-exists', 'the name is taken');
+    if (complete && !options.truncate) {
+      throw new SallyportError('already-exists', 'a complete file cannot be continued; it must be sent anew');
+    }
+    if (complete && user.grant.onExisting === 'refuse' && !this.isTemporary(place.name)) {
+      throw new SallyportError('already-exists', 'the grant does not allow to replace a file');
+    }
+    if (taken && options.append && !options.truncate && !partial) {
+      throw new SallyportError('already-collected', 'the file was taken; it must be sent anew');
+    }
+    if (!partial || options.truncate) return undefined;
+    if (partial.segments.length >= maxSegments) {
+      throw new SallyportError('resume-mismatch', 'this upload was interrupted too often; it must be sent anew');
+    }
+    return partial;
+  }
+
+  /** Only a ghost of it is left, or the inside is about to have it. */
+  isTaken(entry: Entry): boolean {
+    return entry.ghostUntil !== null || (entry.item !== null && this.#core.leases.holds(entry.item));
+  }
+
+  #tellRefusal(user: CacheUser, path: VirtualPath, error: SallyportError): void {
+    const { events, clock, health } = this.#core;
+    health.note(error);
+    if (!worthTelling.has(error.code)) return;
+    const { trace, session, partner } = user;
+    const fields = { path, code: error.code, detail: error.message.slice(0, 1024) };
+    events.emit([event('upload.refused', clock.nowMs(), { trace, session, partner }, fields)]).catch(() => {});
+  }
+}
+
+export const actorOf = ({ partner, session, sessionProof, trace }: CacheUser) => ({
+  partner,
+  session,
+  sessionProof,
+  trace,
+});

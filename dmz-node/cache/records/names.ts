@@ -1,0 +1,263 @@
+/** What a partner does to names: look, list, remove, rename, folders. */
+
+import type { Store } from '../../../shared/durable/operations.ts';
+import { SallyportError } from '../../../shared/errors.ts';
+import { type EventContext, event } from '../../../shared/events/event.ts';
+import type { Decision, Grant } from '../../../shared/policy.ts';
+import { type Entry, findEntry, folderExists, type NamePlace, putEntry, removeEntry, toEntry } from './entries.ts';
+import { bury, contextOf, findItem, type Item, nextCount, removeItem, saveItem } from './items.ts';
+import { type RouteTimes, route } from './routing.ts';
+import { dropPartials, makeRoom, usageOf } from './uploads.ts';
+
+/** Who acts. */
+export interface Actor {
+  readonly partner: string;
+  readonly session: string;
+  readonly sessionProof: string;
+  readonly trace: string;
+}
+
+const contextOfActor = (actor: Actor): EventContext => ({
+  trace: actor.trace,
+  session: actor.session,
+  partner: actor.partner,
+});
+
+/** A ghost is seen until its time is over, and by its own session as long as that lives. */
+const isSeen = (entry: Entry, actor: Actor, nowMs: number): boolean =>
+  !entry.hidden && (entry.ghostUntil === null || entry.ghostUntil > nowMs || entry.session === actor.session);
+
+function seenEntry(store: Store, actor: Actor, place: NamePlace, nowMs: number): Entry {
+  const entry = findEntry(store, actor.partner, place.folderKey, place.nameKey);
+  if (!entry || !isSeen(entry, actor, nowMs)) throw new SallyportError('no-such-file', 'no entry of that name');
+  return entry;
+}
+
+/** The item behind a file entry, when it may still be changed. */
+function untakenItem(store: Store, entry: Entry, leased: readonly string[]): Item {
+  if (entry.kind === 'folder') throw new SallyportError('is-a-folder', 'the entry is a folder');
+  const item = entry.item === null ? undefined : findItem(store, entry.item);
+  if (!item || entry.ghostUntil !== null || leased.includes(item.id)) {
+    throw new SallyportError('already-collected', 'the item was taken', { item: entry.item });
+  }
+  if (item.state === 'receiving') throw new SallyportError('upload-in-progress', 'the item is being uploaded');
+  return item;
+}
+
+export const nameOperations = {
+  'names.look': (
+    store: Store,
+    args: { readonly partner: string; readonly folderKey: string; readonly nameKey: string },
+  ): Entry | undefined => findEntry(store, args.partner, args.folderKey, args.nameKey),
+
+  /** Entries of a folder after a name, by name. Ghosts and hidden ones are among them: the reader decides. */
+  'names.page': (
+    store: Store,
+    args: { readonly partner: string; readonly folderKey: string; readonly after: string; readonly limit: number },
+  ): { folderExists: boolean; entries: Entry[] } => {
+    if (!folderExists(store, args.partner, args.folderKey)) return { folderExists: false, entries: [] };
+    const rows = store
+      .sql('SELECT * FROM entries WHERE partner = ? AND folder_key = ? AND name_key > ? ORDER BY name_key LIMIT ?')
+      .all(args.partner, args.folderKey, args.after, args.limit);
+    return { folderExists: true, entries: rows.map(toEntry) };
+  },
+
+  'names.touch': (
+    store: Store,
+    args: { readonly actor: Actor; readonly place: NamePlace; readonly modifiedMs: number; readonly nowMs: number },
+  ): void => {
+    const entry = seenEntry(store, args.actor, args.place, args.nowMs);
+    store.sql('UPDATE entries SET modified_ms = ? WHERE row = ?').run(args.modifiedMs, entry.row);
+  },
+
+  /** @returns Files to unlink. */
+  'names.remove': (
+    store: Store,
+    args: { readonly actor: Actor; readonly place: NamePlace; readonly leased: readonly string[]; readonly nowMs: number },
+  ): string[] => {
+    const { actor, place, nowMs } = args;
+    const entry = seenEntry(store, actor, place, nowMs);
+    const item = untakenItem(store, entry, args.leased);
+    const unlink = removeItem(store, item, 'removed', nowMs);
+    removeEntry(store, entry);
+    unlink.push(...dropPartials(store, actor.partner, place.pathKey, '', nowMs));
+    store.emit(event('item.removed', nowMs, { ...contextOfActor(actor), item: item.id }, { path: place.path }));
+    return unlink;
+  },
+
+  'names.makeFolder': (
+    store: Store,
+    args: { readonly actor: Actor; readonly place: NamePlace; readonly maxFolders: number; readonly nowMs: number },
+  ): void => {
+    const { actor, place, nowMs } = args;
+    if (!folderExists(store, actor.partner, place.folderKey)) throw new SallyportError('no-such-file', 'no such folder');
+    const old = findEntry(store, actor.partner, place.folderKey, place.nameKey);
+    if (old && isSeen(old, actor, nowMs)) throw new SallyportError('already-exists', 'the name is taken');
+    if (old) removeEntry(store, old);
+    if (usageOf(store, actor.partner).folders >= args.maxFolders) {
+      throw new SallyportError('quota-exceeded', 'too many folders', { maxFolders: args.maxFolders });
+    }
+    putFolder(store, actor.partner, place, nowMs);
+    store.emit(event('folder.made', nowMs, contextOfActor(actor), { path: place.path }));
+  },
+
+  /** @throws SallyportError `folder-not-empty` unless there is nothing in it but ghosts. */
+  'names.removeFolder': (
+    store: Store,
+    args: { readonly actor: Actor; readonly place: NamePlace; readonly nowMs: number },
+  ): void => {
+    const { actor, place, nowMs } = args;
+    const entry = seenEntry(store, actor, place, nowMs);
+    if (entry.kind !== 'folder') throw new SallyportError('not-a-folder', 'the entry is a file');
+    refuseUnlessEmpty(store, actor.partner, place.pathKey);
+    store.sql('DELETE FROM entries WHERE partner = ? AND folder_key = ?').run(actor.partner, place.pathKey);
+    removeEntry(store, entry);
+    store.emit(event('folder.removed', nowMs, contextOfActor(actor), { path: place.path }));
+  },
+
+  /** Only an empty folder: what is in one is promised to the inside under its path. */
+  'names.renameFolder': (
+    store: Store,
+    args: { readonly actor: Actor; readonly from: NamePlace; readonly to: NamePlace; readonly nowMs: number },
+  ): void => {
+    const { actor, from, to, nowMs } = args;
+    const entry = seenEntry(store, actor, from, nowMs);
+    if (entry.kind !== 'folder') throw new SallyportError('not-a-folder', 'the entry is a file');
+    if (to.folderKey === from.pathKey || to.folderKey.startsWith(`${from.pathKey}/`)) {
+      throw new SallyportError('bad-name', 'a folder cannot be moved into itself');
+    }
+    refuseUnlessEmpty(store, actor.partner, from.pathKey);
+    if (!folderExists(store, actor.partner, to.folderKey)) throw new SallyportError('no-such-file', 'no such folder');
+    const old = findEntry(store, actor.partner, to.folderKey, to.nameKey);
+    if (old && isSeen(old, actor, nowMs)) throw new SallyportError('already-exists', 'the name is taken');
+    if (old) removeEntry(store, old);
+    store.sql('DELETE FROM entries WHERE partner = ? AND folder_key = ?').run(actor.partner, from.pathKey);
+    removeEntry(store, entry);
+    putFolder(store, actor.partner, to, entry.modifiedMs);
+    store.emit(event('item.renamed', nowMs, contextOfActor(actor), { from: from.path, to: to.path }));
+  },
+
+  /**
+   * Gives a file another name. A file under a temporary name becomes complete by this; one that the inside may already
+   * have heard of gets a new id, because what the inside was told of the old one can no longer be true.
+   * @returns Files to unlink.
+   */
+  'names.rename': (store: Store, args: RenameArgs): string[] => {
+    const { actor, from, to, times } = args;
+    const entry = seenEntry(store, actor, from, times.nowMs);
+    const item = untakenItem(store, entry, args.leased);
+    if (item.id !== args.expected) throw new SallyportError('content-mismatch', 'another file has the name by now');
+    if (!folderExists(store, actor.partner, to.folderKey)) throw new SallyportError('no-such-file', 'no such folder');
+    const old = findEntry(store, actor.partner, to.folderKey, to.nameKey);
+    const inTheWay = old && isSeen(old, actor, times.nowMs) && old.ghostUntil === null && !old.partial;
+    if (inTheWay && (!args.overwrite || item.state === 'partial'))
+      throw new SallyportError('already-exists', 'the new name is taken');
+    const unlink = makeRoom(store, {
+      ...args,
+      partner: actor.partner,
+      place: to,
+      by: item.id,
+      object: item.object,
+      nowMs: times.nowMs,
+    });
+    removeEntry(store, entry);
+    putEntry(store, {
+      ...entry,
+      folderKey: to.folderKey,
+      nameKey: to.nameKey,
+      name: to.name,
+      item: renamedId(item, args),
+      session: actor.session,
+    });
+    store.emit(event('item.renamed', times.nowMs, { ...contextOfActor(actor), item: item.id }, { from: from.path, to: to.path }));
+    renameItem(store, item, args);
+    return unlink;
+  },
+
+  /** A session is over: from now on the time of its ghosts runs. */
+  'names.endSession': (store: Store, args: { readonly session: string; readonly ghostUntilMs: number }): void => {
+    store
+      .sql('UPDATE entries SET ghost_until = MAX(ghost_until, ?) WHERE session = ? AND ghost_until IS NOT NULL')
+      .run(args.ghostUntilMs, args.session);
+  },
+};
+
+export interface RenameArgs {
+  readonly actor: Actor;
+  readonly from: NamePlace;
+  readonly to: NamePlace;
+  /** The item that the caller saw under the old name and decided about. */
+  readonly expected: string;
+  readonly newId: string;
+  /** The new name means "not yet". */
+  readonly temporary: boolean;
+  readonly decision: Decision;
+  readonly policyNumber: number;
+  readonly overwrite: boolean;
+  readonly onExisting: Grant['onExisting'];
+  readonly leased: readonly string[];
+  readonly times: RouteTimes;
+}
+
+const wasPromised = (item: Item): boolean => item.seq !== null;
+const renamedId = (item: Item, args: RenameArgs): string => (wasPromised(item) ? args.newId : item.id);
+
+function renameItem(store: Store, item: Item, args: RenameArgs): void {
+  const { actor, to, times } = args;
+  if (wasPromised(item)) bury(store, item, 'renamed', times.nowMs);
+  const renamed: Item = {
+    ...item,
+    id: renamedId(item, args),
+    path: to.path,
+    pathKey: to.pathKey,
+    updatedMs: times.nowMs,
+  };
+  if (item.state === 'partial') {
+    saveItem(store, renamed);
+    return;
+  }
+  const complete: Item = {
+    ...renamed,
+    // The session that completes an item answers for it.
+    session: actor.session,
+    sessionProof: actor.sessionProof,
+    trace: actor.trace,
+    registered: false,
+    policyNumber: args.policyNumber,
+  };
+  if (wasPromised(item)) {
+    const { path, size, sha256 } = complete;
+    store.emit(event('item.completed', times.nowMs, contextOf(complete), { path, size, sha256: sha256 ?? '' }));
+  }
+  if (args.temporary) {
+    saveItem(store, { ...complete, state: 'temporary', seq: null, decision: null });
+    store.emit(event('item.held', times.nowMs, contextOf(complete), { path: to.path, rule: 'temporary name' }));
+  } else {
+    route(store, { ...complete, seq: nextCount(store, 'seq'), completedMs: times.nowMs }, args.decision, times);
+  }
+}
+
+function refuseUnlessEmpty(store: Store, partner: string, folderKey: string): void {
+  const row = store
+    .sql('SELECT 1 FROM entries WHERE partner = ? AND folder_key = ? AND ghost_until IS NULL LIMIT 1')
+    .get(partner, folderKey);
+  if (row) throw new SallyportError('folder-not-empty', 'the folder is not empty');
+}
+
+/** A folder without anything in it. */
+export function putFolder(store: Store, partner: string, place: Omit<NamePlace, 'path' | 'pathKey'>, nowMs: number): void {
+  putEntry(store, {
+    partner,
+    folderKey: place.folderKey,
+    nameKey: place.nameKey,
+    name: place.name,
+    kind: 'folder',
+    item: null,
+    size: 0,
+    modifiedMs: nowMs,
+    partial: false,
+    hidden: false,
+    ghostUntil: null,
+    session: null,
+  });
+}

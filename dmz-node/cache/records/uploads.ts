@@ -1,0 +1,287 @@
+/** The records of an upload: looking before it, noting that it runs, keeping it as a partial, committing it. */
+
+import type { Store } from '../../../shared/durable/operations.ts';
+import { SallyportError } from '../../../shared/errors.ts';
+import { event } from '../../../shared/events/event.ts';
+import type { Decision, Grant } from '../../../shared/policy.ts';
+import { type Entry, findEntry, folderExists, type NamePlace, putEntry } from './entries.ts';
+import { contextOf, findItem, type Item, nextCount, removeItem, type StoredSegment, saveItem, toItem } from './items.ts';
+import { type RouteTimes, route } from './routing.ts';
+
+/** What a partner uses of his quota. */
+export interface Usage {
+  readonly bytes: number;
+  readonly files: number;
+  readonly partials: number;
+  readonly folders: number;
+}
+
+export function usageOf(store: Store, partner: string): Usage {
+  const row = store
+    .sql(`SELECT bytes, files, partials, folders FROM usage WHERE partner = ? AND origin = 'partner'`)
+    .get(partner);
+  return row ? { ...(row as unknown as Usage) } : { bytes: 0, files: 0, partials: 0, folders: 0 };
+}
+
+/** Who uploads, and what. The same in every call of one upload. */
+export interface UploadFacts {
+  readonly id: string;
+  readonly object: string;
+  readonly partner: string;
+  readonly session: string;
+  readonly sessionProof: string;
+  readonly trace: string;
+  readonly place: NamePlace;
+  readonly startedMs: number;
+  /** Where it began: 0, or what a partial had. */
+  readonly offset: number;
+  /** Whether the row exists already, so that the beginning was told. */
+  readonly recorded: boolean;
+}
+
+export interface UploadContent {
+  readonly segments: readonly StoredSegment[];
+  readonly liveFile: number | null;
+  readonly nextFile: number;
+}
+
+const sizeOf = (segments: readonly StoredSegment[]): number => segments.reduce((sum, s) => sum + s.plainBytes, 0);
+
+/** SHA-256 of the whole is known only when one pass made it. */
+const wholeSha256 = (segments: readonly StoredSegment[]): string | null =>
+  segments.length === 1 ? (segments[0]?.sha256 ?? null) : null;
+
+function itemOf(facts: UploadFacts, content: UploadContent, nowMs: number): Item {
+  return {
+    id: facts.id,
+    object: facts.object,
+    seq: null,
+    origin: 'partner',
+    partner: facts.partner,
+    outboxPartner: null,
+    path: facts.place.path,
+    pathKey: facts.place.pathKey,
+    session: facts.session,
+    sessionProof: facts.sessionProof,
+    trace: facts.trace,
+    ...content,
+    size: sizeOf(content.segments),
+    sha256: wholeSha256(content.segments),
+    state: 'receiving',
+    decision: null,
+    policyNumber: 0,
+    registered: false,
+    startedMs: facts.startedMs,
+    updatedMs: nowMs,
+    completedMs: null,
+    expiresMs: null,
+  };
+}
+
+function tellStart(store: Store, facts: UploadFacts): void {
+  if (facts.recorded) return;
+  store.emit(event('upload.started', facts.startedMs, contextOfUpload(facts), { path: facts.place.path, offset: facts.offset }));
+}
+
+const otherPartials = (store: Store, facts: UploadFacts): number =>
+  usageOf(store, facts.partner).partials - (findItem(store, facts.id)?.state === 'partial' ? 1 : 0);
+
+const contextOfUpload = (facts: UploadFacts) => contextOf(facts);
+
+function unfinishedOf(store: Store, partner: string, pathKey: string): Item[] {
+  return store.sql('SELECT * FROM items WHERE unfinished = 1 AND partner = ? AND path_key = ?').all(partner, pathKey).map(toItem);
+}
+
+/** Partials of the same name give way to a newer one, or to the complete file. */
+export function dropPartials(store: Store, partner: string, pathKey: string, except: string, nowMs: number): string[] {
+  return unfinishedOf(store, partner, pathKey)
+    .filter((item) => item.object !== except)
+    .flatMap((item) => removeItem(store, item, 'discarded', nowMs));
+}
+
+export interface Kept {
+  readonly id: string;
+  readonly object: string;
+  readonly segments: readonly StoredSegment[];
+  readonly nextFile: number;
+  readonly size: number;
+}
+
+export const uploadOperations = {
+  /** What is there under a name, before an upload of it begins. */
+  'upload.look': (
+    store: Store,
+    args: { readonly partner: string; readonly place: NamePlace },
+  ): { folderExists: boolean; entry: Entry | undefined; partial: Kept | undefined; usage: Usage } => {
+    const { partner, place } = args;
+    const partial = unfinishedOf(store, partner, place.pathKey).find((item) => item.state === 'partial');
+    return {
+      folderExists: folderExists(store, partner, place.folderKey),
+      entry: findEntry(store, partner, place.folderKey, place.nameKey),
+      partial: partial && {
+        id: partial.id,
+        object: partial.object,
+        segments: partial.segments,
+        nextFile: partial.nextFile,
+        size: partial.size,
+      },
+      usage: usageOf(store, partner),
+    };
+  },
+
+  'upload.usage': (store: Store, args: { readonly partner: string }): Usage => usageOf(store, args.partner),
+
+  /** Notes that an upload runs, and which file it writes: without this a crash loses what came. */
+  'upload.begin': (
+    store: Store,
+    args: { readonly facts: UploadFacts; readonly content: UploadContent; readonly nowMs: number },
+  ): void => {
+    saveItem(store, itemOf(args.facts, args.content, args.nowMs));
+    tellStart(store, args.facts);
+  },
+
+  /** Keeps what came as a partial. @returns whether it was kept (the partner may have too many), and files to unlink. */
+  'upload.keep': (
+    store: Store,
+    args: {
+      readonly facts: UploadFacts;
+      readonly content: UploadContent;
+      readonly maxPartials: number;
+      readonly reason: string;
+      readonly modifiedMs: number;
+      readonly nowMs: number;
+    },
+  ): { kept: boolean; unlink: string[]; usage: Usage } => {
+    const { facts, nowMs } = args;
+    const item: Item = { ...itemOf(facts, args.content, nowMs), state: 'partial', liveFile: null };
+    tellStart(store, facts);
+    const unlink = dropPartials(store, facts.partner, facts.place.pathKey, facts.object, nowMs);
+    if (otherPartials(store, facts) >= args.maxPartials) {
+      unlink.push(...removeItem(store, item, 'discarded', nowMs));
+      const detail = `the partner keeps ${args.maxPartials} partial uploads already`;
+      store.emit(event('upload.refused', nowMs, contextOf(item), { path: item.path, code: 'quota-exceeded', detail }));
+      return { kept: false, unlink, usage: usageOf(store, facts.partner) };
+    }
+    saveItem(store, item);
+    showPartial(store, item, facts.place, args.modifiedMs);
+    store.emit(event('upload.partial', nowMs, contextOf(item), { path: item.path, size: item.size, reason: args.reason }));
+    return { kept: true, unlink, usage: usageOf(store, facts.partner) };
+  },
+
+  /** Nothing worth keeping came, or it must not be kept. Also tells why when a code is given. */
+  'upload.drop': (
+    store: Store,
+    args: {
+      readonly facts: UploadFacts;
+      readonly refused: { readonly code: string; readonly detail: string } | null;
+      readonly nowMs: number;
+    },
+  ): { usage: Usage } => {
+    const { facts, refused, nowMs } = args;
+    const item = findItem(store, facts.id);
+    if (item) removeItem(store, item, 'discarded', nowMs);
+    store.sql('DELETE FROM entries WHERE item = ? AND partial = 1').run(facts.id);
+    if (refused) {
+      store.emit(event('upload.refused', nowMs, contextOfUpload(facts), { path: facts.place.path, ...refused }));
+    }
+    return { usage: usageOf(store, facts.partner) };
+  },
+
+  /**
+   * Completes an upload: item, entry, event and decision in one transaction. After this the partner may hear "ok".
+   * @throws SallyportError `already-exists` when the grant refuses to replace, `is-a-folder`
+   */
+  'upload.commit': (
+    store: Store,
+    args: {
+      readonly facts: UploadFacts;
+      readonly content: UploadContent;
+      readonly temporary: boolean;
+      readonly decision: Decision;
+      readonly policyNumber: number;
+      readonly onExisting: Grant['onExisting'];
+      readonly leased: readonly string[];
+      readonly modifiedMs: number;
+      readonly times: RouteTimes;
+    },
+  ): { unlink: string[]; usage: Usage } => {
+    const { facts, temporary, times } = args;
+    const { partner, place } = facts;
+    tellStart(store, facts);
+    const unlink = makeRoom(store, { ...args, partner, place, by: facts.id, object: facts.object, nowMs: times.nowMs });
+    const item: Item = {
+      ...itemOf(facts, { ...args.content, liveFile: null }, times.nowMs),
+      seq: temporary ? null : nextCount(store, 'seq'),
+      completedMs: times.nowMs,
+      policyNumber: args.policyNumber,
+      state: 'temporary',
+    };
+    putEntry(store, { ...entryFor(item, place, args.modifiedMs), partial: false });
+    store.emit(
+      event('item.completed', times.nowMs, contextOf(item), { path: item.path, size: item.size, sha256: item.sha256 ?? '' }),
+    );
+    if (temporary) {
+      saveItem(store, item);
+      store.emit(event('item.held', times.nowMs, contextOf(item), { path: item.path, rule: 'temporary name' }));
+    } else route(store, item, args.decision, times);
+    return { unlink, usage: usageOf(store, partner) };
+  },
+};
+
+/** What is in the way of a new complete file under a name. @returns files to unlink. */
+export function makeRoom(
+  store: Store,
+  args: {
+    readonly partner: string;
+    readonly place: NamePlace;
+    /** The newer item and its object. */
+    readonly by: string;
+    readonly object: string;
+    readonly onExisting: Grant['onExisting'];
+    readonly leased: readonly string[];
+    readonly nowMs: number;
+  },
+): string[] {
+  const { partner, place, nowMs } = args;
+  const old = findEntry(store, partner, place.folderKey, place.nameKey);
+  if (old?.kind === 'folder') throw new SallyportError('is-a-folder', 'a folder has this name');
+  const unlink: string[] = [];
+  if (old?.item && old.ghostUntil === null && !old.partial) {
+    const item = findItem(store, old.item);
+    // Nobody was promised what has a temporary name: it always gives way.
+    const unpromised = item?.state === 'temporary';
+    const untaken = item !== undefined && item.state !== 'offered' && !args.leased.includes(item.id);
+    if (args.onExisting === 'refuse' && untaken && !unpromised) {
+      throw new SallyportError('already-exists', 'the grant does not allow to replace a file');
+    }
+    if (untaken && (args.onExisting === 'replace' || unpromised)) {
+      unlink.push(...removeItem(store, item, 'superseded', nowMs));
+      store.emit(event('item.superseded', nowMs, contextOf(item), { path: item.path, by: args.by }));
+    }
+  }
+  unlink.push(...dropPartials(store, partner, place.pathKey, args.object, nowMs));
+  return unlink;
+}
+
+function entryFor(item: Item, place: NamePlace, modifiedMs: number): Omit<Entry, 'row' | 'partial'> {
+  return {
+    partner: item.partner,
+    folderKey: place.folderKey,
+    nameKey: place.nameKey,
+    name: place.name,
+    kind: 'file',
+    item: item.id,
+    size: item.size,
+    modifiedMs,
+    hidden: false,
+    ghostUntil: null,
+    session: item.session,
+  };
+}
+
+/** An older complete file keeps its place until a newer one is complete. */
+function showPartial(store: Store, item: Item, place: NamePlace, modifiedMs: number): void {
+  const old = findEntry(store, item.partner, place.folderKey, place.nameKey);
+  const taken = old && (old.kind === 'folder' || (old.ghostUntil === null && !old.partial));
+  if (!taken) putEntry(store, { ...entryFor(item, place, modifiedMs), partial: true });
+}

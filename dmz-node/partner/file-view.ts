@@ -1,0 +1,192 @@
+/**
+ * The files of one session: every rule about what a partner sees and may do, for whatever protocol asks. It checks the
+ * grant, counts handles and bytes, and cleans up behind the session; the cache does the work.
+ */
+import { SallyportError } from '../../shared/errors.ts';
+import { parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
+import type { CacheUser, CacheView } from '../cache-view.ts';
+import type { FileEntry, FolderHandle, OpenForWriting, ReadHandle, WriteHandle } from '../partner-view.ts';
+import { allow, areaOf } from './permissions.ts';
+import type { EndableView, SessionIdentity } from './session-identity.ts';
+
+export interface FileViewDeps {
+  readonly cache: CacheView;
+  /** Handles that one session may have open. */
+  readonly maxHandles: () => number;
+}
+
+export class FileView implements EndableView {
+  readonly #cache: CacheView;
+  readonly #maxHandles: () => number;
+  readonly #user: CacheUser;
+  /** What ends an open handle when the session ends without closing it. */
+  readonly #open = new Set<(reason: string) => Promise<void>>();
+  #opening = 0;
+  #received = 0;
+  #sent = 0;
+  #ended: Promise<void> | undefined;
+
+  constructor(deps: FileViewDeps, identity: SessionIdentity) {
+    this.#cache = deps.cache;
+    this.#maxHandles = deps.maxHandles;
+    const { partner, session, trace, sessionProof, token, grant } = identity;
+    this.#user = { partner, session, trace, sessionProof, token, grant };
+    this.#cache.enter(this.#user);
+  }
+
+  get receivedBytes(): number {
+    return this.#received;
+  }
+
+  get sentBytes(): number {
+    return this.#sent;
+  }
+
+  resolve(raw: Buffer): VirtualPath {
+    return parseVirtualPath(raw);
+  }
+
+  async stat(path: VirtualPath): Promise<FileEntry> {
+    this.#refuseIfEnded();
+    this.#refuseNowhere(path);
+    return await this.#cache.stat(this.#user, path);
+  }
+
+  async openFolder(path: VirtualPath): Promise<FolderHandle> {
+    this.#refuseIfEnded();
+    this.#refuseNowhere(path);
+    return await this.#cache.openFolder(this.#user, path);
+  }
+
+  async openForReading(path: VirtualPath): Promise<ReadHandle> {
+    this.#refuseIfEnded();
+    if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
+    allow(this.#user.grant, 'download', path);
+    return await this.#opened(async () => {
+      const handle = await this.#cache.openDownload(this.#user, path);
+      const cut = (): Promise<void> => handle.cut();
+      return {
+        cut,
+        handle: {
+          path: handle.path,
+          size: handle.size,
+          stat: () => handle.stat(),
+          read: async (offset, length) => {
+            const bytes = await handle.read(offset, length);
+            this.#sent += bytes.length;
+            return bytes;
+          },
+          close: () => this.#closing(cut, () => handle.close()),
+        } satisfies ReadHandle,
+      };
+    });
+  }
+
+  async openForWriting(path: VirtualPath, options: OpenForWriting): Promise<WriteHandle> {
+    this.#refuseIfEnded();
+    if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
+    allow(this.#user.grant, 'upload', path);
+    return await this.#opened(async () => {
+      const upload = await this.#cache.openUpload(this.#user, path, options);
+      const cut = (reason: string): Promise<void> => upload.abandon(reason);
+      return {
+        cut,
+        handle: {
+          path: upload.path,
+          get size() {
+            return upload.size;
+          },
+          stat: () => upload.stat(),
+          write: async (offset, bytes) => {
+            await upload.write(offset, bytes);
+            this.#received += bytes.length;
+          },
+          setAttributes: (attributes) => upload.setAttributes(attributes),
+          close: () => this.#closing(cut, () => upload.close()),
+          abandon: (reason) => this.#closing(cut, () => upload.abandon(reason)),
+        } satisfies WriteHandle,
+      };
+    });
+  }
+
+  async setAttributes(path: VirtualPath, attributes: { readonly size?: number; readonly modifiedAtMs?: number }): Promise<void> {
+    this.#refuseIfEnded();
+    allow(this.#user.grant, 'touch', path);
+    await this.#cache.setAttributes(this.#user, path, attributes);
+  }
+
+  async removeFile(path: VirtualPath): Promise<void> {
+    this.#refuseIfEnded();
+    if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
+    allow(this.#user.grant, 'remove', path);
+    await this.#cache.remove(this.#user, path);
+  }
+
+  async makeFolder(path: VirtualPath): Promise<void> {
+    this.#refuseIfEnded();
+    if (areaOf(path) === 'fixed') throw new SallyportError('already-exists', 'the folder is always there');
+    allow(this.#user.grant, 'make-folder', path);
+    await this.#cache.makeFolder(this.#user, path);
+  }
+
+  async removeFolder(path: VirtualPath): Promise<void> {
+    this.#refuseIfEnded();
+    allow(this.#user.grant, 'remove-folder', path);
+    await this.#cache.removeFolder(this.#user, path);
+  }
+
+  async rename(from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void> {
+    this.#refuseIfEnded();
+    allow(this.#user.grant, 'rename', from);
+    allow(this.#user.grant, 'rename', to);
+    await this.#cache.rename(this.#user, from, to, overwrite);
+  }
+
+  /** Uploads under way become partials, and the time of the session's ghosts begins to run. Idempotent. */
+  end(reason: string): Promise<void> {
+    this.#ended ??= this.#end(reason);
+    return this.#ended;
+  }
+
+  async #end(reason: string): Promise<void> {
+    await Promise.allSettled([...this.#open].map((cut) => cut(reason)));
+    this.#open.clear();
+    await this.#cache.leave(this.#user);
+  }
+
+  async #opened<H>(open: () => Promise<{ handle: H; cut: (reason: string) => Promise<void> }>): Promise<H> {
+    const maxHandles = this.#maxHandles();
+    if (this.#open.size + this.#opening >= maxHandles) {
+      throw new SallyportError('limit-reached', 'the session has too many files open', { maxHandles });
+    }
+    this.#opening += 1;
+    try {
+      const { handle, cut } = await open();
+      if (this.#ended) {
+        await cut('the session ended');
+        this.#refuseIfEnded();
+      }
+      this.#open.add(cut);
+      return handle;
+    } finally {
+      this.#opening -= 1;
+    }
+  }
+
+  async #closing(cut: (reason: string) => Promise<void>, close: () => Promise<void>): Promise<void> {
+    try {
+      await close();
+    } finally {
+      this.#open.delete(cut);
+    }
+  }
+
+  /** Outside of the two folders there is nothing, and nothing can be made. */
+  #refuseNowhere(path: VirtualPath): void {
+    if (areaOf(path) === 'nowhere') throw new SallyportError('no-such-file', 'nothing can be there');
+  }
+
+  #refuseIfEnded(): void {
+    if (this.#ended) throw new SallyportError('session-unknown', 'the session is over');
+  }
+}

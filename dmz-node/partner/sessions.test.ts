@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { newSessionId, newTraceId } from '../../shared/ids.ts';
+import { silentLogger } from '../../shared/log.ts';
+import type { Grant } from '../../shared/policy.ts';
+import { newToken, tokenHash } from '../../shared/secret.ts';
+import { ManualClock } from '../../test/fixtures/manual-clock.ts';
+import { MemoryView } from '../../test/fixtures/memory-view.ts';
+import { RecordedEvents } from '../../test/fixtures/recorded-events.ts';
+import type { Visitor } from '../partner-view.ts';
+import type { SessionIdentity } from './session-identity.ts';
+import { Sessions } from './sessions.ts';
+
+const visitor = (): Visitor => ({ session: newSessionId(), trace: newTraceId(), protocol: 'sftp', peer: '192.0.2.1' });
+const grant = (partner: string): Grant => ({
+  partner,
+  mayUpload: true,
+  mayDownload: true,
+  mayChange: true,
+  quotaBytes: 1,
+  quotaFiles: 1,
+  maxFileBytes: 1,
+  maxPartials: 1,
+  onExisting: 'refuse',
+});
+
+function bench(policy = true) {
+  const events = new RecordedEvents();
+  const notes: string[] = [];
+  const identities: SessionIdentity[] = [];
+  const views: MemoryView[] = [];
+  const sessions = new Sessions({
+    viewFor: (identity) => {
+      identities.push(identity);
+      const view = new MemoryView();
+      views.push(view);
+      return view;
+    },
+    asking: { note: (name, params) => notes.push(`${name} ${'token' in params ? params.token : ''}`) },
+    limits: () => (policy ? { maxSessions: 3, maxSessionsPerPartner: 2 } : undefined),
+    events,
+    clock: new ManualClock(),
+    log: silentLogger,
+  });
+  return { sessions, events, notes, identities, views };
+}
+const limited = (error: { code?: string }): boolean => error.code === 'limit-reached';
+
+test('a session ends once: its view, its token and its record, with the first reason', async () => {
+  const { sessions, events, notes, identities, views } = bench();
+  const token = newToken();
+  const session = sessions.open(visitor(), grant('acme'), token);
+  assert.equal(identities[0]?.sessionProof, tokenHash(token));
+  const [view] = views;
+  assert.ok(view);
+  view.receivedBytes = 12;
+  await Promise.all([session.end('first'), session.end('second')]);
+  assert.deepEqual(view.ended, ['first']);
+  assert.deepEqual(notes, [`session.end ${token}`]);
+  assert.deepEqual(
+    events.of('session.ended').map((e) => e.fields),
+    [{ reason: 'first', receivedBytes: 12, sentBytes: 0 }],
+  );
+  assert.equal(sessions.count(), 0);
+  assert.equal(JSON.stringify(events.all).includes(token), false);
+});
+
+test('limits of the policy hold for a partner and for all, and a place becomes free at the end', async () => {
+  const { sessions } = bench();
+  const first = sessions.open(visitor(), grant('acme'), newToken());
+  sessions.open(visitor(), grant('acme'), newToken());
+  assert.throws(() => sessions.open(visitor(), grant('acme'), newToken()), limited);
+  sessions.open(visitor(), grant('beta'), newToken());
+  assert.throws(() => sessions.open(visitor(), grant('gamma'), newToken()), limited);
+  await first.end('done');
+  sessions.open(visitor(), grant('gamma'), newToken());
+  assert.equal(sessions.count(), 3);
+});
+
+test('nobody comes in without a policy', () => {
+  const { sessions } = bench(false);
+  assert.throws(() => sessions.open(visitor(), grant('acme'), newToken()), limited);
+  assert.equal(sessions.count(), 0);
+});
+
+test('revoking cuts the sessions of that partner and no others', async () => {
+  const { sessions, events } = bench();
+  const acme = sessions.open(visitor(), grant('acme'), newToken());
+  const beta = sessions.open(visitor(), grant('beta'), newToken());
+  assert.equal(sessions.revoke('acme'), 1);
+  assert.equal(sessions.revoke('nobody'), 0);
+  await acme.end('later');
+  assert.equal(acme.signal.aborted, true);
+  assert.equal(beta.signal.aborted, false);
+  assert.deepEqual(
+    events.of('session.ended').map((e) => e.fields.reason),
+    ['revoked by the inside'],
+  );
+});
+
+test('ends all, also when a view fails to end', async () => {
+  const { sessions, views, notes } = bench();
+  sessions.open(visitor(), grant('acme'), newToken());
+  sessions.open(visitor(), grant('beta'), newToken());
+  const [view] = views;
+  assert.ok(view);
+  view.end = () => Promise.reject(new Error('disk'));
+  await sessions.endAll('stopping');
+  assert.equal(sessions.count(), 0);
+  assert.equal(notes.length, 2);
+});

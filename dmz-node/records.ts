@@ -1,0 +1,22 @@
+/**
+ * All durable records of the DMZ node, as one operations module for `Database`: what the worker thread loads. Rooms use
+ * only the type, and call the operations by name.
+ */
+import { dispatchOperations } from './cache/records/dispatch.ts';
+import { handOverOperations } from './cache/records/hand-over.ts';
+import { nameOperations } from './cache/records/names.ts';
+import { itemsMigration } from './cache/records/schema.ts';
+import { upkeepOperations } from './cache/records/upkeep.ts';
+import { uploadOperations } from './cache/records/uploads.ts';
+
+export const migrations: readonly string[] = [itemsMigration];
+
+export const operations = {
+  ...uploadOperations,
+  ...nameOperations,
+  ...handOverOperations,
+  ...dispatchOperations,
+  ...upkeepOperations,
+};
+
+export type DmzOperations = typeof operations;

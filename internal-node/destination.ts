@@ -1,0 +1,53 @@
+/**
+ * The contract of a place where files are delivered to. An item becomes a hidden draft there, is checked, and gets its
+ * final name in one step; a look at the place after a crash tells whether that step had happened.
+ *
+ * Promises of every implementation (test/conformance/destination.ts): nothing is visible under a final name before it is
+ * whole; nothing outside the place is touched whatever the components are; an existing file is never silently replaced
+ * unless its policy says so. Errors are `destination-unavailable` (retryable): a file waits, it is never dropped.
+ */
+import type { FileHandle } from 'node:fs/promises';
+
+export interface DeliveryTarget {
+  readonly partner: string;
+  /** Folders and name below the partner's part of the place, from `deliveryComponents()`. At least one. */
+  readonly components: readonly string[];
+}
+
+/** What is remembered of a finished draft, so that its fate can be told after a crash. */
+export interface DraftFacts {
+  /** Identity of the place that holds the draft: another disk mounted there has another. */
+  readonly place: string;
+  /** Identity of the file within the place. */
+  readonly inode: string;
+}
+
+export interface Destination {
+  readonly name: string;
+  /** Bytes that can still be written, and bytes of the whole file system. */
+  space(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
+  /** The path at which a new draft of this item may be created; an older draft of the item is removed. */
+  stage(item: string): Promise<string>;
+  /** The path of a finished draft. */
+  draftPath(item: string): string;
+  /** Makes the entry of a finished (already flushed) draft durable. */
+  keep(item: string): Promise<DraftFacts>;
+  /** Removes a draft if there is one. */
+  discard(item: string): Promise<void>;
+  /** The items that have drafts here. */
+  drafts(): Promise<readonly string[]>;
+  /** The file, `/`-separated below the place, that the target would get now. Makes the folders. Nothing is reserved. */
+  plan(target: DeliveryTarget): Promise<string>;
+  /**
+   * Gives the draft its final name; durable when this resolves. `taken`: the name is in use meanwhile, plan again.
+   * @param allowed Called right before the name is given, with nothing awaited in between; what it throws stops the step.
+   */
+  publish(item: string, file: string, allowed: () => void): Promise<'published' | 'taken'>;
+  /**
+   * Whether a kept draft had got its final name. Finishes the clean-up when it had.
+   * @throws SallyportError `destination-unavailable` when this is not the place of `facts`.
+   */
+  standing(item: string, facts: DraftFacts): Promise<'draft' | 'published'>;
+  /** A delivered file for reading, no link of any kind followed. @throws SallyportError `no-such-file` */
+  open(file: string): Promise<FileHandle>;
+}

@@ -1,0 +1,141 @@
+/** Delivery into a folder: the conformance suite, and what is special about folders. */
+import assert from 'node:assert/strict';
+import { chmod, link, lstat, mkdir, mkdtemp, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { newItemId } from '../../shared/ids.ts';
+import { destinationConformance, filesBelow } from '../../test/conformance/destination.ts';
+import { FolderDestination, type FolderOptions } from './folder.ts';
+
+destinationConformance('a folder', async (folder) => ({
+  destination: new FolderDestination({ name: 'files', folder, onExisting: 'number', fileMode: 0o640 }),
+  visible: () => filesBelow(folder),
+}));
+
+interface Scene extends AsyncDisposable {
+  readonly folder: string;
+  readonly outside: string;
+  readonly destination: FolderDestination;
+  /** Makes a draft and publishes it as far as that goes. */
+  deliver(content: string, ...components: string[]): Promise<'published' | 'taken'>;
+}
+
+async function scene(options: Partial<FolderOptions> = {}): Promise<Scene> {
+  const top = await mkdtemp(join(tmpdir(), 'sallyport-folder-'));
+  const [folder, outside] = [join(top, 'in'), join(top, 'outside')];
+  await mkdir(folder);
+  await mkdir(outside);
+  const destination = new FolderDestination({ name: 'files', folder, onExisting: 'number', fileMode: 0o640, ...options });
+  const deliver = async (content: string, ...components: string[]) => {
+    const item = newItemId();
+    await writeFile(await destination.stage(item), content, { flag: 'wx', mode: 0o600 });
+    return await destination.publish(item, await destination.plan({ partner: 'acme', components }), () => undefined);
+  };
+  return { folder, outside, destination, deliver, [Symbol.asyncDispose]: () => rm(top, { recursive: true, force: true }) };
+}
+
+const refused = { code: 'destination-unavailable' };
+
+test('a component that is a link is refused and not followed', async () => {
+  await using s = await scene();
+  await symlink(s.outside, join(s.folder, 'acme'));
+  await assert.rejects(s.deliver('x', 'a.csv'), refused);
+  await rm(join(s.folder, 'acme'));
+  await mkdir(join(s.folder, 'acme'));
+  await symlink(s.outside, join(s.folder, 'acme', 'sub'));
+  await assert.rejects(s.deliver('x', 'sub', 'a.csv'), refused);
+  assert.deepEqual(await filesBelow(s.outside), {});
+});
+
+test('a link at the final name is neither followed nor replaced', async () => {
+  await using s = await scene();
+  await mkdir(join(s.folder, 'acme'));
+  await symlink(join(s.outside, 'target'), join(s.folder, 'acme', 'a.csv'));
+  assert.equal(await s.deliver('x', 'a.csv'), 'published');
+  assert.deepEqual(await filesBelow(s.outside), {});
+  assert.deepEqual(await filesBelow(s.folder), { 'acme/a (2).csv': 'x' });
+  assert.equal(await readlink(join(s.folder, 'acme', 'a.csv')), join(s.outside, 'target'));
+  await assert.rejects(s.destination.open('acme/a.csv'), { code: 'no-such-file' });
+});
+
+test('replaces when its policy says so, and not the target of a link', async () => {
+  await using s = await scene({ onExisting: 'replace' });
+  await s.deliver('old', 'a.csv');
+  assert.equal(await s.deliver('new', 'a.csv'), 'published');
+  assert.deepEqual(await filesBelow(s.folder), { 'acme/a.csv': 'new' });
+  await writeFile(join(s.outside, 'target'), 'kept');
+  await symlink(join(s.outside, 'target'), join(s.folder, 'acme', 'b.csv'));
+  await s.deliver('own', 'b.csv');
+  assert.ok((await lstat(join(s.folder, 'acme', 'b.csv'))).isFile());
+  assert.deepEqual(await filesBelow(s.outside), { target: 'kept' });
+});
+
+test('waits when the name must be free and is not', async () => {
+  await using s = await scene({ onExisting: 'fail' });
+  await s.deliver('old', 'a.csv');
+  await assert.rejects(s.deliver('new', 'a.csv'), refused);
+  assert.deepEqual(await filesBelow(s.folder), { 'acme/a.csv': 'old' });
+});
+
+test('waits when a file has the name of a needed folder', async () => {
+  await using s = await scene();
+  await s.deliver('file', 'a');
+  await assert.rejects(s.deliver('x', 'a', 'b'), refused);
+});
+
+test('a name that this draft has already counts as published', async () => {
+  await using s = await scene();
+  const item = newItemId();
+  await writeFile(await s.destination.stage(item), 'x', { mode: 0o600 });
+  const facts = await s.destination.keep(item);
+  const file = await s.destination.plan({ partner: 'acme', components: ['a'] });
+  await link(s.destination.draftPath(item), join(s.folder, file));
+  assert.equal(await s.destination.publish(item, file, () => undefined), 'published');
+  assert.equal(await s.destination.standing(item, facts), 'published');
+  assert.deepEqual(await s.destination.drafts(), []);
+});
+
+test('delivered files have the mode of the configuration, folders 0750 at most', async () => {
+  await using s = await scene({ fileMode: 0o604 });
+  await s.deliver('x', 'sub', 'a');
+  assert.equal((await stat(join(s.folder, 'acme', 'sub', 'a'))).mode & 0o777, 0o604);
+  assert.equal(
+    (await stat(join(s.folder, 'acme', 'sub'))).mode & 0o027,
+    0o020 & (await stat(join(s.folder, 'acme', 'sub'))).mode,
+  );
+});
+
+test('a missing folder is unavailable, and nothing is made in its place', async () => {
+  await using s = await scene();
+  await rename(s.folder, `${s.folder}-unmounted`);
+  await assert.rejects(s.destination.stage(newItemId()), refused);
+  await assert.rejects(s.destination.space(), refused);
+  await assert.rejects(stat(s.folder), { code: 'ENOENT' });
+});
+
+test('a staging folder that is open to others, or lost its mark, is refused', async () => {
+  await using s = await scene();
+  const item = newItemId();
+  await writeFile(await s.destination.stage(item), 'x', { mode: 0o600 });
+  const staging = join(s.folder, '.sallyport-staging');
+  await chmod(staging, 0o755);
+  await assert.rejects(s.destination.drafts(), refused);
+  await chmod(staging, 0o700);
+  await rm(join(staging, 'place'));
+  await assert.rejects(s.destination.drafts(), refused);
+  await assert.rejects(s.destination.keep(item), refused);
+});
+
+test('a folder that takes no files is unavailable', async () => {
+  // Not even root can make files there.
+  const destination = new FolderDestination({ name: 'files', folder: '/proc', onExisting: 'number', fileMode: 0o640 });
+  await assert.rejects(destination.stage(newItemId()), refused);
+  await assert.rejects(destination.plan({ partner: 'acme', components: ['a'] }), refused);
+});
+
+test('drafts are named after item ids only', async () => {
+  await using s = await scene();
+  await assert.rejects(s.destination.stage('../x'), { code: 'internal' });
+  assert.throws(() => s.destination.draftPath('place'), { code: 'internal' });
+});

@@ -1,0 +1,60 @@
+/**
+ * Who may read what from the DMZ: the question behind every release of a key. Two kinds of items can be read: what a rule
+ * gave from one partner's inbox to another's outbox, and what was offered from inside.
+ */
+import type { Clock } from '../../shared/clock.ts';
+import type { Records } from '../../shared/durable/database.ts';
+import { type Logger, printable } from '../../shared/log.ts';
+import { nameOf } from '../../shared/paths/virtual-path.ts';
+import type { NoteParams } from '../../shared/tunnel/messages.ts';
+import type { LedgerOperations } from './ledger-operations.ts';
+
+export interface Readable {
+  /** SHA-256 (hex) of each age header, in order. */
+  readonly headers: readonly string[];
+  /** As the reader sees it. */
+  readonly path: string;
+}
+
+/** Items that were offered from inside. */
+export interface OfferedItems {
+  readableBy(item: string, partner: string): Promise<Readable | undefined>;
+  /** @returns false when no such item was offered to this partner. */
+  fetched(item: string, partner: string): Promise<boolean>;
+}
+
+export interface ItemsDeps {
+  readonly ledger: Records<LedgerOperations>;
+  readonly offered: OfferedItems;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class Items {
+  readonly #deps: ItemsDeps;
+
+  constructor(deps: ItemsDeps) {
+    this.#deps = deps;
+  }
+
+  /** @returns undefined when this partner may not read it, or it does not exist; the two are not told apart. */
+  async readableBy(item: string, partner: string): Promise<Readable | undefined> {
+    const moved = await this.#deps.ledger.call('ledger.readable', { id: item, partner });
+    if (moved) return { headers: moved.headers, path: `/Outbox/${nameOf(moved.path)}` };
+    return await this.#deps.offered.readableBy(item, partner);
+  }
+
+  /** The handler of `outbox.fetched`: a claim of the DMZ, taken down as such. Its time stamp is not used. */
+  fetched(params: NoteParams<'outbox.fetched'>): void {
+    const { item, partner } = params;
+    const { ledger, offered, clock, log } = this.#deps;
+    const take = async (): Promise<void> => {
+      const known =
+        (await offered.fetched(item, partner)) ||
+        (await ledger.call('ledger.fetched', { id: item, partner, nowMs: clock.nowMs() }));
+      if (!known)
+        log.warn({ item, partner: printable(partner) }, 'the DMZ reports a download of an item that this partner cannot have');
+    };
+    take().catch((cause: unknown) => log.warn({ item, err: cause }, 'a download was not taken down'));
+  }
+}

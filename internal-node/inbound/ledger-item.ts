@@ -1,0 +1,111 @@
+/** One item as the ledger of the inside holds it, and what follows from its state. Pure data: no storage here. */
+import type { Decision } from '../../shared/policy.ts';
+import type { ItemDescription, Segment } from '../../shared/tunnel/messages.ts';
+
+/**
+ * `registered`: known, bytes are in the DMZ · `pulling` · `staged`: whole and checked inside, the final name is decided ·
+ * `delivered` · `pulled`: taken by staff · `dropped`: a rule deletes or ignores it · `moved`: lies in a partner's outbox
+ * (in the DMZ) · `quarantined` · `gone`: the DMZ does not have it any more, it was never taken.
+ */
+export type LedgerState =
+  | 'registered'
+  | 'pulling'
+  | 'staged'
+  | 'delivered'
+  | 'pulled'
+  | 'dropped'
+  | 'moved'
+  | 'quarantined'
+  | 'gone';
+
+/** What the puller has to do next for an item, if anything. */
+export type Todo = '' | 'fetch' | 'publish' | 'confirm';
+
+export type Outcome = 'delivered' | 'pulled' | 'quarantined' | 'deleted' | 'ignored';
+
+export interface LedgerItem {
+  readonly id: string;
+  /** Order of arrival inside; the DMZ's `seq` is a claim. */
+  readonly number: number;
+  readonly seq: number;
+  readonly partner: string;
+  readonly path: string;
+  readonly size: number;
+  readonly sha256: string | null;
+  readonly segments: readonly Segment[];
+  readonly session: string;
+  readonly sessionProof: string;
+  readonly trace: string;
+  readonly decision: Decision;
+  /** The partner who may read it from the DMZ. */
+  readonly reader: string | null;
+  readonly dmzState: ItemDescription['state'];
+  readonly state: LedgerState;
+  readonly todo: Todo;
+  readonly attempts: number;
+  readonly mismatches: number;
+  readonly nextAttemptMs: number;
+  readonly place: string | null;
+  readonly inode: string | null;
+  /** SHA-256 of the bytes that were opened and checked inside. */
+  readonly contentSha256: string | null;
+  /** The final file, below the destination. */
+  readonly file: string | null;
+  readonly outcome: Outcome | null;
+  readonly reason: string | null;
+  readonly registeredAtMs: number;
+  readonly settledAtMs: number | null;
+  readonly confirmedAtMs: number | null;
+}
+
+/** Whether two descriptions of one id are of the same bytes of the same partner. Path, session and state may change. */
+export function sameContent(item: LedgerItem, claim: ItemDescription): boolean {
+  return (
+    item.partner === claim.partner &&
+    item.size === claim.size &&
+    agree(item.sha256, claim.sha256) &&
+    item.segments.length === claim.segments.length &&
+    item.segments.every((segment, index) => {
+      const other = claim.segments[index];
+      return (
+        other !== undefined &&
+        segment.headerSha256 === other.headerSha256 &&
+        segment.plainBytes === other.plainBytes &&
+        segment.sealedBytes === other.sealedBytes &&
+        agree(segment.sha256, other.sha256)
+      );
+    })
+  );
+}
+
+const agree = (a: string | null, b: string | null): boolean => a === null || b === null || a === b;
+
+/** What becomes of a registered item by its decision and by what the DMZ says of it. */
+export interface Course {
+  readonly state: LedgerState;
+  readonly todo: Todo;
+  readonly outcome: Outcome | null;
+  readonly reader: string | null;
+}
+
+/**
+ * The decision of the inside counts, whatever the DMZ has done with the item so far. Only what it has put into an outbox
+ * cannot be fetched until it has adopted that decision.
+ */
+export function courseOf(decision: Decision, dmzState: ItemDescription['state']): Course {
+  const waiting: Course = { state: 'registered', todo: '', outcome: null, reader: null };
+  const { route } = decision;
+  switch (route.action) {
+    case 'deliver':
+      return dmzState === 'offered' ? waiting : { ...waiting, todo: 'fetch' };
+    case 'outbox':
+      return { ...waiting, state: 'moved', reader: route.partner };
+    case 'delete':
+      return { ...waiting, state: 'dropped', todo: 'confirm', outcome: 'deleted' };
+    case 'ignore':
+      return { ...waiting, state: 'dropped', todo: 'confirm', outcome: 'ignored' };
+    case 'hold':
+    case 'unrouted':
+      return waiting;
+  }
+}

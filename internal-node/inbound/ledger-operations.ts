@@ -1,0 +1,77 @@
+/**
+ * The ledger: what the inside knows of every item that the DMZ ever presented, and what has become of it. It is what makes
+ * delivery happen exactly once, so every step of an item is one transaction here, together with its event.
+ */
+import type { Store } from '../../shared/durable/operations.ts';
+import type { ItemDescription } from '../../shared/tunnel/messages.ts';
+import { counts, due, fetched, list, named, readable } from './ledger-queries.ts';
+import { contest, redecide, register, type Sighting, sight } from './ledger-registration.ts';
+import { find } from './ledger-rows.ts';
+import {
+  begin,
+  confirmed,
+  delivered,
+  forget,
+  gone,
+  pulled,
+  quarantine,
+  reconcile,
+  recover,
+  retarget,
+  retry,
+  staged,
+  unstage,
+} from './ledger-steps.ts';
+
+export const migrations = [
+  `CREATE TABLE ledger_items (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    seq INTEGER NOT NULL, partner TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT,
+    segments TEXT NOT NULL, session TEXT NOT NULL, session_proof TEXT NOT NULL, trace TEXT NOT NULL,
+    decision TEXT NOT NULL, reader TEXT, dmz_state TEXT NOT NULL,
+    state TEXT NOT NULL, todo TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, mismatches INTEGER NOT NULL DEFAULT 0, next_attempt_ms INTEGER NOT NULL DEFAULT 0,
+    place TEXT, inode TEXT, content_sha256 TEXT, file TEXT, outcome TEXT, reason TEXT,
+    conflict INTEGER NOT NULL DEFAULT 0,
+    registered_ms INTEGER NOT NULL, settled_ms INTEGER, confirmed_ms INTEGER
+  ) STRICT;
+  CREATE INDEX ledger_todo ON ledger_items(partner, next_attempt_ms) WHERE todo <> '';
+  CREATE INDEX ledger_waiting ON ledger_items(partner) WHERE state IN ('registered', 'pulling');
+  CREATE INDEX ledger_set_aside ON ledger_items(number) WHERE state = 'quarantined';
+  CREATE INDEX ledger_names ON ledger_items(partner, path, number);
+  CREATE INDEX ledger_arrivals ON ledger_items(partner, number);
+  CREATE INDEX ledger_confirmed ON ledger_items(confirmed_ms) WHERE confirmed_ms IS NOT NULL`,
+] as const;
+
+export const operations = {
+  'ledger.sight': (
+    store: Store,
+    { claims, nowMs }: { readonly claims: readonly ItemDescription[]; readonly nowMs: number },
+  ): Sighting[] => claims.map((claim) => sight(store, claim, nowMs)),
+  'ledger.register': register,
+  'ledger.redecide': redecide,
+  'ledger.contest': contest,
+  'ledger.due': due,
+  'ledger.begin': begin,
+  'ledger.staged': staged,
+  'ledger.retarget': retarget,
+  'ledger.delivered': delivered,
+  'ledger.pulled': pulled,
+  'ledger.confirmed': confirmed,
+  'ledger.retry': retry,
+  'ledger.unstage': unstage,
+  'ledger.quarantine': quarantine,
+  'ledger.gone': gone,
+  'ledger.reconcile': reconcile,
+  'ledger.recover': recover,
+  'ledger.forget': forget,
+  'ledger.readable': readable,
+  'ledger.fetched': fetched,
+  'ledger.find': (store: Store, { id }: { readonly id: string }) => find(store, id),
+  'ledger.named': named,
+  'ledger.list': list,
+  'ledger.counts': counts,
+} as const;
+
+export type LedgerOperations = typeof operations;

@@ -1,0 +1,196 @@
+/**
+ * The steps of an item from the DMZ to its end. Each is guarded by the state it starts from: a step that comes too late (a
+ * second hand is on the item) changes nothing and says so. Runs in the worker thread.
+ */
+import type { Store } from '../../shared/durable/operations.ts';
+import { event } from '../../shared/events/event.ts';
+import { courseOf, type LedgerItem, type LedgerState } from './ledger-item.ts';
+import { contextOf, find, rowToItem } from './ledger-rows.ts';
+
+/** Begins an attempt. @returns undefined when the item is no longer in a state to begin from. */
+export function begin(
+  store: Store,
+  { id, by, nowMs }: { readonly id: string; readonly by: 'puller' | 'staff'; readonly nowMs: number },
+) {
+  const guard = by === 'puller' ? "AND todo = 'fetch'" : '';
+  const { changes } = store
+    .sql(
+      `UPDATE ledger_items SET state = 'pulling', todo = '', attempts = attempts + 1 WHERE id = ? AND state = 'registered' ${guard}`,
+    )
+    .run(id);
+  const item = find(store, id);
+  if (changes === 0 || !item) return undefined;
+  store.emit(event('item.leased', nowMs, contextOf(item), { attempt: item.attempts }));
+  return item;
+}
+
+interface Staged {
+  readonly id: string;
+  readonly place: string;
+  readonly inode: string;
+  readonly sha256: string;
+  readonly file: string;
+  readonly nowMs: number;
+}
+
+export function staged(store: Store, { id, place, inode, sha256, file, nowMs }: Staged): boolean {
+  const { changes } = store
+    .sql(
+      `UPDATE ledger_items SET state = 'staged', todo = 'publish', next_attempt_ms = 0, place = ?, inode = ?,
+         content_sha256 = ?, file = ? WHERE id = ? AND state = 'pulling'`,
+    )
+    .run(place, inode, sha256, file, id);
+  const item = find(store, id);
+  if (changes === 0 || !item) return false;
+  store.emit(event('item.staged', nowMs, contextOf(item), { size: item.size, sha256 }));
+  return true;
+}
+
+/** The file had another name decided before; none of them exists under its name yet. */
+export function retarget(store: Store, { id, file }: { readonly id: string; readonly file: string }): void {
+  store.sql("UPDATE ledger_items SET file = ? WHERE id = ? AND state = 'staged'").run(file, id);
+}
+
+export function delivered(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): void {
+  settle(store, id, 'staged', 'delivered', nowMs, (item) => {
+    const destination = item.decision.route.action === 'deliver' ? item.decision.route.destination : '';
+    const { size, contentSha256, file } = item;
+    const fields = { destination, file: file ?? '', size, sha256: contentSha256 ?? '' };
+    store.emit(event('item.delivered', nowMs, contextOf(item), fields));
+  });
+}
+
+export function pulled(
+  store: Store,
+  { id, sha256, nowMs }: { readonly id: string; readonly sha256: string; readonly nowMs: number },
+): void {
+  store.sql("UPDATE ledger_items SET content_sha256 = ? WHERE id = ? AND state = 'pulling'").run(sha256, id);
+  settle(store, id, 'pulling', 'pulled', nowMs, (item) => {
+    store.emit(event('item.pulled', nowMs, contextOf(item), { path: item.path }));
+  });
+}
+
+function settle(
+  store: Store,
+  id: string,
+  from: LedgerState,
+  to: 'delivered' | 'pulled',
+  nowMs: number,
+  emit: (item: LedgerItem) => void,
+): void {
+  const { changes } = store
+    .sql(
+      `UPDATE ledger_items SET state = ?, outcome = ?, todo = 'confirm', attempts = 0, next_attempt_ms = 0, settled_ms = ?
+       WHERE id = ? AND state = ?`,
+    )
+    .run(to, to, nowMs, id, from);
+  const item = find(store, id);
+  if (changes > 0 && item) emit(item);
+}
+
+export function confirmed(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): void {
+  const item = find(store, id);
+  if (item?.todo !== 'confirm') return;
+  store.sql("UPDATE ledger_items SET todo = '', confirmed_ms = ? WHERE id = ?").run(nowMs, id);
+  if (item.confirmedAtMs === null) store.emit(event('item.confirmed', nowMs, contextOf(item), { outcome: item.outcome ?? '' }));
+}
+
+interface Retry {
+  readonly id: string;
+  readonly nextAttemptMs: number;
+  readonly nowMs: number;
+  /** Recorded as an event, unless it is only the tunnel that went away. */
+  readonly failure: { readonly code: string; readonly detail: string } | null;
+  /** The bytes were not those that were announced. */
+  readonly mismatch: boolean;
+}
+
+/** An attempt failed: the item waits for the next one. `pulling` falls back; `staged` and what is to be confirmed stays so. */
+export function retry(store: Store, { id, nextAttemptMs, nowMs, failure, mismatch }: Retry): void {
+  const before = find(store, id);
+  if (!before) return;
+  store
+    .sql(
+      `UPDATE ledger_items SET next_attempt_ms = ?, mismatches = mismatches + ?, attempts = MAX(attempts, ?)
+       WHERE id = ?`,
+    )
+    .run(nextAttemptMs, mismatch ? 1 : 0, before.attempts + (before.state === 'pulling' ? 0 : 1), id);
+  if (before.state === 'pulling') fallBack(store, before, nextAttemptMs);
+  if (failure && before.outcome === null) {
+    const attempt = Math.max(1, before.attempts);
+    store.emit(event('item.delivery-failed', nowMs, contextOf(before), { ...failure, attempt }));
+  }
+}
+
+function fallBack(store: Store, item: LedgerItem, nextAttemptMs: number): void {
+  const { todo } = courseOf(item.decision, item.dmzState);
+  store
+    .sql("UPDATE ledger_items SET state = 'registered', todo = ?, next_attempt_ms = ? WHERE id = ? AND state = 'pulling'")
+    .run(todo === 'fetch' ? 'fetch' : '', nextAttemptMs, item.id);
+}
+
+/** Damaged drafts of a staged item: fetched anew, the DMZ still has it. */
+export function unstage(store: Store, { id }: { readonly id: string }): void {
+  store
+    .sql(
+      `UPDATE ledger_items SET state = 'registered', todo = 'fetch', place = NULL, inode = NULL, file = NULL,
+         content_sha256 = NULL, mismatches = mismatches + 1 WHERE id = ? AND state = 'staged'`,
+    )
+    .run(id);
+}
+
+export function quarantine(
+  store: Store,
+  { id, reason, nowMs }: { readonly id: string; readonly reason: string; readonly nowMs: number },
+): void {
+  const { changes } = store
+    .sql(
+      `UPDATE ledger_items SET state = 'quarantined', todo = '', reader = NULL, reason = ?
+       WHERE id = ? AND state IN ('registered', 'pulling', 'staged')`,
+    )
+    .run(reason, id);
+  const item = find(store, id);
+  if (changes > 0 && item) store.emit(event('item.quarantined', nowMs, contextOf(item), { reason }));
+}
+
+/** The DMZ says that it has no such item: removed by its partner, or withheld. It comes back when it is listed again. */
+export function gone(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): void {
+  const { changes } = store
+    .sql("UPDATE ledger_items SET state = 'gone', todo = '' WHERE id = ? AND state IN ('registered', 'pulling')")
+    .run(id);
+  const item = find(store, id);
+  if (changes === 0 || !item) return;
+  const fields = { code: 'item-unknown', detail: 'the DMZ no longer has the item', attempt: Math.max(1, item.attempts) };
+  store.emit(event('item.delivery-failed', nowMs, contextOf(item), fields));
+}
+
+/** After a whole look at the DMZ's list: what waits here, was known before the look began and is not in it, is gone. */
+export function reconcile(
+  store: Store,
+  { seen, beforeMs, nowMs }: { readonly seen: readonly string[]; readonly beforeMs: number; readonly nowMs: number },
+): number {
+  const present = new Set(seen);
+  const rows = store
+    .sql("SELECT id FROM ledger_items WHERE state = 'registered' AND registered_ms < ?")
+    .all(beforeMs) as unknown as { id: string }[];
+  const missing = rows.filter(({ id }) => !present.has(id));
+  for (const { id } of missing) gone(store, { id, nowMs });
+  return missing.length;
+}
+
+/** At start: attempts that were cut fall back, and what was staged is handed out to be settled. */
+export function recover(store: Store, _none: null): LedgerItem[] {
+  for (const row of store.sql("SELECT * FROM ledger_items WHERE state = 'pulling'").all()) fallBack(store, rowToItem(row), 0);
+  return store.sql("SELECT * FROM ledger_items WHERE state = 'staged' ORDER BY number").all().map(rowToItem);
+}
+
+/** Forgets what was confirmed long ago. A replay after that lacks a valid session and is set aside. */
+export function forget(store: Store, { beforeMs }: { readonly beforeMs: number }): number {
+  const { changes } = store
+    .sql(
+      `DELETE FROM ledger_items WHERE number IN (SELECT number FROM ledger_items
+       WHERE confirmed_ms IS NOT NULL AND confirmed_ms < ? AND todo = '' LIMIT 1000)`,
+    )
+    .run(beforeMs);
+  return Number(changes);
+}

@@ -1,0 +1,181 @@
+/**
+ * Takes note of items that the DMZ presents, by hint (`item.ready`) or by its list, and decides where each goes. A claim is
+ * accepted only with the proof of a session that the inside itself opened for that partner; everything else is set aside
+ * with an alarm, and neither delivered nor readable.
+ *
+ * It fetches nothing. Presenting an item again is harmless; what was decided first for an id and its bytes stands.
+ */
+import type { Clock } from '../../shared/clock.ts';
+import type { Records } from '../../shared/durable/database.ts';
+import { SallyportError } from '../../shared/errors.ts';
+import type { Decision } from '../../shared/policy.ts';
+import type { ItemDescription } from '../../shared/tunnel/messages.ts';
+import { checkPath, checkSizes } from './item-checks.ts';
+import type { LedgerOperations } from './ledger-operations.ts';
+import type { Sighting } from './ledger-registration.ts';
+
+/** The rules in force. */
+export interface Routing {
+  readonly router: { decide(facts: { readonly partner: string; readonly path: string; readonly size: number }): Decision };
+  /** Of the bundle these rules were published in. */
+  readonly policyNumber: number;
+}
+
+export interface RegistrarDeps {
+  readonly ledger: Records<LedgerOperations>;
+  readonly partners: { has(partner: string): boolean };
+  readonly sessions: { prove(sessionProof: string, partner: string): Promise<'live' | 'grace' | 'unknown'> };
+  readonly routing: () => Routing;
+  readonly clock: Clock;
+  /** There may be something to fetch. */
+  readonly onWork: () => void;
+}
+
+export interface RegistrarOptions {
+  /** Hints that may be worked on at the same time, in all and of one partner. */
+  readonly maxPending: number;
+  readonly maxPendingPerPartner: number;
+  /** Items of one partner that may wait in the ledger. */
+  readonly maxWaitingPerPartner: number;
+  /** Forged items that are kept for looking at, of all names together. */
+  readonly maxSetAside: number;
+}
+
+export const registrarDefaults: RegistrarOptions = {
+  maxPending: 256,
+  maxPendingPerPartner: 64,
+  maxWaitingPerPartner: 50_000,
+  maxSetAside: 10_000,
+};
+
+const setAside: Decision = { route: { action: 'hold' }, rule: 'set aside by the inside' };
+
+export class Registrar {
+  readonly #deps: RegistrarDeps;
+  readonly #options: RegistrarOptions;
+  readonly #pending = new Map<string, number>();
+  #pendingTotal = 0;
+
+  constructor(deps: RegistrarDeps, options: RegistrarOptions = registrarDefaults) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /**
+   * The handler of `item.ready`. Idempotent.
+   * @param signal Fires when the link closes; nothing is recorded of a claim that was not yet decided.
+   * @returns The decision that counts.
+   * @throws SallyportError `limit-reached` (the DMZ may ask again), `protocol-violation` when the id is known for other bytes.
+   */
+  async ready(params: ItemDescription, signal: AbortSignal): Promise<{ decision: Decision }> {
+    const { partner } = params;
+    const ofPartner = this.#pending.get(partner) ?? 0;
+    if (this.#pendingTotal >= this.#options.maxPending || ofPartner >= this.#options.maxPendingPerPartner) {
+      throw new SallyportError('limit-reached', 'too many items are being registered', { partner });
+    }
+    this.#pendingTotal += 1;
+    this.#pending.set(partner, ofPartner + 1);
+    try {
+      const [decision] = await this.listed([params], signal);
+      if (decision instanceof SallyportError) throw decision;
+      if (!decision) throw new SallyportError('internal', 'an item was neither registered nor refused');
+      return { decision };
+    } finally {
+      this.#pendingTotal -= 1;
+      const left = (this.#pending.get(partner) ?? 1) - 1;
+      if (left > 0) this.#pending.set(partner, left);
+      else this.#pending.delete(partner);
+    }
+  }
+
+  /** The same for items of the DMZ's list: for each the decision, or why it was refused. */
+  async listed(items: readonly ItemDescription[], signal: AbortSignal): Promise<(Decision | SallyportError)[]> {
+    const { ledger, clock } = this.#deps;
+    const sightings = await ledger.call('ledger.sight', { claims: items, nowMs: clock.nowMs() });
+    const results: (Decision | SallyportError)[] = [];
+    for (const [index, item] of items.entries()) {
+      signal.throwIfAborted();
+      results.push(await this.#answer(item, sightings[index] ?? { kind: 'unknown' }));
+    }
+    this.#deps.onWork();
+    return results;
+  }
+
+  async #answer(item: ItemDescription, sighting: Sighting): Promise<Decision | SallyportError> {
+    switch (sighting.kind) {
+      case 'known':
+        return sighting.decision;
+      case 'conflict':
+        return new SallyportError('protocol-violation', 'the id is known for other bytes', { item: item.id });
+      case 'undecided':
+        return await this.#decideAnew(item, sighting.item);
+      case 'unknown':
+        return await this.#register(item);
+    }
+  }
+
+  async #register(item: ItemDescription): Promise<Decision | SallyportError> {
+    const { ledger, clock, routing } = this.#deps;
+    const { router, policyNumber } = routing();
+    const path = checkPath(item.path);
+    const forged = await this.#whyForged(item, path);
+    const below = 'below' in path ? path.below : '';
+    const decision =
+      forged === null ? this.#usable(router.decide({ partner: item.partner, path: below, size: item.size })) : setAside;
+    const differs = forged === null && policyNumber === item.policyNumber && routeText(decision) !== routeText(item.decision);
+    const outcome = await ledger.call('ledger.register', {
+      item,
+      decision,
+      forged,
+      mismatch: differs ? { dmz: routeText(item.decision), inside: routeText(decision) } : null,
+      nowMs: clock.nowMs(),
+      maxWaiting: this.#options.maxWaitingPerPartner,
+      maxSetAside: this.#options.maxSetAside,
+    });
+    if (outcome === 'full') {
+      return new SallyportError('limit-reached', 'too many items of this partner wait', { partner: item.partner });
+    }
+    if (outcome === 'done') return decision;
+    // Presented twice at the same time: the other call was first.
+    const [sighting] = await ledger.call('ledger.sight', { claims: [item], nowMs: clock.nowMs() });
+    if (sighting?.kind === 'conflict') return await this.#answer(item, sighting);
+    return decision;
+  }
+
+  async #decideAnew(item: ItemDescription, known: { readonly path: string; readonly decision: Decision }): Promise<Decision> {
+    const { ledger, clock, routing, sessions } = this.#deps;
+    const nowMs = clock.nowMs();
+    const path = checkPath(item.path);
+    const renamed = item.path !== known.path;
+    if (renamed && ('wrong' in path || (await sessions.prove(item.sessionProof, item.partner)) === 'unknown')) {
+      await ledger.call('ledger.contest', { id: item.id, nowMs });
+      return known.decision;
+    }
+    const below = 'below' in path ? path.below : '';
+    const decision = this.#usable(routing().router.decide({ partner: item.partner, path: below, size: item.size }));
+    await ledger.call('ledger.redecide', { claim: item, decision, nowMs });
+    return decision;
+  }
+
+  async #whyForged(item: ItemDescription, path: ReturnType<typeof checkPath>): Promise<string | null> {
+    if (!this.#deps.partners.has(item.partner)) return 'there is no such partner';
+    if ('wrong' in path) return path.wrong;
+    const sizes = checkSizes(item);
+    if (sizes !== undefined) return sizes;
+    const proof = await this.#deps.sessions.prove(item.sessionProof, item.partner);
+    return proof === 'unknown' ? 'no valid session of this partner can have sent it' : null;
+  }
+
+  /** A rule that names a partner who does not exist (any more) leads nowhere: the item waits for staff. */
+  #usable(decision: Decision): Decision {
+    const { route } = decision;
+    return route.action !== 'outbox' || this.#deps.partners.has(route.partner)
+      ? decision
+      : { ...decision, route: { action: 'hold' } };
+  }
+}
+
+function routeText({ route }: Decision): string {
+  if (route.action === 'deliver') return `deliver ${route.destination}`;
+  return route.action === 'outbox' ? `outbox ${route.partner}` : route.action;
+}
