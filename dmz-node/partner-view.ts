@@ -5,6 +5,7 @@
  */
 import type { SessionId, TraceId } from '../shared/ids.ts';
 import type { Grant } from '../shared/policy.ts';
+import type { Secret } from '../shared/secret.ts';
 
 export type Protocol = 'sftp' | 'ftps';
 
@@ -114,4 +115,36 @@ export interface PartnerView {
   removeFolder(path: VirtualPath): Promise<void>;
   /** `overwrite` as posix-rename asks; without it an existing target is `already-exists`. */
   rename(from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void>;
+}
+
+/** One attempt to log in, as a protocol heard it. */
+export type LoginAttempt =
+  | { readonly method: 'password'; readonly user: string; readonly password: Secret }
+  | { readonly method: 'key-probe'; readonly user: string; readonly algorithm: string; readonly key: Buffer }
+  | {
+      readonly method: 'key';
+      readonly user: string;
+      readonly algorithm: string;
+      readonly key: Buffer;
+      /** The signed data of RFC 4252 §7, beginning with the session identifier. */
+      readonly signed: Buffer;
+      readonly signature: Buffer;
+    };
+
+export type LoginOutcome =
+  | { readonly outcome: 'accepted'; readonly session: PartnerSession }
+  | { readonly outcome: 'key-acceptable' }
+  | { readonly outcome: 'continue'; readonly methods: readonly ('password' | 'key')[] }
+  | { readonly outcome: 'rejected' }
+  /** No internal node answers, or this source is throttled: "try again later". */
+  | { readonly outcome: 'unavailable' };
+
+/** Who a protocol room asks whether somebody may come in. */
+export interface LoginDesk {
+  /** May a connection from this address be served at all? Called at accept, before a byte is read. */
+  admits(peer: string): boolean;
+  /** Never throws for a refusal. Waits out the delay that failures earn before it answers. */
+  login(visitor: Visitor, attempt: LoginAttempt, signal: AbortSignal): Promise<LoginOutcome>;
+  /** A connection ended without a login; counts against its source. */
+  leftWithoutLogin(visitor: Visitor, reason: 'no-attempt' | 'grace-exceeded' | 'broken-protocol'): void;
 }

@@ -1,0 +1,61 @@
+/** What the admin socket of the DMZ node answers, put together from its parts. */
+import type { DmzAdminApi, DmzNodeStatus } from './admin/api.ts';
+import type { Cache } from './cache/cache.ts';
+import type { HandOver } from './cache/hand-over.ts';
+import type { DmzConfig } from './config.ts';
+import type { Doors } from './doors.ts';
+import type { OwnKeys } from './host-check.ts';
+import type { Throttle } from './partner/throttle.ts';
+import type { PolicyHolder } from './policy-holder.ts';
+import type { LinkFacts } from './tunnel/peer.ts';
+import type { Peers } from './tunnel/peers.ts';
+
+export interface NodeStatusDeps {
+  readonly config: DmzConfig;
+  readonly keys: OwnKeys;
+  readonly peers: Peers;
+  readonly policy: PolicyHolder;
+  readonly doors: Doors;
+  readonly handOver: HandOver;
+  readonly cache: Cache;
+  readonly throttle: Pick<Throttle, 'banned'>;
+}
+
+const countMs = 5000;
+
+export class NodeStatus implements DmzAdminApi {
+  readonly #deps: NodeStatusDeps;
+  #last: { readonly peer: string; readonly atMs: number } | undefined;
+
+  constructor(deps: NodeStatusDeps) {
+    this.#deps = deps;
+  }
+
+  linkChanged(facts: Pick<LinkFacts, 'peer'>, atMs: number): void {
+    this.#last = { peer: facts.peer, atMs };
+  }
+
+  async status(): Promise<DmzNodeStatus> {
+    const { config, keys, peers, policy, doors, handOver, cache, throttle } = this.#deps;
+    const counters = await handOver.requests['status.get']({}, AbortSignal.timeout(countMs));
+    const live = peers.current();
+    return {
+      ...counters,
+      node: config.name,
+      fingerprint: keys.node.fingerprint,
+      suspect: cache.core.health.suspect,
+      tunnel: {
+        up: live !== undefined,
+        peer: live?.facts.peer ?? this.#last?.peer ?? null,
+        sinceMs: this.#last?.atMs ?? null,
+        group: live?.facts.group ?? null,
+        classicalAdmitted: config.tunnel.classicalKeyExchange,
+        lastFailure: null,
+      },
+      policyExpiresAtMs: policy.current()?.expiresAtMs ?? null,
+      listeners: doors.list(),
+      gateBytes: await cache.core.space.gateBytes(),
+      bannedSources: throttle.banned,
+    };
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * The composition root of the DMZ node: makes every part, hands each what it needs, starts them in order and stops them in
+ * reverse. Reads like the drawing; decides nothing.
+ */
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { RunningNode } from '../shared/admin/serve.ts';
+import { systemClock } from '../shared/clock.ts';
+import { Database } from '../shared/durable/database.ts';
+import { event } from '../shared/events/event.ts';
+import { createLogger } from '../shared/log.ts';
+import { verifyPolicyCertificate } from '../shared/pki/peer-check.ts';
+import { SealWorkers } from '../shared/seal/seal-workers.ts';
+import { ServiceStack } from '../shared/service.ts';
+import { programVersion } from '../shared/version.ts';
+import type { DmzAdminApi } from './admin/api.ts';
+import { Cache, cacheDefaults } from './cache/cache.ts';
+import { HandOver } from './cache/hand-over.ts';
+import type { DmzConfig } from './config.ts';
+import { Announcer } from './dispatch/announcer.ts';
+import { Dispatcher } from './dispatch/dispatcher.ts';
+import { Doors } from './doors.ts';
+import type { OwnKeys } from './host-check.ts';
+import { NodeStatus } from './node-status.ts';
+import { Authenticator, authenticatorDefaults } from './partner/authenticator.ts';
+import { FileView } from './partner/file-view.ts';
+import { Sessions } from './partner/sessions.ts';
+import { Throttle, throttleDefaults } from './partner/throttle.ts';
+import { PolicyHolder } from './policy-holder.ts';
+import type { DmzOperations } from './records.ts';
+import { SftpListener, sftpDefaults } from './sftp/listener.ts';
+import { TunnelListener } from './tunnel/listener.ts';
+import { Peers } from './tunnel/peers.ts';
+
+/** @throws SallyportError `already-running`, `config-invalid`, `database-failed`, `store-suspect`. */
+export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<RunningNode<DmzAdminApi>> {
+  const clock = systemClock;
+  const log = createLogger({ node: config.name, level: config.log.level });
+  const { limits } = config;
+  const startedAtMs = Math.floor(clock.nowMs());
+  const peerCaFile = join(config.state, 'internal-ca.crt');
+  const keptCa = await readFile(peerCaFile, 'utf8').catch(() => undefined);
+
+  const database = await Database.open<DmzOperations>({
+    file: join(config.state, 'records.db'),
+    operations: new URL('./records.ts', import.meta.url),
+    audit: { folder: join(config.state, 'audit'), node: config.name },
+  });
+  const records = database.room<DmzOperations>();
+  const seal = new SealWorkers({ threads: threadsOf(config.workers.seal) });
+  const peers = new Peers();
+  const policy = new PolicyHolder(
+    { peerCa: () => peers.peerCa() ?? keptCa, verifyCertificate: verifyPolicyCertificate, events: database, clock, log },
+    { folder: config.state },
+  );
+
+  // The caches and the dispatcher
+  const announcer: Announcer = new Announcer({
+    records,
+    inside: peers,
+    policy,
+    discard: (files) => cache.core.files.discard(files),
+    clock,
+    log,
+  });
+  const cache: Cache = new Cache(
+    {
+      records,
+      events: database,
+      seal,
+      policy,
+      dispatcher: new Dispatcher({ policy, log }),
+      announce: (id) => announcer.completed(id),
+      inside: peers,
+      clock,
+      log,
+    },
+    {
+      ...cacheDefaults,
+      folder: config.state,
+      minimumFree: config.space.minimumFree,
+      reserveBytes: config.space.reserve,
+      reorderWindowBytes: limits.reorderWindow,
+      reorderBudgetBytes: limits.reorderBudget,
+      stallMs: limits.stall,
+    },
+  );
+
+  // Partners
+  const sessions: Sessions = new Sessions({
+    viewFor: (identity) =>
+      new FileView(
+        { cache, maxHandles: () => policy.current()?.limits.maxHandlesPerSession ?? sftpDefaults.maxHandles },
+        identity,
+      ),
+    asking: peers,
+    limits: () => policy.current()?.limits,
+    events: database,
+    clock,
+    log,
+  });
+  const throttle = new Throttle(
+    {
+      clock,
+      onBanned: (peer, seconds, reason) =>
+        void database.emit([event('source.banned', clock.nowMs(), {}, { peer, seconds, reason })]).catch(() => {}),
+    },
+    { ...throttleDefaults, penalties: { ...throttleDefaults.penalties, ...limits.throttle } },
+  );
+  const desk = new Authenticator({ asking: peers, sessions, throttle, events: database, clock, log }, authenticatorDefaults);
+  const { host, port } = config.sftp.listen;
+  const makeSftp = (): SftpListener =>
+    new SftpListener(
+      { desk, policy: () => policy.current(), events: database, clock, log },
+      {
+        ...sftpDefaults,
+        host,
+        port,
+        hostKeys: keys.hostKeys,
+        maxConnections: limits.connections,
+        maxConnectionsPerSource: limits.connectionsPerSource,
+        maxUnauthenticated: limits.unauthenticated,
+        loginGraceMs: limits.loginGrace,
+        maxLoginAttempts: limits.loginAttempts,
+        idleMs: limits.idle ?? Number.MAX_SAFE_INTEGER,
+        keepAliveMs: limits.keepAlive,
+        keepAliveMisses: limits.keepAliveMisses,
+        stallMs: limits.stall,
+        rekeyBytes: limits.rekeyBytes,
+        rekeyMs: limits.rekeyAfter,
+        outstandingBytes: limits.outstandingBytesPerSession,
+      },
+    );
+  const doors = new Doors(
+    { make: { sftp: makeSftp }, log },
+    { portsFile: join(config.state, 'ports.json'), hosts: { sftp: host } },
+  );
+  policy.onChange((bundle) => void doors.follow(bundle));
+  policy.onChange(
+    () => void announcer.policyChanged().catch((error: unknown) => log.error({ err: error }, 'items were not looked at anew')),
+  );
+
+  // The tunnel
+  const handOver = new HandOver({
+    core: cache.core,
+    status: () => ({ version: programVersion, startedAtMs, policyNumber: policy.number, sessions: sessions.count() }),
+  });
+  database.onEvents(() => handOver.eventsRecorded());
+  const status = new NodeStatus({ config, keys, peers, policy, doors, handOver, cache, throttle });
+  const tunnel = new TunnelListener(
+    {
+      peers,
+      answering: () => ({
+        requests: {
+          ...handOver.requests,
+          'policy.put': (params) => policy.put(params),
+          'session.revoke': async ({ partner }) => ({ sessions: sessions.revoke(partner) }),
+        },
+        notes: {},
+      }),
+      streams: handOver.streams,
+      epoch: () => cache.nextEpoch(),
+      events: database,
+      clock,
+      log,
+      onLink: (change, facts) => {
+        status.linkChanged(facts, clock.nowMs());
+        if (change === 'up') return announcer.linkUp();
+        cache.linkDown(facts.epoch);
+        if (!peers.current()) announcer.linkDown();
+      },
+    },
+    {
+      host: config.tunnel.listen.host,
+      port: config.tunnel.listen.port,
+      keys: keys.node,
+      internalFingerprint: config.internal.fingerprint,
+      peerCaFile,
+      classicalKeyExchange: config.tunnel.classicalKeyExchange,
+      version: programVersion,
+      ...(config.tunnel.allowFrom.length > 0 ? { allowFrom: config.tunnel.allowFrom } : {}),
+    },
+  );
+
+  const services = new ServiceStack();
+  const stop = async (reason: string, signal: AbortSignal): Promise<void> => {
+    await database.emit([event('node.stopping', clock.nowMs(), {}, { reason })]);
+    await services.stop(signal, (name, error) => log.error({ err: error, part: name }, 'a part did not stop cleanly'));
+    await database.close();
+  };
+  try {
+    await database.emit([event('node.started', clock.nowMs(), {}, { version: programVersion })]);
+    await services.start({ name: 'seal workers', start: () => seal.start(), stop: () => seal.stop() });
+    await services.start(cache);
+    await services.start(announcer);
+    await services.start(policy);
+    await services.start(tunnel);
+    await services.start({ name: 'sessions', start: async () => {}, stop: () => sessions.endAll('the node stops') });
+    await services.start(doors);
+  } catch (error) {
+    await stop('a part could not start', AbortSignal.abort());
+    throw error;
+  }
+  return { admin: status, stop };
+}
+
+const threadsOf = (setting: 'auto' | number): number =>
+  setting === 'auto' ? Math.max(1, Math.min(4, availableParallelism() - 1)) : setting;

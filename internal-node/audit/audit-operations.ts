@@ -1,0 +1,56 @@
+/** What the record store of the inside knows of events: its own, and those of the DMZ node that were read over the tunnel. */
+import type { Store } from '../../shared/durable/operations.ts';
+import type { EventRecord, NumberedEvent } from '../../shared/events/event.ts';
+import { lastOriginSeq, readTrace } from '../../shared/events/event-store.ts';
+
+export const migrations: readonly string[] = [];
+
+/** The newest event that asks for somebody's attention. */
+function lastOf(store: Store, { names }: { readonly names: readonly string[] }): NumberedEvent | undefined {
+  const row = store
+    .sql(
+      `SELECT seq, name, at_ms, item, fields FROM events
+       WHERE seq > (SELECT COALESCE(MAX(seq), 0) - 20000 FROM events) AND name IN (SELECT value FROM json_each(?))
+       ORDER BY seq DESC LIMIT 1`,
+    )
+    .get(JSON.stringify(names)) as { seq: number; name: string; at_ms: number; item: string | null; fields: string } | undefined;
+  if (!row) return undefined;
+  const item = row.item === null ? {} : { item: row.item };
+  return { seq: row.seq, name: row.name, atMs: row.at_ms, ...item, fields: JSON.parse(row.fields) } as NumberedEvent;
+}
+
+/** Item and trace ids that begin with a prefix of at least four characters; at most three, so that "several" can be told. */
+function resolve(store: Store, { prefix }: { readonly prefix: string }): string[] {
+  // '{' is the character after 'z', the last of an id's alphabet.
+  const rows = store
+    .sql(
+      `SELECT DISTINCT id FROM (
+         SELECT item AS id FROM events WHERE item >= ?1 AND item < ?2
+         UNION SELECT trace AS id FROM events WHERE trace >= ?1 AND trace < ?2) LIMIT 3`,
+    )
+    .all(prefix, `${prefix}{`) as { id: string }[];
+  return rows.map(({ id }) => id);
+}
+
+/** The item that a partner last saw under a path, as the events of both nodes tell. */
+function seenAs(store: Store, { partner, path }: { readonly partner: string; readonly path: string }): string | undefined {
+  const row = store
+    .sql(
+      `SELECT item FROM events WHERE partner = ? AND item IS NOT NULL AND name IN ('item.offered', 'item.stored', 'key.released', 'item.downloaded')
+       AND fields ->> '$.path' = ? ORDER BY seq DESC LIMIT 1`,
+    )
+    .get(partner, path) as { item: string } | undefined;
+  return row?.item;
+}
+
+export const operations = {
+  'audit.store': (store: Store, events: readonly EventRecord[]): void => {
+    for (const event of events) store.emit(event);
+  },
+  'audit.lastSeq': (store: Store, { node }: { readonly node: string }): number => lastOriginSeq(store.sql, node),
+  'audit.trace': (store: Store, { ref }: { readonly ref: string }): NumberedEvent[] => readTrace(store.sql, ref),
+  'audit.resolve': resolve,
+  'audit.seenAs': seenAs,
+  'audit.lastOf': lastOf,
+};
+export type AuditOperations = typeof operations;

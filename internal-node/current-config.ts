@@ -1,0 +1,73 @@
+/** The configuration in force, with what is made of it once: accounts, router, contents of the policy. */
+import { Router } from '../shared/matching/routing.ts';
+import type { InternalConfig } from './config.ts';
+import { accountsOf, type PartnerAccount } from './policy/partners.ts';
+import type { PolicyContents } from './policy/publish.ts';
+
+interface Derived {
+  readonly config: InternalConfig;
+  readonly accounts: ReadonlyMap<string, PartnerAccount>;
+  readonly router: Router;
+}
+
+const derive = (config: InternalConfig): Derived => ({
+  config,
+  accounts: accountsOf(config.partners),
+  router: new Router(config.rules),
+});
+
+export class CurrentConfig {
+  readonly #recipient: string;
+  #now: Derived;
+
+  /** @param recipient Everything is sealed to it. */
+  constructor(config: InternalConfig, recipient: string) {
+    this.#recipient = recipient;
+    this.#now = derive(config);
+  }
+
+  /**
+   * Partners and rules take effect at once; addresses, folders and keys at the next start.
+   * @returns the partners who may no longer be logged in: gone, disabled, or with other means to log in.
+   */
+  replace(config: InternalConfig): readonly string[] {
+    const before = this.#now;
+    this.#now = derive(config);
+    const changed = ([name, partner]: [string, unknown]): boolean =>
+      JSON.stringify(partner) !== JSON.stringify(config.partners[name]);
+    return Object.entries(before.config.partners)
+      .filter(changed)
+      .map(([name]) => name);
+  }
+
+  get config(): InternalConfig {
+    return this.#now.config;
+  }
+
+  get accounts(): ReadonlyMap<string, PartnerAccount> {
+    return this.#now.accounts;
+  }
+
+  get router(): Router {
+    return this.#now.router;
+  }
+
+  has(partner: string): boolean {
+    return this.#now.accounts.has(partner);
+  }
+
+  names(): readonly string[] {
+    return [...this.#now.accounts.keys()];
+  }
+
+  policyContents(): PolicyContents {
+    const { policy, rules } = this.#now.config;
+    return {
+      listeners: ['sftp'],
+      banner: policy.banner,
+      recipients: [this.#recipient],
+      rules: [...rules],
+      limits: policy.limits,
+    };
+  }
+}

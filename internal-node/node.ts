@@ -1,0 +1,271 @@
+/**
+ * The composition root of the internal node: makes every part, hands each what it needs, starts them in order and stops
+ * them in reverse. Reads like the drawing; decides nothing.
+ */
+import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { RunningNode } from '../shared/admin/serve.ts';
+import { systemClock } from '../shared/clock.ts';
+import { Database } from '../shared/durable/database.ts';
+import { event } from '../shared/events/event.ts';
+import { createLogger } from '../shared/log.ts';
+import { compilePattern } from '../shared/matching/pattern.ts';
+import { loadNodeKeys } from '../shared/pki/node-keys.ts';
+import { SealWorkers } from '../shared/seal/seal-workers.ts';
+import { ServiceStack } from '../shared/service.ts';
+import type { Answering } from '../shared/tunnel/handlers.ts';
+import { programVersion } from '../shared/version.ts';
+import type { InternalAdminApi } from './admin/api.ts';
+import type { OverviewOperations } from './admin/overview-operations.ts';
+import type { AuditOperations } from './audit/audit-operations.ts';
+import { PeerEvents } from './audit/peer-events.ts';
+import { AuthDesk } from './auth/auth-desk.ts';
+import { AuthBudgets, defaultBudgets } from './auth/budgets.ts';
+import { HalfLogins } from './auth/half-logins.ts';
+import { LocalUsers } from './auth/local-users.ts';
+import { defaultHasherOptions, deriveArgon2id, PasswordHasher } from './auth/password-hash.ts';
+import { Rejections } from './auth/rejections.ts';
+import { defaultSessionOptions, SessionBook } from './auth/session-book.ts';
+import type { SessionOperations } from './auth/session-operations.ts';
+import { type InternalConfig, loadInternalConfig } from './config.ts';
+import { CurrentConfig } from './current-config.ts';
+import { FolderDestination, folderDefaults } from './destinations/folder.ts';
+import { Delivery, deliveryDefaults } from './inbound/delivery.ts';
+import { InboxScan } from './inbound/inbox-scan.ts';
+import { Items } from './inbound/items.ts';
+import type { LedgerOperations } from './inbound/ledger-operations.ts';
+import { Puller, pullerDefaults } from './inbound/puller.ts';
+import { recover } from './inbound/recovery.ts';
+import { Registrar } from './inbound/registrar.ts';
+import { StaffDesk, staffDeskDefaults } from './inbound/staff-desk.ts';
+import { StagingArea, stagingDefaults } from './inbound/staging.ts';
+import { KeyRelease } from './keys/release.ts';
+import { loadSealingIdentity } from './keys/sealing-identity.ts';
+import { OutgoingFolder } from './outbound/outgoing-folder.ts';
+import type { OutgoingOperations } from './outbound/outgoing-operations.ts';
+import { OutgoingWork, outgoingWorkDefaults } from './outbound/outgoing-work.ts';
+import { Sender, senderDefaults } from './outbound/sender.ts';
+import { OutgoingWatcher, watcherDefaults } from './outbound/watcher.ts';
+import type { PolicyOperations } from './policy/policy-operations.ts';
+import { PolicyPublisher } from './policy/publish.ts';
+import type { InternalOperations } from './records.ts';
+import { StaffApi } from './staff-api.ts';
+import { KeepConnected, Link } from './tunnel/link.ts';
+
+/** @throws SallyportError `key-file`, `already-running`, `config-invalid`, `database-failed`. */
+export async function startInternalNode(config: InternalConfig): Promise<RunningNode<InternalAdminApi>> {
+  const clock = systemClock;
+  const log = createLogger({ node: config.name, level: config.log.level });
+  const keys = await loadNodeKeys(config.keys, 'internal');
+  const { policyKeyPem, policyCertificatePem } = policyKeysOf(keys);
+  const sealing = await loadSealingIdentity(config.keys);
+  const current = new CurrentConfig(config, sealing.recipient);
+  const spool = await folderIn(config.state, 'spool');
+  const hand = await folderIn(config.state, 'by-hand');
+
+  const database = await Database.open<InternalOperations>({
+    file: join(config.state, 'records.db'),
+    operations: new URL('./records.ts', import.meta.url),
+    audit: { folder: join(config.state, 'audit'), node: config.name },
+  });
+  const ledger = database.room<LedgerOperations>();
+  const seal = new SealWorkers({ threads: threadsOf(config.workers.seal) });
+  const createOpener = (path: string) => seal.createOpener({ path, identity: sealing.identity });
+  const createSealer = (path: string) => seal.createWriter({ path, recipients: [sealing.recipient] });
+
+  // Who may come in
+  const book = new SessionBook(
+    { records: database.room<SessionOperations>(), clock, log },
+    { ...defaultSessionOptions, maxLifeMs: config.sessions.maxLife, graceMs: config.sessions.grace },
+  );
+  const { concurrentHashes, ...budgets } = config.authentication;
+  const hasher = new PasswordHasher({ derive: deriveArgon2id }, { ...defaultHasherOptions, concurrent: concurrentHashes });
+  const desk = new AuthDesk({
+    users: new LocalUsers({ accounts: () => current.accounts, hasher }),
+    sessions: book,
+    budgets: new AuthBudgets({ clock }, { ...defaultBudgets, ...budgets }),
+    halfLogins: new HalfLogins({ clock }),
+    rejections: new Rejections({ events: database, clock, log }),
+    clock,
+    log,
+  });
+
+  // What comes in
+  const link = new Link();
+  const inboxLink = {
+    request: link.request.bind(link),
+    openStream: link.openStream.bind(link),
+    epoch: () => link.facts()?.epoch,
+  };
+  const publisher = new PolicyPublisher(
+    {
+      records: database.room<PolicyOperations>(),
+      link,
+      contents: () => current.policyContents(),
+      policyKeyPem,
+      policyCertificatePem,
+      clock,
+      log,
+    },
+    { validMs: config.policy.expires },
+  );
+  const destinations = new Map(
+    config.destinations.map((options) => [options.name, new FolderDestination({ ...folderDefaults, ...options })]),
+  );
+  const registrar = new Registrar({
+    ledger,
+    partners: current,
+    sessions: book,
+    routing: () => ({ router: current.router, policyNumber: publisher.held }),
+    clock,
+    onWork: () => puller.wake(),
+  });
+  const delivery = new Delivery(
+    {
+      ledger,
+      link: inboxLink,
+      destinations,
+      staging: new StagingArea({ ...stagingDefaults, floor: config.staging.minimumFree }),
+      createOpener,
+      clock,
+      log,
+    },
+    { ...deliveryDefaults, retry: { firstMs: config.pull.retryFirst, maxMs: config.pull.retryMost } },
+  );
+  const puller: Puller = new Puller(
+    {
+      ledger,
+      link: inboxLink,
+      scan: new InboxScan({ link: inboxLink, ledger, registrar, clock, log }),
+      delivery,
+      recover: () => recover({ ledger, destinations, delivery, log }),
+      clock,
+      log,
+    },
+    { ...pullerDefaults, pollMs: config.pull.poll, concurrency: config.pull.concurrency },
+  );
+  const staff = new StaffDesk(
+    { ledger, link: inboxLink, destinations, createOpener, clock },
+    { ...staffDeskDefaults, folder: hand },
+  );
+
+  // What goes out
+  const outgoing = database.room<OutgoingOperations>();
+  const folder = config.outgoing && new OutgoingFolder(config.outgoing.folder);
+  const work = new OutgoingWork(
+    { records: outgoing, link, folder, createSealer, clock, log },
+    { ...outgoingWorkDefaults, spool, after: config.outgoing?.after ?? 'delete' },
+  );
+  const sender = new Sender(
+    { records: outgoing, work, folder, partners: current, createSealer, clock, log },
+    { ...senderDefaults, spool, ...(config.outgoing ? { expiresMs: config.outgoing.expires } : {}) },
+  );
+  const items = new Items({ ledger, offered: sender, clock, log });
+  const release = new KeyRelease({ sessions: book, items, identity: sealing.identity, events: database, clock, log });
+
+  // The tunnel
+  const peerEvents = new PeerEvents({ link, records: database.room<AuditOperations>(), clock, log });
+  const answering: Answering<'dmz'> = {
+    requests: {
+      'auth.check': (params, signal) => desk.check(params, signal),
+      'item.ready': (params, signal) => registrar.ready(params, signal),
+      'key.release': (params, signal) => release.release(params, signal),
+    },
+    notes: {
+      'session.end': ({ token }) =>
+        void book.endSession(token).catch((error: unknown) => log.error({ err: error }, 'a session did not end')),
+      'outbox.fetched': (params) => items.fetched(params),
+    },
+  };
+  const tunnel = new KeepConnected(
+    {
+      link,
+      answering,
+      events: database,
+      clock,
+      log,
+      hooks: [
+        { name: 'sessions', onUp: () => book.linkUp(), onDown: () => book.linkDown() },
+        { name: 'policy', onUp: async () => publisher.linkUp(), onDown: async () => publisher.linkDown() },
+        { name: 'puller', onUp: async () => puller.linkUp() },
+        { name: 'sender', onUp: async () => sender.wake() },
+        { name: 'events', onUp: async ({ peer }, signal) => void peerEvents.follow(peer, signal) },
+      ],
+    },
+    {
+      host: config.dmz.address.host,
+      port: config.dmz.address.port,
+      dmzFingerprint: config.dmz.fingerprint,
+      peerCaFile: join(config.state, 'dmz-ca.crt'),
+      keys,
+      classicalKeyExchange: config.tunnel.classicalKeyExchange,
+      maxDataSockets: config.tunnel.dataSockets,
+      version: programVersion,
+    },
+  );
+
+  const api = new StaffApi({
+    current,
+    link,
+    publisher,
+    book,
+    ledger,
+    staff,
+    sender,
+    records: database.room<AuditOperations>(),
+    overview: database.room<OverviewOperations>(),
+    events: database,
+    readConfig: () => loadInternalConfig(config.file),
+    clock,
+    keys,
+  });
+
+  const services = new ServiceStack();
+  const stop = async (reason: string, signal: AbortSignal): Promise<void> => {
+    await database.emit([event('node.stopping', clock.nowMs(), {}, { reason })]);
+    await services.stop(signal, (name, error) => log.error({ err: error, part: name }, 'a part did not stop cleanly'));
+    await database.close();
+  };
+  try {
+    await database.emit([event('node.started', clock.nowMs(), {}, { version: programVersion })]);
+    await services.start({ name: 'seal workers', start: () => seal.start(), stop: () => seal.stop() });
+    await services.start(book);
+    await services.start(publisher);
+    await staff.start();
+    await services.start(puller);
+    await services.start(sender);
+    if (config.outgoing && folder) {
+      const { folder: path, settle, rescan, ignore } = config.outgoing;
+      const options = { ...watcherDefaults, path, settleMs: settle, rescanMs: rescan, ignored: anyOf(ignore) };
+      await services.start(new OutgoingWatcher({ folder, partners: current, sender, events: database, clock, log }, options));
+    }
+    await services.start(tunnel);
+  } catch (error) {
+    await stop('a part could not start', AbortSignal.abort());
+    throw error;
+  }
+  return { admin: api, stop };
+}
+
+function policyKeysOf(keys: { readonly policyKeyPem?: string; readonly policyCertificatePem?: string }) {
+  const { policyKeyPem, policyCertificatePem } = keys;
+  if (policyKeyPem === undefined || policyCertificatePem === undefined)
+    throw new Error('keys of an internal node without a policy key');
+  return { policyKeyPem, policyCertificatePem };
+}
+
+async function folderIn(state: string, name: string): Promise<string> {
+  const path = join(state, name);
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  return path;
+}
+
+/** Whether a name fits one of the globs. */
+function anyOf(globs: readonly string[]): (name: string) => boolean {
+  const tests = globs.map((text) => compilePattern({ kind: 'glob', text }));
+  return (name) => tests.some((test) => test(name));
+}
+
+const threadsOf = (setting: 'auto' | number): number =>
+  setting === 'auto' ? Math.max(1, Math.min(4, availableParallelism() - 1)) : setting;

@@ -1,0 +1,25 @@
+/** The record store of the internal node: the operations of its rooms in one SQLite file. Loaded by the store's worker. */
+import * as overview from './admin/overview-operations.ts';
+import * as audit from './audit/audit-operations.ts';
+import * as sessions from './auth/session-operations.ts';
+import * as ledger from './inbound/ledger-operations.ts';
+import * as outgoing from './outbound/outgoing-operations.ts';
+import * as policy from './policy/policy-operations.ts';
+
+export const migrations: readonly string[] = [
+  ...audit.migrations,
+  ...sessions.migrations,
+  ...policy.migrations,
+  ...ledger.migrations,
+  ...outgoing.migrations,
+];
+
+export const operations = {
+  ...overview.operations,
+  ...audit.operations,
+  ...sessions.operations,
+  ...policy.operations,
+  ...ledger.operations,
+  ...outgoing.operations,
+};
+export type InternalOperations = typeof operations;

@@ -1,0 +1,298 @@
+/** What staff and operators ask over the admin socket, answered from the rooms of the node. Decides nothing itself. */
+import type { Clock } from '../shared/clock.ts';
+import type { EventSink, Records } from '../shared/durable/database.ts';
+import { asSallyportError, SallyportError } from '../shared/errors.ts';
+import { type EventName, eventCatalogue } from '../shared/events/catalogue.ts';
+import { event, type NumberedEvent } from '../shared/events/event.ts';
+import { isId } from '../shared/ids.ts';
+import type { NodeKeys } from '../shared/pki/node-keys.ts';
+import type { DmzStatus } from '../shared/tunnel/messages.ts';
+import { programVersion } from '../shared/version.ts';
+import type {
+  InternalAdminApi,
+  InternalStatus,
+  ListArgs,
+  ListedItem,
+  Listing,
+  OpenedItem,
+  PartnerSummary,
+  PushedItem,
+  Reloaded,
+  TraceAnswer,
+} from './admin/api.ts';
+import type { Overview, OverviewOperations } from './admin/overview-operations.ts';
+import type { AuditOperations } from './audit/audit-operations.ts';
+import type { SessionBook } from './auth/session-book.ts';
+import type { InternalConfig } from './config.ts';
+import type { CurrentConfig } from './current-config.ts';
+import type { LedgerOperations } from './inbound/ledger-operations.ts';
+import type { ItemRef, StaffDesk, StaffRow } from './inbound/staff-desk.ts';
+import type { OutgoingItem } from './outbound/outgoing-item.ts';
+import type { Sender } from './outbound/sender.ts';
+import type { PolicyPublisher } from './policy/publish.ts';
+import type { Link } from './tunnel/link.ts';
+
+export interface StaffApiDeps {
+  readonly current: CurrentConfig;
+  readonly link: Link;
+  readonly publisher: Pick<PolicyPublisher, 'held' | 'publish'>;
+  readonly book: Pick<SessionBook, 'endPartner'>;
+  readonly ledger: Records<LedgerOperations>;
+  readonly staff: StaffDesk;
+  readonly sender: Pick<Sender, 'pushFile' | 'list'>;
+  readonly records: Records<AuditOperations>;
+  readonly overview: Records<OverviewOperations>;
+  readonly events: EventSink;
+  readonly readConfig: () => Promise<InternalConfig>;
+  readonly clock: Clock;
+  readonly keys: NodeKeys;
+}
+
+const askDmzMs = 3000;
+const commitMs = 60_000;
+const partnerPath = /^\/?([^/]+)(\/(Inbox|Outbox)\/.+)$/;
+const troubles = Object.entries(eventCatalogue)
+  .filter(([name, { level }]) => level === 'alarm' || name === 'item.delivery-failed' || name === 'outgoing.failed')
+  .map(([name]) => name as EventName);
+
+export class StaffApi implements InternalAdminApi {
+  readonly #deps: StaffApiDeps;
+  readonly #startedAtMs: number;
+  #configRefused: string | null = null;
+
+  constructor(deps: StaffApiDeps) {
+    this.#deps = deps;
+    this.#startedAtMs = deps.clock.nowMs();
+  }
+
+  async status(): Promise<InternalStatus> {
+    const { current, keys, publisher, records, clock } = this.#deps;
+    const nowMs = Math.floor(clock.nowMs());
+    const [overview, failure, dmz] = await Promise.all([
+      this.#deps.overview.call('admin.overview', { nowMs }),
+      records.call('audit.lastOf', { names: troubles }),
+      this.#askDmz(),
+    ]);
+    return {
+      node: keys.name,
+      version: programVersion,
+      fingerprint: keys.fingerprint,
+      startedAtMs: this.#startedAtMs,
+      suspect: null,
+      tunnel: this.#tunnel(),
+      policy: publisher.held > 0 ? { number: publisher.held, expiresAtMs: overview.policyExpiresAtMs } : null,
+      configRefused: this.#configRefused,
+      partners: { configured: current.names().length, connected: overview.connected },
+      items: itemsOf(overview, nowMs),
+      lastFailure: failure ? failureOf(failure) : null,
+      dmz,
+    };
+  }
+
+  async list({ partner, box, folder, onlyNew, limit }: ListArgs): Promise<Listing> {
+    const inbox = box === 'Outbox' ? [] : await this.#inbox({ partner, folder, onlyNew, limit });
+    const outbox = box === 'Inbox' ? [] : await this.#outbox({ partner, folder, onlyNew, limit });
+    const items = [...inbox, ...outbox].sort((a, b) => b.atMs - a.atMs);
+    return { items: items.slice(0, limit), more: items.length > limit };
+  }
+
+  async openItem(ref: string, signal: AbortSignal): Promise<OpenedItem> {
+    const taken = await this.#deps.staff.takeByHand(await this.#itemRef(ref), signal);
+    const { row, sha256 } = taken;
+    return {
+      item: row.item,
+      name: row.name,
+      path: `${row.partner}${row.path}`,
+      size: row.size,
+      sha256,
+      content: taken.read(),
+      commit: async () => {
+        await taken.commit(AbortSignal.timeout(commitMs));
+        await taken[Symbol.asyncDispose]();
+      },
+      release: async () => await taken[Symbol.asyncDispose](),
+    };
+  }
+
+  async push(partner: string, path: string, content: AsyncIterable<Buffer>, signal: AbortSignal): Promise<PushedItem> {
+    const item = await this.#deps.sender.pushFile(partner, path, content, signal);
+    const { id, trace, size, sha256, expiresAtMs } = item;
+    return { item: id, trace, partner, path: item.path, size, sha256: sha256 ?? '', expiresAtMs };
+  }
+
+  async trace(ref: string): Promise<TraceAnswer> {
+    const id = await this.#traceId(ref);
+    const events = await this.#deps.records.call('audit.trace', { ref: id });
+    const own = this.#deps.keys.name;
+    return {
+      ref: id,
+      events: events.map(({ origin, ...rest }) => ({ ...rest, node: origin?.node ?? own, side: origin ? 'dmz' : 'inside' })),
+    };
+  }
+
+  async partners(): Promise<readonly PartnerSummary[]> {
+    const { config, accounts } = this.#deps.current;
+    const { connected } = await this.#deps.overview.call('admin.overview', { nowMs: Math.floor(this.#deps.clock.nowMs()) });
+    return [...accounts].map(([name, { require, password, keys, disabled }]) => ({
+      name,
+      source: config.partnerSources.get(name) ?? '',
+      login:
+        require === 'key+password'
+          ? require
+          : [...(keys.length > 0 ? ['key'] : []), ...(password ? ['password'] : [])].join(' or '),
+      sessions: connected.find(({ partner }) => partner === name)?.sessions ?? 0,
+      disabled,
+    }));
+  }
+
+  async reload(): Promise<Reloaded> {
+    const { current, events, clock, publisher } = this.#deps;
+    let config: InternalConfig;
+    try {
+      config = await this.#deps.readConfig();
+    } catch (error) {
+      this.#configRefused = asSallyportError(error).message;
+      await events.emit([event('config.refused', clock.nowMs(), {}, { detail: this.#configRefused.slice(0, 2000) })]);
+      throw error;
+    }
+    this.#configRefused = null;
+    const changed = current.replace(config);
+    await events.emit([event('partner.changed', clock.nowMs(), {}, { partners: current.names().length })]);
+    for (const partner of changed) await this.#cut(partner);
+    await publisher.publish();
+    return { partners: current.names().length, rules: config.rules.length };
+  }
+
+  /** What a partner may do was decided at login: a change takes effect by logging in anew. */
+  async #cut(partner: string): Promise<void> {
+    await this.#deps.book.endPartner(partner);
+    await this.#deps.link.request('session.revoke', { partner }).catch(() => {}); // its token is worth nothing any more
+  }
+
+  async #askDmz(): Promise<DmzStatus | null> {
+    return await this.#deps.link.request('status.get', {}, AbortSignal.timeout(askDmzMs)).catch(() => null);
+  }
+
+  #tunnel(): InternalStatus['tunnel'] {
+    const { connected, facts, lastFailure } = this.#deps.link.status();
+    const { dmz, tunnel } = this.#deps.current.config;
+    return {
+      up: connected,
+      peer: facts?.peer ?? null,
+      address: `${dmz.address.host}:${dmz.address.port}`,
+      sinceMs: connected ? (facts?.sinceMs ?? null) : (lastFailure?.atMs ?? null),
+      group: facts?.group ?? null,
+      classicalAdmitted: tunnel.classicalKeyExchange,
+      lastFailure: lastFailure?.detail ?? null,
+      clockSkewMs: facts ? Math.round(facts.clockAheadMs) : null,
+    };
+  }
+
+  async #inbox({ partner, folder, onlyNew, limit }: Omit<ListArgs, 'box'>): Promise<ListedItem[]> {
+    const { rows } = await this.#deps.staff.list({
+      partner,
+      folder: folder ? `/Inbox/${folder}` : undefined,
+      onlyWaiting: onlyNew,
+      limit: limit + 1,
+    });
+    return rows.map((row) => ({
+      item: row.item,
+      trace: row.trace,
+      partner: row.partner,
+      box: 'Inbox',
+      path: row.path,
+      size: row.size,
+      atMs: row.arrivedAtMs,
+      state: stateOf(row),
+    }));
+  }
+
+  async #outbox({ partner, folder, onlyNew, limit }: Omit<ListArgs, 'box'>): Promise<ListedItem[]> {
+    const items = await this.#deps.sender.list({ partner, onlyWaiting: onlyNew, before: undefined, limit: limit + 1 });
+    const below = folder ? `/Outbox/${folder}/` : '/Outbox/';
+    return items
+      .filter((item) => item.path.startsWith(below))
+      .map((item) => ({
+        item: item.id,
+        trace: item.trace,
+        partner: item.partner,
+        box: 'Outbox',
+        path: item.path,
+        size: item.size,
+        atMs: item.storedAtMs ?? item.createdAtMs,
+        state: offeredState(item),
+      }));
+  }
+
+  async #itemRef(ref: string): Promise<ItemRef> {
+    const named = partnerPath.exec(ref);
+    if (named) return { partner: named[1] ?? '', path: named[2] ?? '' };
+    const id = isId(ref) ? ref : await this.#resolve(ref);
+    return { item: id };
+  }
+
+  /** The item or trace that a reference names. */
+  async #traceId(ref: string): Promise<string> {
+    const named = partnerPath.exec(ref);
+    if (!named) return isId(ref) ? ref : await this.#resolve(ref);
+    const [, partner = '', path = '', box] = named;
+    const item = box === 'Inbox' ? await this.#sent(partner, path) : await this.#offered(partner, path);
+    if (item !== undefined) return item;
+    throw new SallyportError('no-such-file', `nothing is known of ${ref}; \`sallyport ls ${partner}\` shows what is`);
+  }
+
+  async #sent(partner: string, path: string): Promise<string | undefined> {
+    return (await this.#deps.ledger.call('ledger.named', { partner, path }))?.item.id;
+  }
+
+  async #offered(partner: string, path: string): Promise<string | undefined> {
+    const offered = await this.#deps.sender.list({ partner, onlyWaiting: false, before: undefined, limit: 1000 });
+    const found = offered.find((item) => item.path === path);
+    // What another partner sent lies in this Outbox under the name the DMZ gave it; the download or release names it.
+    return found?.id ?? (await this.#deps.records.call('audit.seenAs', { partner, path }));
+  }
+
+  async #resolve(prefix: string): Promise<string> {
+    if (!/^[a-z2-7]{4,26}$/.test(prefix)) {
+      throw new SallyportError(
+        'usage',
+        `"${prefix}" is no item, trace or path: give at least four characters of an id, or PARTNER/Inbox/NAME`,
+      );
+    }
+    const [first, second] = await this.#deps.records.call('audit.resolve', { prefix });
+    if (first === undefined) throw new SallyportError('no-such-file', `no item or trace begins with ${prefix}`);
+    if (second !== undefined) throw new SallyportError('usage', `several items or traces begin with ${prefix}: give more of it`);
+    return first;
+  }
+}
+
+const itemsOf = (
+  { waiting, held, unrouted, quarantined, offered, oldestWaitingAtMs }: Overview,
+  nowMs: number,
+): InternalStatus['items'] => ({
+  waiting,
+  held,
+  unrouted,
+  quarantined,
+  offered,
+  oldestWaitingMs: oldestWaitingAtMs === null ? null : Math.max(0, nowMs - oldestWaitingAtMs),
+});
+
+function failureOf({ name, atMs, item, fields }: NumberedEvent): InternalStatus['lastFailure'] {
+  const detail = fields.detail ?? fields.reason ?? eventCatalogue[name].meaning;
+  return { atMs, event: eventCatalogue[name].id, detail: String(detail), item: item ?? null };
+}
+
+const waitingStates: Readonly<Record<string, string>> = { hold: 'held', unrouted: 'unrouted', deliver: 'ready' };
+
+/** In the words of the catalogue. */
+function stateOf(row: StaffRow): string {
+  if (row.state === 'registered') return waitingStates[row.action] ?? 'ready';
+  if (row.state === 'pulling' || row.state === 'staged') return 'leased';
+  return row.state === 'moved' ? 'offered' : row.state;
+}
+
+function offeredState({ state, fetchedAtMs }: OutgoingItem): string {
+  if (fetchedAtMs !== null) return 'downloaded';
+  return state === 'stored' ? 'offered' : state;
+}

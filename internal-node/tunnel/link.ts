@@ -1,0 +1,246 @@
+/**
+ * The tunnel as the internal node sees it: `Link` is what every room asks, whether a connection is there or not;
+ * `KeepConnected` dials for ever, with growing pauses, and replaces the connection behind it.
+ */
+import { Backoff } from '../../shared/backoff.ts';
+import type { EventSink } from '../../shared/durable/database.ts';
+import { asSallyportError, SallyportError } from '../../shared/errors.ts';
+import { event } from '../../shared/events/event.ts';
+import { printable } from '../../shared/log.ts';
+import { PeerTrust } from '../../shared/pki/peer-trust.ts';
+import type { Service } from '../../shared/service.ts';
+import { type CloseReason, describeClose } from '../../shared/tunnel/close-reason.ts';
+import type { InsideLink, NoteBy, RequestBy, StreamFrom, StreamTo } from '../../shared/tunnel/handlers.ts';
+import type { NoteParams, RequestParams, RequestResult, StreamParams, StreamResult } from '../../shared/tunnel/messages.ts';
+import { howToMend, isRefusalCheck, Refusals } from '../../shared/tunnel/refusals.ts';
+import { connectOnce, type DialerDeps, type DialerOptions, type LinkFacts, type LiveLink } from './dialer.ts';
+
+export interface LinkFailure {
+  readonly atMs: number;
+  /** An error code, or the code of a closed link. */
+  readonly code: string;
+  /** What failed and how to mend it. */
+  readonly detail: string;
+  /** Which check refused the connection, when one did. */
+  readonly check?: string;
+}
+
+export interface LinkStatus {
+  readonly connected: boolean;
+  readonly facts?: LinkFacts;
+  readonly rttMs?: number;
+  readonly dataSockets?: { readonly idle: number; readonly inUse: number };
+  readonly lastFailure?: LinkFailure;
+}
+
+/** Stable over all connections. Throws `tunnel-down` while there is none. */
+export class Link implements InsideLink {
+  #live: LiveLink | undefined;
+  #lastFailure: LinkFailure | undefined;
+
+  request<M extends RequestBy<'inside'>>(method: M, params: RequestParams<M>, signal?: AbortSignal): Promise<RequestResult<M>> {
+    return this.#live ? this.#live.request(method, params, signal) : Promise.reject(this.#down());
+  }
+
+  note<N extends NoteBy<'inside'>>(name: N, params: NoteParams<N>): void {
+    this.#live?.note(name, params);
+  }
+
+  openStream<M extends StreamTo>(method: M, params: StreamParams<M>, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
+    return this.#live ? this.#live.openStream(method, params, signal) : Promise.reject(this.#down());
+  }
+
+  sendStream<M extends StreamFrom>(
+    method: M,
+    params: StreamParams<M>,
+    source: AsyncIterable<Buffer>,
+    signal: AbortSignal,
+  ): Promise<StreamResult<M>> {
+    return this.#live ? this.#live.sendStream(method, params, source, signal) : Promise.reject(this.#down());
+  }
+
+  status(): LinkStatus {
+    const live = this.#live;
+    const failure = this.#lastFailure === undefined ? {} : { lastFailure: this.#lastFailure };
+    if (!live) return { connected: false, ...failure };
+    const rtt = live.rttMs === undefined ? {} : { rttMs: live.rttMs };
+    return { connected: true, facts: live.facts, dataSockets: live.dataSockets, ...rtt, ...failure };
+  }
+
+  /** The live connection's facts: its link id and lease epoch. */
+  facts(): LinkFacts | undefined {
+    return this.#live?.facts;
+  }
+
+  /** Called by `KeepConnected`. */
+  set(live: LiveLink | undefined): void {
+    this.#live = live;
+  }
+
+  /** Called by `KeepConnected`. */
+  failed(failure: LinkFailure): void {
+    this.#lastFailure = failure;
+  }
+
+  #down(): SallyportError {
+    const why = this.#lastFailure ? `: ${this.#lastFailure.detail}` : '';
+    return new SallyportError('tunnel-down', `the DMZ node is not connected${why}`);
+  }
+}
+
+/** What other rooms do when the tunnel comes and goes; run one after the other, in the order given. */
+export interface LinkHook {
+  readonly name: string;
+  /** @param signal Fires when this connection has ended. */
+  onUp?(facts: LinkFacts, signal: AbortSignal): Promise<void>;
+  onDown?(reason: string): Promise<void>;
+}
+
+export interface KeepConnectedDeps extends Omit<DialerDeps, 'trust'> {
+  readonly link: Link;
+  readonly hooks: readonly LinkHook[];
+  readonly events: EventSink;
+}
+
+export interface KeepConnectedOptions extends DialerOptions {
+  /** `SPD-…`, as typed. */
+  readonly dmzFingerprint: string;
+  /** Where the authority of the DMZ node is recorded at first contact. */
+  readonly peerCaFile: string;
+  readonly firstRetryMs?: number;
+  readonly maxRetryMs?: number;
+  readonly recheckMs?: number;
+}
+
+/** A link that lived for so long is taken as a sign that the way is sound. */
+const soundAfterMs = 5000;
+
+export class KeepConnected implements Service {
+  readonly name = 'tunnel';
+  readonly #deps: KeepConnectedDeps;
+  readonly #options: KeepConnectedOptions;
+  readonly #trust: PeerTrust;
+  readonly #refusals: Refusals;
+  readonly #backoff: Backoff;
+  readonly #stopping = new AbortController();
+  #live: LiveLink | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(deps: KeepConnectedDeps, options: KeepConnectedOptions) {
+    this.#deps = deps;
+    this.#options = Object.freeze({ ...options });
+    this.#trust = new PeerTrust(deps, { role: 'dmz', fingerprint: options.dmzFingerprint, peerCaFile: options.peerCaFile });
+    this.#refusals = new Refusals(deps);
+    this.#backoff = new Backoff({ firstMs: options.firstRetryMs ?? 200, maxMs: options.maxRetryMs ?? 5000 });
+  }
+
+  /** Begins to dial and returns at once. @throws SallyportError `config-invalid`, `key-file`. */
+  async start(): Promise<void> {
+    this.#trust.load();
+    this.#running = this.#run();
+  }
+
+  /** Says goodbye, lets requests under way finish until `signal` fires, then cuts. */
+  async stop(signal: AbortSignal): Promise<void> {
+    this.#stopping.abort(new SallyportError('tunnel-down', 'this node stops'));
+    await this.#live?.drain('the internal node stops', signal);
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, log } = this.#deps;
+    const stop = this.#stopping.signal;
+    while (!stop.aborted) {
+      const live = await this.#connect(stop);
+      if (live) await this.#serve(live);
+      if (stop.aborted) return;
+      const waitMs = this.#backoff.nextMs();
+      log.debug({ waitMs }, 'the tunnel is dialled again after a pause');
+      await clock.sleep(waitMs, stop).catch(() => undefined);
+    }
+  }
+
+  async #connect(stop: AbortSignal): Promise<LiveLink | undefined> {
+    try {
+      const { clock, log, answering } = this.#deps;
+      return await connectOnce({ trust: this.#trust, clock, log, answering }, this.#options, stop);
+    } catch (cause) {
+      if (!stop.aborted) this.#failed(asSallyportError(cause, 'tunnel-down'));
+      return undefined;
+    }
+  }
+
+  #failed(error: SallyportError): void {
+    const { clock, link, log } = this.#deps;
+    const check = String(error.fields.check ?? '');
+    const named = isRefusalCheck(check);
+    const detail = printable(error.message, 600);
+    link.failed({ atMs: clock.nowMs(), code: error.code, detail, ...(named ? { check } : {}) });
+    if (named) this.#refusals.report(check, error.message);
+    else log.info({ code: error.code, detail }, 'the DMZ node could not be reached');
+    if (error.code === 'protocol-violation') this.#emit(event('link.violation', clock.nowMs(), {}, { detail }));
+  }
+
+  /** From up to down. */
+  async #serve(live: LiveLink): Promise<void> {
+    const { clock, link } = this.#deps;
+    const { peer, fingerprint, group } = live.facts;
+    const upMs = clock.monotonicMs();
+    const ended = new AbortController();
+    let reason: CloseReason | undefined;
+    const down = live.ended.then((why) => {
+      reason = why;
+      link.set(undefined);
+      ended.abort(new SallyportError('link-closed', `the link is closed: ${describeClose(why)}`));
+    });
+    this.#live = live;
+    link.set(live);
+    this.#emit(event('link.up', clock.nowMs(), {}, { peer, fingerprint, group }));
+    const cancelRecheck = this.#recheck(live);
+    if (this.#stopping.signal.aborted) live.close('stopped', 'this node stops');
+    for (const hook of this.#deps.hooks) await this.#hook(hook.name, () => hook.onUp?.(live.facts, ended.signal));
+    await down;
+    cancelRecheck();
+    this.#live = undefined;
+    if (reason) await this.#down(live, reason, clock.monotonicMs() - upMs);
+  }
+
+  async #down(live: LiveLink, reason: CloseReason, livedMs: number): Promise<void> {
+    const { clock, link } = this.#deps;
+    const nowMs = clock.nowMs();
+    const detail = printable(describeClose(reason));
+    // Two nodes with one key would otherwise push each other out as fast as they can.
+    if (livedMs >= soundAfterMs && reason.code !== 'taken-over') this.#backoff.reset();
+    if (!this.#stopping.signal.aborted) link.failed({ atMs: nowMs, code: reason.code, detail });
+    if (reason.code === 'violation') this.#emit(event('link.violation', nowMs, {}, { detail }));
+    this.#emit(event('link.down', nowMs, {}, { peer: live.facts.peer, reason: detail }));
+    for (const hook of this.#deps.hooks) await this.#hook(hook.name, () => hook.onDown?.(detail));
+  }
+
+  async #hook(name: string, run: () => Promise<void> | undefined): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      this.#deps.log.warn({ err: error, hook: name }, 'a part of this node could not follow the tunnel');
+    }
+  }
+
+  /** A certificate can end while its connection lives (TLS looks at it once). */
+  #recheck(live: LiveLink): () => void {
+    let cancel = () => {};
+    const again = () => {
+      cancel = this.#deps.clock.after(this.#options.recheckMs ?? 60_000, () => {
+        const verdict = this.#trust.judge({ leaf: live.leaf, authority: undefined });
+        if (verdict.ok) return again();
+        this.#refusals.report(verdict.check, `live link: ${verdict.detail}; ${howToMend(verdict.check, 'inside')}`);
+        return live.close('expired', verdict.detail);
+      });
+    };
+    again();
+    return () => cancel();
+  }
+
+  #emit(record: ReturnType<typeof event>): void {
+    this.#deps.events.emit([record]).catch((error: unknown) => this.#deps.log.error({ err: error }, 'an event was not recorded'));
+  }
+}

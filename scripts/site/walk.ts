@@ -1,0 +1,141 @@
+/** The transfers that the demo shows: real OpenSSH `sftp` sessions, and what the nodes recorded of each. */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { commands, type Site, type SitePartner, sftpArguments } from './site.ts';
+
+const run = promisify(execFile);
+
+export interface SftpResult {
+  readonly code: number;
+  readonly output: string;
+}
+
+/** One `sftp` session with a batch of commands. Never throws for a refusal: the exit code and the output say it. */
+export async function sftp(
+  site: Site,
+  partner: SitePartner,
+  batch: readonly string[],
+  options: readonly string[] = [],
+): Promise<SftpResult> {
+  const [program = 'sftp', ...args] = [...site.client, 'sftp', '-b', '-', ...sftpArguments(site, partner, options)];
+  const child = execFile(program, args, { maxBuffer: 64 * 1024 * 1024 });
+  let output = '';
+  const collect = (text: string): void => {
+    output += text;
+  };
+  child.stdout?.on('data', collect);
+  child.stderr?.on('data', collect);
+  child.stdin?.on('error', () => {}); // a session that ends early closes its input; the exit code tells
+  child.stdin?.end(`${batch.join('\n')}\n`);
+  const code = await new Promise<number>((resolve) => child.once('close', (status) => resolve(status ?? 255)));
+  return { code, output };
+}
+
+/** Waits until `probe` answers something; the deadline is the caller's patience in milliseconds. */
+export async function eventually<T>(what: string, probe: () => Promise<T | undefined>, patienceMs = 15_000): Promise<T> {
+  const end = performance.now() + patienceMs;
+  for (;;) {
+    const found = await probe().catch(() => undefined);
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > end) throw new Error(`did not happen within ${patienceMs / 1000} s: ${what}`);
+    await sleep(20);
+  }
+}
+
+/** The content of a file once it is there. */
+export const delivered = (site: Site, path: string, patienceMs?: number): Promise<Buffer> =>
+  eventually(`${path} is delivered`, () => readFile(join(site.inside.delivered, path)), patienceMs);
+
+/** Offers a file to a partner as staff do: written beside, then renamed into the partner's outgoing folder. */
+export async function offer(site: Site, partner: string, name: string, content: Buffer | string): Promise<void> {
+  const folder = join(site.inside.outgoing, partner);
+  await mkdir(folder, { recursive: true });
+  const draft = join(site.inside.outgoing, `.draft-${name}`);
+  await writeFile(draft, content);
+  await rename(draft, join(folder, name));
+}
+
+/** What `sallyport` (or `sallyport-dmz`) prints for a command, run against the site's node. */
+export async function ask(site: Site, which: 'dmz' | 'internal', ...args: readonly string[]): Promise<string> {
+  const [node, ...main] = commands[which];
+  const { stdout } = await run(node, [...main, ...args, '--config', site[which].config], { maxBuffer: 64 * 1024 * 1024 });
+  return stdout;
+}
+
+export const sha256 = (content: Buffer | string): string => createHash('sha256').update(content).digest('hex');
+
+/** Everything below a folder, as relative paths. */
+export async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+}
+
+interface Walker {
+  readonly site: Site;
+  readonly say: (line: string) => void;
+}
+
+async function transfer({ site, say }: Walker, partner: SitePartner, batch: readonly string[]): Promise<void> {
+  say(`  $ sftp ${partner.name}@${site.sftp.host}:${site.sftp.port}   # ${batch.join(' ; ')}`);
+  const { code, output } = await sftp(site, partner, batch);
+  if (code !== 0) throw new Error(`sftp failed with ${code}: ${output}`);
+}
+
+async function showTrace({ site, say }: Walker, reference: string): Promise<void> {
+  const text = await eventually(`a trace of ${reference}`, async () => {
+    const answer = await ask(site, 'internal', 'trace', reference);
+    return /SP-160[47]|SP-1705/.test(answer) ? answer : undefined;
+  });
+  for (const line of text.trimEnd().split('\n')) say(`    ${line}`);
+}
+
+function partnersOf(site: Site): [SitePartner, SitePartner] {
+  const { acme, globex } = site.partners;
+  if (!acme || !globex) throw new Error('the demo needs the partners acme and globex');
+  return [acme, globex];
+}
+
+/** A file in, a file out, and a file from one partner to the other, each with its trace. */
+export async function walk(walker: Walker): Promise<void> {
+  const { site, say } = walker;
+  const [acme, globex] = partnersOf(site);
+  const scratch = join(site.folder, 'scratch');
+  await mkdir(scratch, { recursive: true });
+
+  say('1. acme sends a file; the internal node pulls it and delivers it inside');
+  const order = `order 4711 of acme\n${'x'.repeat(4096)}\n`;
+  await writeFile(join(scratch, 'order.csv'), order);
+  await transfer(walker, acme, [`put ${join(scratch, 'order.csv')} /Inbox/order.csv`, 'ls -l /Inbox']);
+  if (sha256(await delivered(site, 'acme/order.csv')) !== sha256(order)) throw new Error('the delivered bytes differ');
+  say(`  delivered, identical: ${join(site.inside.delivered, 'acme/order.csv')}`);
+  await showTrace(walker, 'acme/Inbox/order.csv');
+
+  say('2. staff drop a file into the outgoing folder; globex fetches it');
+  await offer(site, 'globex', 'prices.csv', 'price list for globex\n');
+  await eventually(
+    'globex sees prices.csv',
+    async () => (await sftp(site, globex, ['ls /Outbox'])).output.includes('prices.csv') || undefined,
+  );
+  await transfer(walker, globex, [`get /Outbox/prices.csv ${join(scratch, 'prices.csv')}`]);
+  if ((await readFile(join(scratch, 'prices.csv'), 'utf8')) !== 'price list for globex\n')
+    throw new Error('the fetched bytes differ');
+  say('  fetched, identical');
+  await showTrace(walker, 'globex/Outbox/prices.csv');
+
+  say('3. acme sends a PDF; the dispatcher hands it to globex inside the DMZ, still sealed');
+  await writeFile(join(scratch, 'drawing.pdf'), '%PDF-1.7 a drawing\n');
+  await transfer(walker, acme, [`put ${join(scratch, 'drawing.pdf')} /Inbox/drawing.pdf`]);
+  await eventually(
+    'globex sees drawing.pdf',
+    async () => (await sftp(site, globex, ['ls /Outbox'])).output.includes('drawing.pdf') || undefined,
+  );
+  await transfer(walker, globex, [`get /Outbox/drawing.pdf ${join(scratch, 'fetched.pdf')}`]);
+  if ((await readFile(join(scratch, 'fetched.pdf'), 'utf8')) !== '%PDF-1.7 a drawing\n')
+    throw new Error('the fetched bytes differ');
+  say('  fetched by globex, identical; nobody inside had to touch it');
+  await showTrace(walker, 'globex/Outbox/drawing.pdf');
+}
