@@ -1,0 +1,93 @@
+/** Builds the answers of SFTP version 3, each with its length field, ready for the channel. */
+import type { FileEntry } from '../../partner-view.ts';
+import { attributeBytes, longName, writeAttributes } from '../attributes.ts';
+import { maxPacketBytes } from './packet-reader.ts';
+import { maxDataBytes, packetType, type StatusCode, statusCode } from './protocol.ts';
+
+const text = (value: string): Buffer => framed(Buffer.from(value));
+
+function framed(bytes: Buffer): Buffer {
+  const field = Buffer.allocUnsafe(4 + bytes.length);
+  field.writeUInt32BE(bytes.length, 0);
+  bytes.copy(field, 4);
+  return field;
+}
+
+function uint32(value: number): Buffer {
+  const field = Buffer.allocUnsafe(4);
+  field.writeUInt32BE(value, 0);
+  return field;
+}
+
+function uint64(value: number): Buffer {
+  const field = Buffer.allocUnsafe(8);
+  field.writeBigUInt64BE(BigInt(value), 0);
+  return field;
+}
+
+function reply(type: number, id: number, ...fields: readonly Buffer[]): Buffer {
+  const length = fields.reduce((sum, field) => sum + field.length, 5);
+  const head = Buffer.allocUnsafe(9);
+  head.writeUInt32BE(length, 0);
+  head[4] = type;
+  head.writeUInt32BE(id, 5);
+  return Buffer.concat([head, ...fields], length + 4);
+}
+
+/** VERSION 3 with the extensions that are answered, and no others. */
+export const versionReply: Buffer = ((): Buffer => {
+  const extensions = ['posix-rename@openssh.com', '1', 'limits@openssh.com', '1'].map(text);
+  return reply(packetType.version, 3, ...extensions);
+})();
+
+const emptyLanguage = text('');
+const okFields = Buffer.concat([uint32(statusCode.ok), text('OK'), emptyLanguage]);
+
+export function okReply(id: number): Buffer {
+  const packet = Buffer.allocUnsafe(9 + okFields.length);
+  packet.writeUInt32BE(5 + okFields.length, 0);
+  packet[4] = packetType.status;
+  packet.writeUInt32BE(id, 5);
+  okFields.copy(packet, 9);
+  return packet;
+}
+
+export const statusReply = (id: number, code: StatusCode, message: string): Buffer =>
+  reply(packetType.status, id, uint32(code), text(message), emptyLanguage);
+
+export const handleReply = (id: number, handle: Buffer): Buffer => reply(packetType.handle, id, framed(handle));
+
+/** What stands before the bytes of a DATA answer; the bytes follow as they are. */
+export function dataReplyHead(id: number, dataBytes: number): Buffer {
+  const head = Buffer.allocUnsafe(13);
+  head.writeUInt32BE(9 + dataBytes, 0);
+  head[4] = packetType.data;
+  head.writeUInt32BE(id, 5);
+  head.writeUInt32BE(dataBytes, 9);
+  return head;
+}
+
+export function attributesReply(id: number, entry: FileEntry): Buffer {
+  const fields = Buffer.allocUnsafe(attributeBytes);
+  writeAttributes(fields, 0, entry);
+  return reply(packetType.attrs, id, fields);
+}
+
+/** The one name that REALPATH answers, without attributes (§6.11). */
+export const pathReply = (id: number, path: string): Buffer =>
+  reply(packetType.name, id, uint32(1), text(path), text(path), uint32(0));
+
+/** @param entries As many as `maxNamesPerReply`, so that the packet keeps its limit whatever their names. */
+export function namesReply(id: number, entries: readonly FileEntry[], nowMs: number): Buffer {
+  const fields = entries.flatMap((entry) => {
+    const attributes = Buffer.allocUnsafe(attributeBytes);
+    writeAttributes(attributes, 0, entry);
+    return [text(entry.name), text(longName(entry, nowMs)), attributes];
+  });
+  return reply(packetType.name, id, uint32(entries.length), ...fields);
+}
+/** A name has at most 1024 bytes and appears twice. */
+export const maxNamesPerReply = 100;
+
+export const limitsReply = (id: number, maxHandles: number): Buffer =>
+  reply(packetType.extendedReply, id, uint64(maxPacketBytes), uint64(maxDataBytes), uint64(maxDataBytes), uint64(maxHandles));

@@ -1,0 +1,149 @@
+/**
+ * The authentication part of one SSH connection (RFC 4252): turns requests into login attempts and outcomes into answers.
+ *
+ * Everybody is offered the same methods and hears the same refusals. One attempt is checked at a time; a client that starts
+ * another meanwhile breaks the protocol. Nothing is verified here: signatures and passwords are checked inside.
+ */
+import { Secret } from '../../shared/secret.ts';
+import type { LoginAttempt, LoginOutcome, PartnerSession } from '../partner-view.ts';
+import type { AuthContext } from './ssh2-seam.ts';
+
+export interface LoginDialogueDeps {
+  /** Asks the login desk; never rejects. */
+  readonly login: (attempt: LoginAttempt) => Promise<LoginOutcome>;
+  /** Called with a session before the client hears that it is in. */
+  readonly onAccepted: (session: PartnerSession) => void;
+  readonly disconnect: (reason: 'unavailable' | 'too-many-attempts' | 'broken-protocol') => void;
+}
+
+const maxProbes = 20;
+const passwordMethods = ['password', 'keyboard-interactive'] as const;
+const allMethods = ['publickey', ...passwordMethods];
+
+export class LoginDialogue {
+  readonly #deps: LoginDialogueDeps;
+  readonly #maxAttempts: number;
+  #methods: readonly string[] = allMethods;
+  #busy = false;
+  #over = false;
+  #attempts = 0;
+  #probes = 0;
+  #rounds = 0;
+
+  constructor(deps: LoginDialogueDeps, maxAttempts: number) {
+    this.#deps = deps;
+    this.#maxAttempts = maxAttempts;
+  }
+
+  /** Whether anybody tried to log in. */
+  get attempted(): boolean {
+    return this.#attempts > 0;
+  }
+
+  /** Nothing more is answered. */
+  end(): void {
+    this.#over = true;
+  }
+
+  /** One USERAUTH_REQUEST. */
+  handle(context: AuthContext): void {
+    if (this.#over) return;
+    // A new request silently replaces a keyboard-interactive one whose answer is being checked (RFC 4252 §5.1).
+    if (this.#busy) {
+      this.#deps.disconnect('broken-protocol');
+      return;
+    }
+    if (++this.#rounds > maxProbes + 2 * this.#maxAttempts + 4) {
+      this.#deps.disconnect('too-many-attempts');
+      return;
+    }
+    const attempt = this.#methods.includes(context.method) ? attemptOf(context) : undefined;
+    if (attempt === 'ask') {
+      this.#ask(context);
+      return;
+    }
+    if (!attempt) {
+      context.reject(this.#methods);
+      return;
+    }
+    void this.#check(context, attempt);
+  }
+
+  /** RFC 4256: programs that know no `password` show our question instead. */
+  #ask(context: AuthContext): void {
+    context.prompt?.([{ prompt: 'Password: ', echo: false }], '', '', (responses) => {
+      if (this.#over || !Array.isArray(responses)) return;
+      const [password] = responses as unknown[];
+      if (responses.length !== 1 || typeof password !== 'string') return context.reject(this.#methods);
+      void this.#check(context, { method: 'password', user: context.username, password: new Secret(password) });
+    });
+  }
+
+  async #check(context: AuthContext, attempt: LoginAttempt): Promise<void> {
+    const probe = attempt.method === 'key-probe';
+    if (probe && ++this.#probes > maxProbes) return this.#deps.disconnect('too-many-attempts');
+    if (!probe) this.#attempts++;
+    this.#busy = true;
+    const outcome = await this.#deps.login(attempt);
+    this.#busy = false;
+    if (this.#over) {
+      if (outcome.outcome === 'accepted') void outcome.session.end('the client left during login');
+      return;
+    }
+    try {
+      this.#answer(context, outcome, probe);
+    } catch {
+      // The package refuses to answer when the client has mixed up its requests.
+      this.#deps.disconnect('broken-protocol');
+    }
+  }
+
+  #answer(context: AuthContext, outcome: LoginOutcome, probe: boolean): void {
+    switch (outcome.outcome) {
+      case 'accepted':
+        this.#over = true;
+        this.#deps.onAccepted(outcome.session);
+        context.accept();
+        return;
+      case 'key-acceptable':
+        context.accept();
+        return;
+      case 'continue':
+        this.#methods = outcome.methods.flatMap((method) => (method === 'key' ? ['publickey'] : passwordMethods));
+        context.reject(this.#methods, true);
+        return;
+      case 'unavailable':
+        this.#deps.disconnect('unavailable');
+        return;
+      case 'rejected':
+        if (!probe && this.#attempts >= this.#maxAttempts) {
+          this.#deps.disconnect('too-many-attempts');
+          return;
+        }
+        context.reject(this.#methods);
+        return;
+    }
+  }
+}
+
+/** `ask`: the password must be asked for first. Undefined: refused without asking anybody. */
+function attemptOf(context: AuthContext): LoginAttempt | 'ask' | undefined {
+  if (context.method === 'password') {
+    // An uninvited change of password comes as an object.
+    if (typeof context.password !== 'string') return undefined;
+    return { method: 'password', user: context.username, password: new Secret(context.password) };
+  }
+  if (context.method === 'keyboard-interactive') return 'ask';
+  return context.method === 'publickey' ? keyAttemptOf(context) : undefined;
+}
+
+function keyAttemptOf(context: AuthContext): LoginAttempt | undefined {
+  const { key, hashAlgo, blob, signature, username: user } = context;
+  // The package names RSA keys `ssh-rsa` whatever the signature algorithm; without a hash it is SHA-1.
+  if (!key || (key.algo === 'ssh-rsa' && hashAlgo === undefined)) return undefined;
+  const algorithm = hashAlgo === 'sha512' ? 'rsa-sha2-512' : hashAlgo === 'sha256' ? 'rsa-sha2-256' : key.algo;
+  if (blob && signature) return { method: 'key', user, algorithm, key: key.data, signed: blob, signature };
+  // The answer to a probe must name the algorithm that was asked for.
+  key.algo = algorithm;
+  return { method: 'key-probe', user, algorithm, key: key.data };
+}

@@ -1,0 +1,212 @@
+/**
+ * One SFTP channel: requests in, answers out, memory bounded in both directions.
+ *
+ * Reading stops when the requests under way hold more than `outstandingBytes` or are more than `maxOutstandingRequests`, and
+ * goes on at half of that; a READ is begun only while the answers that wait for the client are below `outstandingBytes`.
+ * Bytes that are not SFTP end the whole connection, nobody else's. A channel that is lost completes nothing.
+ */
+import type { Socket } from 'node:net';
+import type { Clock } from '../../shared/clock.ts';
+import { asSallyportError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { PartnerView } from '../partner-view.ts';
+import { ChannelWriter } from './channel-writer.ts';
+import type { BlockPool } from './codec/block-pool.ts';
+import { PacketReader, type RawPacket } from './codec/packet-reader.ts';
+import { maxDataBytes } from './codec/protocol.ts';
+import { statusReply, versionReply } from './codec/replies.ts';
+import { type Request, readRequest } from './codec/requests.ts';
+import type { HandleBudget } from './handles.ts';
+import { Operations } from './operations.ts';
+import type { SshChannel, SshClient } from './ssh2-seam.ts';
+import { statusFor } from './status.ts';
+
+export interface SftpSessionDeps {
+  readonly view: PartnerView;
+  readonly client: SshClient;
+  readonly channel: SshChannel;
+  readonly socket: Socket;
+  readonly pool: BlockPool;
+  readonly budget: HandleBudget;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The client broke the protocol: the connection must go. */
+  readonly onViolation: (what: string) => void;
+  /** The channel is over and nothing of it is left. */
+  readonly onEnd: () => void;
+}
+
+export interface SftpSessionOptions {
+  readonly maxOutstandingRequests: number;
+  readonly outstandingBytes: number;
+}
+
+interface Waiting {
+  readonly request: Exclude<Request, { readonly type: 'init' }>;
+  readonly packet: RawPacket;
+}
+
+export class SftpSession {
+  readonly #deps: SftpSessionDeps;
+  readonly #options: SftpSessionOptions;
+  readonly #reader: PacketReader;
+  readonly #writer: ChannelWriter;
+  readonly #operations: Operations;
+  #begun = false;
+  /** Requests that were read but not begun, oldest first. */
+  readonly #waiting: Waiting[] = [];
+  #running = 0;
+  #heldBytes = 0;
+  /** Bytes that READs under way may still bring. */
+  #expectedBytes = 0;
+  #inputEnded = false;
+  #over: Promise<void> | undefined;
+  #lastActivityMs: number;
+
+  constructor(deps: SftpSessionDeps, options: SftpSessionOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#lastActivityMs = deps.clock.monotonicMs();
+    this.#operations = new Operations(deps);
+    this.#reader = new PacketReader(deps.pool, (packet) => this.#onPacket(packet));
+    this.#writer = new ChannelWriter({ ...deps, onProgress: () => this.#advance() });
+  }
+
+  start(): void {
+    const { channel } = this.#deps;
+    channel.on('error', () => void this.end('the channel failed'));
+    channel.on('data', (chunk: Buffer) => this.#onData(chunk));
+    channel.on('end', () => {
+      this.#inputEnded = true;
+      this.#advance();
+    });
+    channel.on('close', () => void this.end('the client closed the channel'));
+  }
+
+  get busy(): boolean {
+    return this.#running > 0 || this.#waiting.length > 0;
+  }
+
+  get openHandles(): number {
+    return this.#operations.openHandles;
+  }
+
+  /** Monotonic time of the last request or answer. */
+  get lastActivityMs(): number {
+    return this.#lastActivityMs;
+  }
+
+  stalledMs(): number {
+    return this.#writer.stalledMs();
+  }
+
+  /** The socket drained, or new keys are in use. */
+  pump(): void {
+    this.#writer.pump();
+  }
+
+  drain(): void {
+    this.#operations.drain();
+  }
+
+  /** Drops what was not begun and abandons what is open. Idempotent; resolves when uploads under way are decided. */
+  end(reason: string): Promise<void> {
+    this.#over ??= this.#finish(reason);
+    return this.#over;
+  }
+
+  async #finish(reason: string): Promise<void> {
+    for (const { packet } of this.#waiting.splice(0)) packet.release();
+    this.#reader.destroy();
+    this.#writer.close();
+    await this.#operations.end(reason);
+    this.#deps.onEnd();
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#over) return;
+    this.#lastActivityMs = this.#deps.clock.monotonicMs();
+    try {
+      this.#reader.feed(chunk);
+    } catch (error) {
+      this.#deps.onViolation(error instanceof Error ? error.message : 'bytes that are not SFTP');
+      return;
+    }
+    this.#advance();
+  }
+
+  #onPacket(packet: RawPacket): void {
+    const request = readRequest(packet.bytes);
+    if (request.type === 'init') {
+      if (this.#begun) throw new Error('INIT came twice');
+      this.#begun = true;
+      packet.release();
+      this.#writer.send([versionReply]);
+      return;
+    }
+    if (!this.#begun) throw new Error('a request before INIT');
+    this.#heldBytes += packet.bytes.length;
+    this.#waiting.push({ request, packet });
+  }
+
+  /** Begins what may begin, then stops or resumes reading, then ends when the client has ended. */
+  #advance(): void {
+    if (this.#over) return;
+    let next = this.#waiting[0];
+    while (next && this.#mayBegin(next.request)) {
+      this.#waiting.shift();
+      void this.#carryOut(next);
+      next = this.#waiting[0];
+    }
+    this.#regulate();
+    if (this.#inputEnded && !this.busy && this.#writer.queuedBytes === 0) this.#sayGoodbye();
+  }
+
+  #mayBegin(request: Request): boolean {
+    if (request.type !== 'read') return true;
+    const ahead = this.#writer.queuedBytes + this.#expectedBytes;
+    return ahead === 0 || ahead + Math.min(request.length, maxDataBytes) <= this.#options.outstandingBytes;
+  }
+
+  #regulate(): void {
+    const { channel } = this.#deps;
+    const { outstandingBytes, maxOutstandingRequests } = this.#options;
+    const requests = this.#running + this.#waiting.length;
+    const bytes = Math.max(this.#heldBytes, this.#writer.queuedBytes);
+    if (bytes > outstandingBytes || requests > maxOutstandingRequests) channel.pause();
+    else if (channel.isPaused() && bytes <= outstandingBytes / 2 && requests <= maxOutstandingRequests / 2) channel.resume();
+  }
+
+  async #carryOut({ request, packet }: Waiting): Promise<void> {
+    const expected = request.type === 'read' ? Math.min(request.length, maxDataBytes) : 0;
+    this.#running++;
+    this.#expectedBytes += expected;
+    try {
+      this.#writer.send(await this.#operations.run(request));
+    } catch (error) {
+      this.#refuse(request, error);
+    }
+    this.#running--;
+    this.#expectedBytes -= expected;
+    this.#heldBytes -= packet.bytes.length;
+    packet.release();
+    this.#lastActivityMs = this.#deps.clock.monotonicMs();
+    this.#advance();
+  }
+
+  #refuse(request: Waiting['request'], thrown: unknown): void {
+    const error = asSallyportError(thrown);
+    const status = statusFor(error.partnerReply);
+    const level = error.code === 'internal' ? 'error' : 'debug';
+    this.#deps.log[level]({ request: request.type, code: error.code, ...error.fields, err: error.message }, 'request refused');
+    this.#writer.send([statusReply(request.id, status.code, status.message)]);
+  }
+
+  /** A file that is still open now was never completed: it is kept as a partial. */
+  #sayGoodbye(): void {
+    const { channel } = this.#deps;
+    channel.exit(0);
+    channel.end();
+    void this.end('the client ended the session');
+  }
+}

@@ -1,0 +1,331 @@
+/** Logged-in clients that break the SFTP protocol or press against memory: only their own session suffers (F57–F64, F68). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { OpenForWriting, ReadHandle, VirtualPath, WriteHandle } from '../../dmz-node/partner-view.ts';
+import { SallyportError } from '../../shared/errors.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { MemoryView } from '../fixtures/memory-view.ts';
+import { connectClient, init, op, openFlags, RawSftp, request } from '../fixtures/raw-sftp.ts';
+import { openDoor } from '../fixtures/sftp-door.ts';
+
+const mib = 1024 * 1024;
+const writing = openFlags.write | openFlags.create | openFlags.truncate;
+
+/** Writes that are never done, as when the disk hangs. */
+class StuckView extends MemoryView {
+  heldBytes = 0;
+  override async openForWriting(path: VirtualPath, options: OpenForWriting): Promise<WriteHandle> {
+    const real = await super.openForWriting(path, options);
+    return {
+      path,
+      size: 0,
+      stat: () => real.stat(),
+      write: (_offset, bytes) => {
+        this.heldBytes += bytes.length;
+        return new Promise(() => undefined);
+      },
+      setAttributes: (attributes) => real.setAttributes(attributes),
+      close: () => real.close(),
+      abandon: (reason) => real.abandon(reason),
+    };
+  }
+}
+
+/** A file of any size that costs no memory until it is read. */
+class EndlessView extends MemoryView {
+  servedBytes = 0;
+  override async openForReading(path: VirtualPath): Promise<ReadHandle> {
+    const entry = { name: 'big', kind: 'file', size: 2 ** 40, modifiedAtMs: 0, ghost: false, writable: false } as const;
+    return {
+      path,
+      size: entry.size,
+      stat: () => entry,
+      read: async (_offset, length) => {
+        this.servedBytes += length;
+        return Buffer.alloc(length);
+      },
+      close: async () => undefined,
+    };
+  }
+}
+
+const rss = (): number => process.memoryUsage.rss();
+
+test('holds a few MiB of a client that writes 192 MB and hears no answer', async () => {
+  await using door = await openDoor({ view: new StuckView() });
+  await using client = await RawSftp.connect(door.port);
+  const handle = await client.open('/Inbox/a', writing);
+  const before = rss();
+  const block = request(op.write, 7, handle, 0n, Buffer.alloc(32_768));
+  for (let i = 0; i < 6000; i++) client.channel.write(block);
+  await eventually('the stop', () => door.view.heldBytes >= 4 * mib);
+  await new Promise((go) => setTimeout(go, 300));
+  assert.ok(door.view.heldBytes < 5 * mib, `${door.view.heldBytes} bytes were taken`);
+  assert.ok(rss() - before < 64 * mib, `grew by ${Math.round((rss() - before) / mib)} MiB`);
+  await using other = await RawSftp.connect(door.port);
+  assert.equal((await other.ask(op.stat, '/')).type, 105);
+});
+
+test('reads no more for a client that asks for 3 GB and never reads, and cuts it in the end', async () => {
+  await using door = await openDoor({ view: new EndlessView(), options: { stallMs: 1500 } });
+  await using client = await RawSftp.connect(door.port);
+  const handle = await client.open('/Outbox/big', openFlags.read);
+  const before = rss();
+  client.inside._sock.pause();
+  for (let i = 0; i < 12_000; i++) client.channel.write(request(op.read, i, handle, BigInt(i) * 262_144n, 262_144));
+  await eventually('the stop', () => door.view.servedBytes > 4 * mib);
+  await new Promise((go) => setTimeout(go, 300));
+  assert.ok(door.view.servedBytes < 32 * mib, `${door.view.servedBytes} bytes were read`);
+  assert.ok(rss() - before < 64 * mib, `grew by ${Math.round((rss() - before) / mib)} MiB`);
+  await eventually('the cut', () => door.listener.connections === 0, 6000);
+  assert.ok(door.events.some((e) => e.name === 'session.ended' && e.fields.reason === 'the client stopped reading'));
+});
+
+test('a client that reads nothing while it asks for signs of life costs bounded memory', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  await using client = await RawSftp.connect(door.port);
+  const before = rss();
+  client.inside._sock.pause();
+  for (let i = 0; i < 200_000; i++) client.inside._protocol.ping();
+  await new Promise((go) => setTimeout(go, 500));
+  assert.ok(rss() - before < 160 * mib, `grew by ${Math.round((rss() - before) / mib)} MiB, the client's own queue included`);
+  await using other = await RawSftp.connect(door.port);
+  assert.equal((await other.ask(op.stat, '/')).type, 105);
+});
+
+test('a maximum packet size of 0 ends that connection and freezes nobody', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  await using other = await RawSftp.connect(door.port);
+  const client = await connectClient(door.port);
+  let closed = false;
+  client.on('error', () => undefined);
+  client.on('close', () => {
+    closed = true;
+  });
+  (client as unknown as RawSftp['inside'])._protocol.session(7, 2 * mib, 0);
+  await eventually('the cut', () => closed);
+  assert.equal((await other.ask(op.stat, '/')).type, 105);
+  assert.equal(door.listener.connections, 1);
+});
+
+test('data beyond the window ends that connection', async () => {
+  await using door = await openDoor({ view: new StuckView() });
+  await using client = await RawSftp.connect(door.port);
+  const handle = await client.open('/Inbox/a', writing);
+  const { id } = (client.channel as unknown as { outgoing: { id: number } }).outgoing;
+  const block = request(op.write, 7, handle, 0n, Buffer.alloc(32_000));
+  client.client.on('error', () => undefined);
+  for (let i = 0; i < 600 && !client.closed; i++) client.inside._protocol.channelData(id, block);
+  await eventually('the cut', () => client.closed);
+  assert.match(door.view.log.join(), /^abandon \/Inbox\/a/);
+});
+
+const broken: Readonly<Record<string, Buffer>> = {
+  'a packet of length 0': Buffer.from([0, 0, 0, 0, 0, 0, 0, 0]),
+  'a packet of length 2^32-1': Buffer.from([255, 255, 255, 255, 5]),
+  'a packet of 256 KiB and one byte': Buffer.from([0, 4, 0, 1, 5]),
+  'an unknown request': request(99, 1),
+  'a second INIT': init,
+  'a request that ends too early': Buffer.from([0, 0, 0, 9, 3, 0, 0, 0, 1, 0, 0, 255, 255]),
+  'a name longer than its packet': request(op.stat, 1, 2 ** 31),
+  'an answer instead of a request': request(101, 1, 0, '', ''),
+};
+for (const [name, bytes] of Object.entries(broken)) {
+  test(`${name} ends that session, and open uploads are kept as partials`, async () => {
+    await using door = await openDoor({ view: new MemoryView() });
+    await using other = await RawSftp.connect(door.port);
+    await using client = await RawSftp.connect(door.port);
+    const handle = await client.open('/Inbox/a', writing);
+    await client.ask(op.write, handle, 0n, 'kept');
+    client.channel.write(bytes);
+    assert.equal(await client.next(), undefined);
+    await eventually('the end', () => door.listener.connections === 1);
+    assert.equal(door.view.partials.get('/Inbox/a')?.toString(), 'kept');
+    assert.equal(door.view.files.size, 0);
+    assert.equal((await other.ask(op.stat, '/')).type, 105);
+  });
+}
+
+test('a request before INIT ends that session', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  const ssh = await connectClient(door.port);
+  await using client = await RawSftp.channelOn(ssh);
+  client.channel.write(request(op.stat, 1, '/'));
+  assert.equal(await client.next(), undefined);
+  await eventually('the end', () => door.listener.connections === 0);
+});
+
+test('offsets and lengths beyond any file are answered, not allocated', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  door.view.files.set('/Outbox/a', { bytes: Buffer.from('content'), modifiedAtMs: 0 });
+  await using client = await RawSftp.connect(door.port);
+  const reading = await client.open('/Outbox/a', openFlags.read);
+  assert.equal((await client.ask(op.read, reading, 2n ** 63n, 10)).status, 1);
+  assert.equal((await client.ask(op.read, reading, 7n, 10)).status, 1);
+  const all = await client.ask(op.read, reading, 0n, 2 ** 31);
+  assert.equal(all.body.subarray(4).toString(), 'content');
+  const upload = await client.open('/Inbox/b', writing);
+  assert.equal((await client.ask(op.write, upload, 2n ** 53n + 1n, 'x')).status, 4);
+  assert.equal((await client.ask(op.fsetstat, upload, 1, 2n ** 60n)).status, 4);
+});
+
+test('handles are limited for the whole connection, and forged or closed ones are refused', async () => {
+  await using door = await openDoor({ view: new MemoryView(), options: { maxHandles: 5 } });
+  door.view.files.set('/Outbox/a', { bytes: Buffer.from('content'), modifiedAtMs: 0 });
+  await using client = await RawSftp.connect(door.port);
+  await using second = await RawSftp.on(client.client);
+  const handles = [await client.open('/Outbox/a', 1), await client.open('/Outbox/a', 1), await client.open('/Outbox/a', 1)];
+  const foreign = await second.open('/Outbox/a', 1);
+  await second.open('/Outbox/a', 1);
+  assert.equal((await client.ask(op.open, '/Outbox/a', 1, 0)).status, 4);
+  assert.equal((await second.ask(op.opendir, '/')).status, 4);
+  for (const forged of [Buffer.alloc(0), Buffer.alloc(4), Buffer.from([0, 0, 1, 0]), Buffer.alloc(256)]) {
+    assert.equal((await client.ask(op.read, forged, 0n, 10)).status, 4);
+  }
+  const [first = Buffer.alloc(0)] = handles;
+  assert.equal((await client.ask(op.close, first)).status, 0);
+  assert.equal((await client.ask(op.read, first, 0n, 10)).status, 4);
+  assert.equal((await client.ask(op.close, first)).status, 4);
+  assert.equal((await second.ask(op.close, foreign)).status, 0);
+  await client.open('/Outbox/a', 1);
+});
+
+test('an eleventh channel is refused, and a closed one makes room', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  const ssh = await connectClient(door.port);
+  ssh.setMaxListeners(50);
+  const channels: RawSftp[] = [];
+  for (let i = 0; i < 10; i++) channels.push(await RawSftp.on(ssh));
+  await assert.rejects(RawSftp.on(ssh));
+  channels[0]?.channel.end();
+  await eventually('the close', () => channels[0]?.closed === true);
+  await RawSftp.on(ssh);
+  ssh.destroy();
+});
+
+test('a connection that is lost or ended without CLOSE completes nothing', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  for (const [name, leave] of [
+    ['lost', (c: RawSftp) => c.inside._sock.destroy()],
+    ['channel', (c: RawSftp) => c.channel.end()],
+    ['polite', (c: RawSftp) => c.client.end()],
+  ] as const) {
+    await using client = await RawSftp.connect(door.port);
+    const handle = await client.open(`/Inbox/${name}`, writing);
+    await client.ask(op.write, handle, 0n, 'half');
+    leave(client);
+    await eventually(`${name} is kept`, () => door.view.partials.get(`/Inbox/${name}`)?.toString() === 'half');
+  }
+  assert.equal(door.view.files.size, 0);
+  assert.equal(door.view.openWriters, 0);
+});
+
+test('a CLOSE fails when a WRITE has failed, and waits for those that have not', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  await using client = await RawSftp.connect(door.port);
+  const bad = await client.open('/Inbox/bad', writing);
+  client.send(op.write, bad, 0n, 'ok');
+  client.send(op.write, bad, 1000n, 'too far');
+  client.send(op.close, bad);
+  const answers = [await client.next(), await client.next(), await client.next()];
+  assert.deepEqual(
+    answers.map((answer) => answer?.status),
+    [0, 4, 4],
+  );
+  assert.equal(door.view.files.has('/Inbox/bad'), false);
+  const good = await client.open('/Inbox/good', writing);
+  for (let i = 0; i < 50; i++) client.send(op.write, good, BigInt(i * 10_000), Buffer.alloc(10_000, i));
+  client.send(op.close, good);
+  client.send(op.rename, '/Inbox/good', '/Inbox/final');
+  for (let i = 0; i < 52; i++) assert.equal((await client.next())?.status, 0, `answer ${i}`);
+  assert.equal(door.view.files.get('/Inbox/final')?.bytes.length, 500_000);
+});
+
+test('every refusal has a status of version 3 and a text that names no reason of ours', async () => {
+  const view = new MemoryView();
+  await using door = await openDoor({ view });
+  await using client = await RawSftp.connect(door.port);
+  for (const [code, status, text] of [
+    ['no-such-file', 2, 'No such file'],
+    ['permission-denied', 3, 'Permission denied'],
+    ['quota-exceeded', 4, 'Quota exceeded'],
+    ['already-collected', 4, 'Already collected'],
+    ['upload-in-progress', 4, 'Upload in progress'],
+    ['store-suspect', 4, 'Temporarily unavailable, try again later'],
+    ['internal', 4, 'Failure'],
+  ] as const) {
+    view.stat = () => Promise.reject(new SallyportError(code, 'secret detail of /srv/cache'));
+    const answer = await client.ask(op.stat, '/Inbox/x');
+    assert.equal(answer.status, status);
+    assert.equal(answer.body.subarray(8, 8 + answer.body.readUInt32BE(4)).toString(), text);
+  }
+  view.stat = () => Promise.reject(new Error('secret'));
+  assert.equal((await client.ask(op.stat, '/Inbox/x')).body.toString('latin1').includes('secret'), false);
+});
+
+test('ends an idle session, but not one with a transfer under way', async () => {
+  await using door = await openDoor({ view: new StuckView(), options: { idleMs: 200 } });
+  await using busy = await RawSftp.connect(door.port);
+  const handle = await busy.open('/Inbox/a', writing);
+  busy.send(op.write, handle, 0n, 'x');
+  await using idle = await RawSftp.connect(door.port);
+  assert.equal(await idle.next(), undefined);
+  assert.equal(busy.closed, false);
+});
+
+test('cuts a client that gives no sign of life', async () => {
+  await using door = await openDoor({ view: new MemoryView(), options: { keepAliveMs: 40, keepAliveMisses: 2 } });
+  await using alive = await RawSftp.connect(door.port);
+  await using dead = await RawSftp.connect(door.port);
+  dead.inside._sock.pause();
+  await eventually('the cut', () => door.listener.connections === 1);
+  assert.equal((await alive.ask(op.stat, '/')).type, 105);
+  assert.ok(door.events.some((e) => e.name === 'session.ended' && e.fields.reason === 'no sign of life'));
+});
+
+test('cuts a client that begins a change of keys and floods instead of finishing it', async () => {
+  await using door = await openDoor({ view: new MemoryView(), options: { rekeyMs: 100 } });
+  await using client = await RawSftp.connect(door.port);
+  client.client.on('error', () => undefined);
+  // Our KEXINIT is never read, so it is never answered.
+  client.inside._sock.pause();
+  await new Promise((go) => setTimeout(go, 200));
+  for (let i = 0; i < 5000; i++) client.inside._protocol.ping();
+  await eventually('the cut', () => door.listener.connections === 0);
+});
+
+test('cuts a client that does not finish a change of keys in time', async () => {
+  await using door = await openDoor({ view: new MemoryView(), options: { rekeyMs: 100, loginGraceMs: 300 } });
+  await using client = await RawSftp.connect(door.port);
+  client.client.on('error', () => undefined);
+  client.inside._sock.pause();
+  await eventually('the cut', () => door.listener.connections === 0);
+  assert.ok(door.events.some((e) => e.name === 'session.ended' && e.fields.reason === 'new keys were not agreed in time'));
+});
+
+test('a revoked partner is cut at once and his uploads are kept', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  await using client = await RawSftp.connect(door.port);
+  const handle = await client.open('/Inbox/a', writing);
+  await client.ask(op.write, handle, 0n, 'half');
+  assert.equal(door.sessions.revoke('acme'), 1);
+  assert.equal(await client.next(), undefined);
+  await eventually('the partial', () => door.view.partials.has('/Inbox/a'));
+  await eventually('the end', () => door.sessions.count() === 0);
+  const ended = door.events.find((e) => e.name === 'session.ended');
+  assert.equal(ended?.fields.reason, 'revoked by the inside');
+});
+
+test('a stopping listener lets a transfer finish and begins none', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  await using idle = await RawSftp.connect(door.port);
+  await using client = await RawSftp.connect(door.port);
+  const handle = await client.open('/Inbox/a', writing);
+  const stopped = door.listener.stop(AbortSignal.timeout(10_000));
+  assert.equal(await idle.next(), undefined);
+  assert.equal((await client.ask(op.open, '/Inbox/b', writing, 0)).status, 4);
+  assert.equal((await client.ask(op.write, handle, 0n, 'all')).status, 0);
+  assert.equal((await client.ask(op.close, handle)).status, 0);
+  await stopped;
+  assert.equal(door.view.files.get('/Inbox/a')?.bytes.toString(), 'all');
+});
