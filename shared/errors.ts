@@ -41,6 +41,7 @@ export const errorCatalogue = {
   'not-a-folder': kind(false, 'failure', 'the path names a file where a folder is needed'),
   'is-a-folder': kind(false, 'failure', 'the path names a folder where a file is needed'),
   'folder-not-empty': kind(false, 'not-empty', 'the folder still holds entries'),
+  'no-such-handle': kind(false, 'failure', 'the client named a handle that is not open'),
   'upload-in-progress': kind(true, 'in-use', 'another live handle writes this name'),
   unsupported: kind(false, 'unsupported', 'the operation is not offered'),
   // uploads
@@ -56,6 +57,7 @@ export const errorCatalogue = {
   'login-throttled': kind(true, 'unavailable', 'too many failures from this source or for this account'),
   'session-unknown': kind(false, 'permission-denied', 'no live session has this token'),
   'key-refused': kind(false, 'permission-denied', 'the inside gave no key for this item to this session'),
+  'policy-refused': kind(false, 'unavailable', 'a policy bundle is not signed as it must be, not newer, or out of date'),
   'tunnel-down': kind(true, 'unavailable', 'no internal node is connected'),
   'limit-reached': kind(true, 'unavailable', 'a configured limit on count, size or time is reached'),
   // bytes

@@ -13,6 +13,9 @@ const millis = z
   .min(0)
   .max(10 * 365 * 86_400_000);
 
+/** Milliseconds since 1970. */
+const instant = z.int().min(0).max(8.64e15);
+
 /** Where a rule sends an item. `destination` is a name whose meaning only the inside knows. */
 export const routeSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('deliver'), destination: z.string().min(1).max(64) }),
@@ -54,8 +57,8 @@ export const policyBundleSchema = z.strictObject({
   format: z.literal(1),
   /** Rises by at least one with each bundle; the DMZ refuses one that is not above the last it held. */
   number: z.int().min(1).max(Number.MAX_SAFE_INTEGER),
-  issuedAtMs: millis,
-  expiresAtMs: millis,
+  issuedAtMs: instant,
+  expiresAtMs: instant,
   listeners: z.array(z.enum(['sftp', 'ftps'])).max(2),
   /** Shown before login. */
   banner: z.string().max(2048),
