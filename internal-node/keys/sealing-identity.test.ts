@@ -21,7 +21,7 @@ const keyFile = (error: unknown): boolean => error instanceof SallyportError && 
 
 test('makes a private age identity file and reads the same key back', () =>
   withFolder(async (folder, file) => {
-    const made = await makeSealingIdentity(folder, new ManualClock());
+    const made = await makeSealingIdentity(folder, new ManualClock({ startMs: Date.UTC(2030, 0, 1) }));
     assert.equal((await stat(file)).mode & 0o777, 0o600);
     const expected = `# created: 2030-01-01T00:00:00.000Z\n# public key: ${made.recipient}\n${made.identity}\n`;
     assert.equal(await readFile(file, 'utf8'), expected);
@@ -34,16 +34,16 @@ test('makes a private age identity file and reads the same key back', () =>
 
 test('never overwrites a key', () =>
   withFolder(async (folder, file) => {
-    await makeSealingIdentity(folder, new ManualClock());
+    await makeSealingIdentity(folder, new ManualClock({ startMs: Date.UTC(2030, 0, 1) }));
     const before = await readFile(file, 'utf8');
-    await assert.rejects(makeSealingIdentity(folder, new ManualClock()), keyFile);
+    await assert.rejects(makeSealingIdentity(folder, new ManualClock({ startMs: Date.UTC(2030, 0, 1) })), keyFile);
     assert.equal(await readFile(file, 'utf8'), before);
   }));
 
 test('refuses a file that others can read, is missing, empty, doubled or damaged', () =>
   withFolder(async (folder, file) => {
     await assert.rejects(loadSealingIdentity(folder), keyFile);
-    const { identity } = await makeSealingIdentity(folder, new ManualClock());
+    const { identity } = await makeSealingIdentity(folder, new ManualClock({ startMs: Date.UTC(2030, 0, 1) }));
     await chmod(file, 0o640);
     await assert.rejects(loadSealingIdentity(folder), keyFile);
     await chmod(file, 0o600);
