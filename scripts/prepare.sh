@@ -48,8 +48,19 @@ export NODE_COMPILE_CACHE=$ROOT/.runtime/compile-cache
 
 modules_stamp() { printf '%s %s' "$("$NODE" -p 'process.version+process.arch')" "$(sha256sum <"$ROOT/package-lock.json")"; }
 
+# ssh2's native cipher code is compiled at install; without a compiler it runs in JavaScript, several times slower.
+prefer_compiler() {
+  command -v g++ >/dev/null && command -v make >/dev/null && command -v python3 >/dev/null && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    prepare_debian g++:g++ make:make python3:python3
+  else
+    say "no C++ compiler: SSH ciphers will run in JavaScript, several times slower; as root: apt-get install g++ make python3"
+  fi
+}
+
 install_modules() {
   [ "$(cat "$ROOT/node_modules/.sallyport-stamp" 2>/dev/null)" = "$(modules_stamp)" ] && return 0
+  prefer_compiler
   say "installing the npm packages of package-lock.json into node_modules/"
   (cd "$ROOT" && npm ci --no-fund --no-audit --loglevel=error >&2) || return 1
   modules_stamp >"$ROOT/node_modules/.sallyport-stamp"
