@@ -11,6 +11,7 @@
  *     dmz.onData = (data) => { … };                   // each data socket, each frame
  */
 import { createServer, type Server } from 'node:https';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { newLinkId } from '../../shared/ids.ts';
@@ -133,6 +134,8 @@ export class HostileDmz {
   onData: (data: HostileData) => void = () => undefined;
   /** Changes the honest answer to `link.hello`; return undefined to say nothing. */
   onHello: (honest: Readonly<Record<string, unknown>>, link: HostileLink) => unknown = (honest) => honest;
+  /** Called for each request to upgrade; true when it was answered otherwise. */
+  onUpgrade: (socket: Duplex) => boolean = () => false;
   readonly #answers = new Map<string, Answer>();
   readonly #server: Server;
   readonly #ws = new WebSocketServer({ noServer: true, perMessageDeflate: false });
@@ -147,6 +150,7 @@ export class HostileDmz {
     const dmz = new HostileDmz(server);
     server.on('upgrade', (request, socket, head) => {
       socket.on('error', () => undefined);
+      if (dmz.onUpgrade(socket)) return;
       dmz.#ws.handleUpgrade(request, socket, head, (ws) => {
         if (request.url?.endsWith('/data')) dmz.#onData(new HostileData(ws, socket as TLSSocket));
         else dmz.#onControl(new HostileLink(ws, socket as TLSSocket), options.keys.name);

@@ -4,6 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import ssh2 from 'ssh2';
 import type { LoginOutcome } from '../../dmz-node/partner-view.ts';
+import { sftpDefaults } from '../../dmz-node/sftp/listener.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { MemoryView } from '../fixtures/memory-view.ts';
 import { connectClient, op, RawSftp } from '../fixtures/raw-sftp.ts';
@@ -103,16 +104,42 @@ test('cuts who sends much before a login', async () => {
   await honestClientIsServed(door.port);
 });
 
-test('serves an honest client from another address while 1,000 strangers connect at once', async () => {
+test('serves honest clients from the same and from another address while 1,000 strangers connect and say nothing', async () => {
   await using door = await openDoor({ view: new MemoryView() });
   const strangers = Array.from({ length: 1000 }, () => knock(door.port));
-  await eventually('refusals', () => strangers.filter((stranger) => stranger.closed).length > 500);
+  await honestClientIsServed(door.port);
   await honestClientIsServed(door.port, '127.0.0.2');
-  await eventually('all but the few that one source may hold are refused', () => strangers.filter((s) => !s.closed).length <= 10);
-  assert.equal(door.listener.connections <= 11, true);
+  await eventually('the oldest give way', () => strangers.filter(({ closed }) => closed).length >= 400);
+  await honestClientIsServed(door.port);
+  assert.ok(door.listener.connections <= sftpDefaults.maxSilent + 3, `${door.listener.connections} are held`);
   const refused = door.events.filter((e) => e.name === 'connection.refused');
   assert.equal(refused.length, 1, 'a flood of strangers is not a flood of records');
   for (const { socket } of strangers) socket.destroy();
+  assert.deepEqual(door.left, [], 'who had to give way is not blamed');
+});
+
+test('serves an honest client from another address while 1,000 strangers of one address say one line and stop', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  const strangers = Array.from({ length: 1000 }, () => knock(door.port, 'SSH-2.0-Stranger\r\n'));
+  await eventually('refusals', () => strangers.filter(({ closed }) => closed).length > 500);
+  for (let i = 0; i < 5; i++) await honestClientIsServed(door.port, '127.0.0.2');
+  const most = sftpDefaults.maxUnauthenticatedPerSource;
+  await eventually(
+    'all but the few that one source may hold are refused',
+    () => strangers.filter((s) => !s.closed).length <= most,
+  );
+  const refused = door.events.filter((e) => e.name === 'connection.refused');
+  assert.ok(refused.length <= 2, 'a flood of strangers is not a flood of records');
+  for (const { socket } of strangers) socket.destroy();
+});
+
+test('refuses none of 30 honest clients behind one address that connect at once', async () => {
+  await using door = await openDoor({ view: new MemoryView(), random: () => 0 });
+  await Promise.all(Array.from({ length: 30 }, () => honestClientIsServed(door.port)));
+  assert.deepEqual(
+    door.events.filter((e) => e.name === 'connection.refused'),
+    [],
+  );
 });
 
 test('refuses a banned source before a byte is sent', async () => {
@@ -133,7 +160,7 @@ test('drops newcomers at random as connections without login fill up, and all wh
       return 0.99;
     },
   });
-  const strangers = Array.from({ length: 30 }, () => knock(door.port));
+  const strangers = Array.from({ length: 30 }, () => knock(door.port, 'SSH-2.0-Stranger\r\n'));
   await eventually('refusals', () => strangers.filter((stranger) => stranger.closed).length === 10);
   assert.equal(draws.length, 10);
   for (const { socket } of strangers) socket.destroy();

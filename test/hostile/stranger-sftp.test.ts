@@ -252,6 +252,11 @@ test('every refusal has a status of version 3 and a text that names no reason of
     ['already-collected', 4, 'Already collected'],
     ['upload-in-progress', 4, 'Upload in progress'],
     ['store-suspect', 4, 'Temporarily unavailable, try again later'],
+    ['not-a-folder', 2, 'Not a folder'],
+    ['is-a-folder', 4, 'Is a folder'],
+    ['write-out-of-window', 4, 'Bytes must be sent in order and once; random access is not supported'],
+    ['upload-has-holes', 4, 'Bytes are missing, send the rest'],
+    ['resume-mismatch', 4, 'Cannot be resumed, send it anew'],
     ['internal', 4, 'Failure'],
   ] as const) {
     view.stat = () => Promise.reject(new SallyportError(code, 'secret detail of /srv/cache'));

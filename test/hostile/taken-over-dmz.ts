@@ -1,0 +1,234 @@
+/**
+ * The cover of a taken-over DMZ node: it does all the duties of an honest one (takes the policy, lets partners log in, keeps
+ * sealed items, lists, leases and serves them) so that an internal node works with it, and lets a test lie at any point.
+ */
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import ssh2 from 'ssh2';
+import { newSessionId, newTraceId } from '../../shared/ids.ts';
+import type { NodeKeys } from '../../shared/pki/node-keys.ts';
+import type { PolicyBundle } from '../../shared/policy.ts';
+import { SealWorkers } from '../../shared/seal/seal-workers.ts';
+import { tokenHash } from '../../shared/secret.ts';
+import type { AuthCheck, ItemDescription } from '../../shared/tunnel/messages.ts';
+import { type DoubleItem, type ItemSpec, sealItem } from '../fixtures/dmz-double.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { type ClientKey, keyLogin } from '../fixtures/ssh-login.ts';
+import { type HostileData, HostileDmz, type HostileLink } from './hostile-dmz.ts';
+
+/** A session that the inside really opened. */
+export interface StolenSession {
+  readonly partner: string;
+  readonly token: string;
+  readonly proof: string;
+  /** The login as it went over the wire, for replays. */
+  readonly login: Extract<AuthCheck, { method: 'key' }>;
+}
+
+/** What the inside wants to read. */
+export interface ReadRequest {
+  readonly id: string;
+  readonly segment: number;
+}
+
+interface Confirmation {
+  readonly id: string;
+  readonly outcome: string;
+}
+
+const frameBytes = 128 * 1024;
+/** So that a page stays below the largest message. */
+const pageItems = 20;
+
+async function clientKey(file: string): Promise<ClientKey> {
+  const privateKey = await readFile(file, 'utf8');
+  const parsed = ssh2.utils.parseKey(privateKey);
+  if (parsed instanceof Error) throw parsed;
+  return { privateKey, publicLine: '', parsed, blob: parsed.getPublicSSH() };
+}
+
+export class TakenOverDmz implements AsyncDisposable {
+  readonly wire: HostileDmz;
+  readonly items = new Map<string, DoubleItem>();
+  readonly confirmed: Confirmation[] = [];
+  /** Items whose sealed bytes the inside asked for. */
+  readonly read: string[] = [];
+  /** What is sent for a segment instead of its bytes. */
+  tamper: (sealed: Buffer, request: ReadRequest) => Buffer = (sealed) => sealed;
+  /** Serves a stream of contents in another way; true when it did. */
+  serve: (data: HostileData, request: ReadRequest) => boolean = () => false;
+  /** Where an item goes, as this node claims. */
+  policy: PolicyBundle | undefined;
+  readonly #seal = new SealWorkers({ threads: 1 });
+  readonly #folder: string;
+  #eventStream: HostileData | undefined;
+  readonly #told: string[] = [];
+  #nextSeq = 1;
+
+  private constructor(wire: HostileDmz, folder: string) {
+    this.wire = wire;
+    this.#folder = folder;
+    wire.onData = (data) => {
+      data.onFrame = (frame) => this.#onFrame(data, frame);
+    };
+    wire.answer('policy.put', ({ bundle }) => {
+      this.policy = JSON.parse(String(bundle)) as PolicyBundle;
+      return { number: this.policy.number };
+    });
+    wire.answer('status.get', () => ({ ...this.status, lastEvent: this.#told.length }));
+    wire.answer('session.revoke', () => ({ sessions: 0 }));
+    this.restoreList();
+    wire.answer('inbox.lease', ({ id }) => {
+      this.#assertHeld(String(id));
+      return { leaseMs: 60_000 };
+    });
+    wire.answer('inbox.release', () => ({}));
+    wire.answer('inbox.confirm', ({ id, outcome }) => {
+      this.confirmed.push({ id: String(id), outcome: String(outcome) });
+      return { removed: this.items.delete(String(id)) };
+    });
+  }
+
+  static async start(keys: NodeKeys, port: number): Promise<TakenOverDmz> {
+    const folder = await mkdtemp(join(tmpdir(), 'sallyport-taken-over-'));
+    const dmz = new TakenOverDmz(await HostileDmz.start({ keys, port }), folder);
+    await dmz.#seal.start();
+    return dmz;
+  }
+
+  /** The answer to `status.get`. */
+  status: Readonly<Record<string, unknown>> = {
+    version: 'test',
+    startedAtMs: 1,
+    policyNumber: 1,
+    sessions: 1,
+    items: { ready: 0, held: 0, unrouted: 0, leased: 0, offered: 0, partial: 0 },
+    cacheBytes: 0,
+    freeBytes: 1,
+    oldestReadyMs: null,
+    lastEvent: 0,
+    rssBytes: 1,
+  };
+
+  /** Answers `inbox.list` as an honest DMZ does. */
+  restoreList(): void {
+    this.wire.answer('inbox.list', ({ after }) => this.#list(Number(after)));
+  }
+
+  /** The link that is up. */
+  async link(limitMs = 10_000): Promise<HostileLink> {
+    const live = (): HostileLink | undefined => this.wire.links.findLast(({ ws, sent }) => ws.readyState === 1 && sent > 0);
+    await eventually('the inside is connected', () => live() !== undefined && this.policy !== undefined, limitMs);
+    const link = live();
+    if (!link) throw new Error('the link is gone again');
+    return link;
+  }
+
+  /** Asks the inside as an honest DMZ would. @returns its answer, or `{ error: code }`. */
+  async ask(method: string, params: unknown, limitMs = 10_000): Promise<Readonly<Record<string, unknown>>> {
+    const link = await this.link();
+    const id = link.ask(method, params);
+    await eventually(`an answer to ${method}`, () => link.answerTo(id) !== undefined, limitMs);
+    return link.answerTo(id) as Record<string, unknown>;
+  }
+
+  /** A partner comes, as he does every day, and what he signs is used. */
+  async login(partner: string, keyFile: string): Promise<StolenSession> {
+    const login = keyLogin(await clientKey(keyFile), { user: partner, session: newSessionId(), trace: newTraceId() });
+    const { verdict, token } = await this.ask('auth.check', login);
+    if (verdict !== 'accepted') throw new Error(`the honest login was answered with ${String(verdict)}`);
+    return { partner, token: String(token), proof: tokenHash(String(token)), login };
+  }
+
+  /** A sealed item that a session of a partner would have sent. Nobody hears of it yet. */
+  async make(session: StolenSession, path: string, content: Buffer, over: Partial<ItemSpec> = {}): Promise<DoubleItem> {
+    const recipient = this.policy?.recipients[0];
+    if (!recipient || !this.policy) throw new Error('there is no policy yet');
+    const item = await sealItem(this.#seal, this.#folder, recipient, {
+      partner: session.partner,
+      path,
+      contents: [content],
+      sessionProof: session.proof,
+      decision: { route: { action: 'deliver', destination: 'inside' }, rule: 'everything else' },
+      policyNumber: this.policy.number,
+      ...over,
+    });
+    item.description = { ...item.description, seq: this.#nextSeq++ };
+    return item;
+  }
+
+  /** Keeps it, so that it is listed and can be read. */
+  list(item: DoubleItem): void {
+    this.items.set(item.description.id, item);
+  }
+
+  /** Keeps it and tells of it. @returns the inside's answer. */
+  async present(item: DoubleItem, over: Partial<ItemDescription> = {}): Promise<Readonly<Record<string, unknown>>> {
+    this.list(item);
+    return await this.ask('item.ready', { ...item.description, ...over });
+  }
+
+  /** Lines on the stream of events; they are numbered here. */
+  async tell(...events: readonly Readonly<Record<string, unknown>>[]): Promise<void> {
+    await eventually('the inside reads the events', () => this.#eventStream?.ws.readyState === 1);
+    for (const event of events) {
+      const line = `${JSON.stringify({ seq: this.#told.length + 1, ...event })}\n`;
+      this.#told.push(line);
+      this.#eventStream?.sendBinary(Buffer.from(line));
+    }
+  }
+
+  /** As if the last event had never been told. */
+  untell(): void {
+    this.#told.pop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.wire.stop();
+    await this.#seal.stop();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  #list(after: number): unknown {
+    const waiting = [...this.items.values()].map(({ description }) => description).filter(({ seq }) => seq > after);
+    waiting.sort((a, b) => a.seq - b.seq);
+    return { items: waiting.slice(0, pageItems), more: waiting.length > pageItems };
+  }
+
+  #assertHeld(id: string): void {
+    // The double's answers throw codes, which is all that goes over the wire.
+    if (!this.items.has(id)) throw 'item-unknown';
+  }
+
+  #onFrame(data: HostileData, frame: Readonly<Record<string, unknown>>): void {
+    if (frame.k !== 'open') {
+      // The end of something that was sent here.
+      if (frame.k === 'end') data.sendJson({ k: 'res', r: { stored: true } });
+      return;
+    }
+    if (frame.m === 'events.read') {
+      this.#eventStream = data;
+      data.sendJson({ k: 'ok' });
+      const before = this.#told.slice((frame.p as { after: number }).after);
+      if (before.length > 0) data.sendBinary(Buffer.from(before.join('')));
+    } else if (frame.m === 'inbox.read') this.#serve(data, frame.p as ReadRequest);
+  }
+
+  #serve(data: HostileData, request: ReadRequest): void {
+    this.read.push(request.id);
+    if (this.serve(data, request)) return;
+    const sealed = this.items.get(request.id)?.sealed[request.segment];
+    if (!sealed) {
+      data.sendJson({ k: 'err', c: 'item-unknown' });
+      return;
+    }
+    const bytes = this.tamper(sealed, request);
+    data.sendJson({ k: 'ok' });
+    for (let at = 0; at < bytes.length; at += frameBytes) data.sendBinary(bytes.subarray(at, at + frameBytes));
+    data.sendJson({ k: 'end' });
+  }
+}
+
+export const sha256 = (bytes: Buffer | string): string => createHash('sha256').update(bytes).digest('hex');
