@@ -57,7 +57,15 @@ const limits = z
   .strictObject({
     connections: whole(1, 100_000).default(1000).describe('Partner connections at the same time.'),
     connectionsPerSource: whole(1, 100_000).default(100).describe('Of these, from one address (IPv6: one /64).'),
-    unauthenticated: whole(1, 100_000).default(100).describe('Of these, not yet logged in.'),
+    unauthenticated: whole(1, 100_000)
+      .default(200)
+      .describe('Of these, not yet logged in; from half of it on, newcomers are refused at random.'),
+    unauthenticatedPerSource: whole(1, 100_000)
+      .default(40)
+      .describe('Of these, from one address; more than the transfers that a partner starts at once.'),
+    silent: whole(1, 100_000)
+      .default(600)
+      .describe('Connections that have not said a word, beside the others; the oldest gives way to a newcomer.'),
     loginGrace: duration({ min: '1s', max: '1h' }).prefault('60s').describe('Time from connecting to being logged in.'),
     loginAttempts: whole(1, 100).default(6).describe('Attempts in one connection.'),
     idle: duration({ min: '1s' }).optional().describe('Ends a session that asks for nothing; default: as the policy says.'),
@@ -70,6 +78,9 @@ const limits = z
     outstandingBytesPerSession: size({ min: '256KiB', max: '1GiB' })
       .prefault('4MiB')
       .describe('Bytes of one session that may be in work before its socket is no longer read.'),
+    outstandingBytes: size({ min: '1MiB', max: '64GiB' })
+      .prefault('32MiB')
+      .describe('Of all sessions together; the fuller it is, the less one session may have.'),
     reorderWindow: size({ min: '256KiB', max: '1GiB' })
       .prefault('8MiB')
       .describe('How far ahead of the contiguous end of an upload a write may lie.'),

@@ -1,4 +1,6 @@
 /** What the admin socket of the DMZ node answers, put together from its parts. */
+
+import type { LastRefusal } from '../shared/tunnel/refusals.ts';
 import type { DmzAdminApi, DmzNodeStatus } from './admin/api.ts';
 import type { Cache } from './cache/cache.ts';
 import type { HandOver } from './cache/hand-over.ts';
@@ -19,6 +21,7 @@ export interface NodeStatusDeps {
   readonly handOver: HandOver;
   readonly cache: Cache;
   readonly throttle: Pick<Throttle, 'banned'>;
+  readonly lastRefusal: () => LastRefusal | undefined;
 }
 
 const countMs = 5000;
@@ -33,6 +36,12 @@ export class NodeStatus implements DmzAdminApi {
 
   linkChanged(facts: Pick<LinkFacts, 'peer'>, atMs: number): void {
     this.#last = { peer: facts.peer, atMs };
+  }
+
+  /** A refusal from before the last link says nothing of why there is none now. */
+  #refusedSince(atMs: number): string | null {
+    const refusal = this.#deps.lastRefusal();
+    return refusal && refusal.atMs >= atMs ? refusal.detail : null;
   }
 
   async status(): Promise<DmzNodeStatus> {
@@ -50,7 +59,7 @@ export class NodeStatus implements DmzAdminApi {
         sinceMs: this.#last?.atMs ?? null,
         group: live?.facts.group ?? null,
         classicalAdmitted: config.tunnel.classicalKeyExchange,
-        lastFailure: null,
+        lastFailure: live ? null : this.#refusedSince(this.#last?.atMs ?? 0),
       },
       policyExpiresAtMs: policy.current()?.expiresAtMs ?? null,
       listeners: doors.list(),

@@ -10,6 +10,7 @@ import { systemClock } from '../shared/clock.ts';
 import { Database } from '../shared/durable/database.ts';
 import { event } from '../shared/events/event.ts';
 import { createLogger } from '../shared/log.ts';
+import { keepMemoryFlat } from '../shared/memory.ts';
 import { verifyPolicyCertificate } from '../shared/pki/peer-check.ts';
 import { SealWorkers } from '../shared/seal/seal-workers.ts';
 import { ServiceStack } from '../shared/service.ts';
@@ -35,6 +36,7 @@ import { Peers } from './tunnel/peers.ts';
 
 /** @throws SallyportError `already-running`, `config-invalid`, `database-failed`, `store-suspect`. */
 export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<RunningNode<DmzAdminApi>> {
+  keepMemoryFlat();
   const clock = systemClock;
   const log = createLogger({ node: config.name, level: config.log.level });
   const { limits } = config;
@@ -71,7 +73,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
       seal,
       policy,
       dispatcher: new Dispatcher({ policy, log }),
-      announce: (id) => announcer.completed(id),
+      announce: (id, description) => announcer.completed(id, description),
       inside: peers,
       clock,
       log,
@@ -121,6 +123,8 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
         maxConnections: limits.connections,
         maxConnectionsPerSource: limits.connectionsPerSource,
         maxUnauthenticated: limits.unauthenticated,
+        maxUnauthenticatedPerSource: limits.unauthenticatedPerSource,
+        maxSilent: limits.silent,
         loginGraceMs: limits.loginGrace,
         maxLoginAttempts: limits.loginAttempts,
         idleMs: limits.idle ?? Number.MAX_SAFE_INTEGER,
@@ -130,6 +134,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
         rekeyBytes: limits.rekeyBytes,
         rekeyMs: limits.rekeyAfter,
         outstandingBytes: limits.outstandingBytesPerSession,
+        sharedOutstandingBytes: limits.outstandingBytes,
       },
     );
   const doors = new Doors(
@@ -147,8 +152,18 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
     status: () => ({ version: programVersion, startedAtMs, policyNumber: policy.number, sessions: sessions.count() }),
   });
   database.onEvents(() => handOver.eventsRecorded());
-  const status = new NodeStatus({ config, keys, peers, policy, doors, handOver, cache, throttle });
-  const tunnel = new TunnelListener(
+  const status = new NodeStatus({
+    config,
+    keys,
+    peers,
+    policy,
+    doors,
+    handOver,
+    cache,
+    throttle,
+    lastRefusal: () => tunnel.lastRefusal,
+  });
+  const tunnel: TunnelListener = new TunnelListener(
     {
       peers,
       answering: () => ({
@@ -185,7 +200,8 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
 
   const services = new ServiceStack();
   const stop = async (reason: string, signal: AbortSignal): Promise<void> => {
-    await database.emit([event('node.stopping', clock.nowMs(), {}, { reason })]);
+    const told = database.emit([event('node.stopping', clock.nowMs(), {}, { reason })]);
+    await told.catch((error: unknown) => log.error({ err: error }, 'the stop was not recorded'));
     await services.stop(signal, (name, error) => log.error({ err: error, part: name }, 'a part did not stop cleanly'));
     await database.close();
   };

@@ -16,7 +16,7 @@ export interface DmzNodeStatus extends DmzStatus {
     readonly group: string | null;
     /** The configuration admits a key exchange that is not post-quantum. */
     readonly classicalAdmitted: boolean;
-    /** Why the last connection was refused or lost. */
+    /** Why the newest connection was refused, while there is no link. */
     readonly lastFailure: string | null;
   };
   readonly policyExpiresAtMs: number | null;

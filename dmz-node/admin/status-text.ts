@@ -18,11 +18,11 @@ export function troubles(status: DmzNodeStatus, nowMs: number): readonly Trouble
   const add = (when: boolean, what: string, next: string): void => {
     if (when) found.push({ what, next });
   };
-  const why = tunnel.lastFailure === null ? '' : `: ${tunnel.lastFailure}`;
+  const why = tunnel.lastFailure === null ? '' : `; last refused: ${tunnel.lastFailure}`;
   const since =
     tunnel.sinceMs === null
       ? 'has not connected yet'
-      : `is not connected since ${formatDuration(Math.max(0, nowMs - tunnel.sinceMs))}`;
+      : `has been away for ${formatDuration(Math.max(0, nowMs - tunnel.sinceMs))}`;
   const gap = formatSize(status.gateBytes);
   add(
     status.suspect !== null,
@@ -31,7 +31,7 @@ export function troubles(status: DmzNodeStatus, nowMs: number): readonly Trouble
   );
   add(
     !tunnel.up,
-    `the internal node ${since}${why}; nobody can log in`,
+    `the internal node ${since}; nobody can log in${why}`,
     'run `sallyport status` on the internal node; it dials, this node never does',
   );
   add(status.policyNumber === 0, 'there is no policy yet; the doors for partners stay shut', 'connect the internal node once');
@@ -45,7 +45,11 @@ export function troubles(status: DmzNodeStatus, nowMs: number): readonly Trouble
     `free space is ${formatSize(status.freeBytes)}, below the gate of ${gap}; uploads are refused`,
     'make room on the file system of the state folder',
   );
-  add(items.unrouted > 0, `${items.unrouted} items match no rule and wait`, 'add a rule on the internal node');
+  add(
+    items.unrouted > 0,
+    items.unrouted === 1 ? '1 item matches no rule and waits' : `${items.unrouted} items match no rule and wait`,
+    'add a rule on the internal node',
+  );
   add(
     (status.oldestReadyMs ?? 0) > slowMs,
     `an item has waited ${formatDuration(status.oldestReadyMs ?? 0)} to be fetched`,
@@ -84,7 +88,7 @@ function facts(status: DmzNodeStatus, nowMs: number): [string, string][] {
     ['sessions', `${status.sessions}; ${status.bannedSources} sources banned`],
     [
       'items',
-      `${items.ready} ready, ${items.leased} being fetched, ${items.held} held, ${items.unrouted} unrouted; ${items.offered} offered; ${items.partial} interrupted`,
+      `${items.ready} ready, ${items.leased} being fetched, ${items.held} held, ${items.unrouted} unrouted; ${items.offered} offered; ${items.partial} unfinished`,
     ],
     ['cache', `${formatSize(status.cacheBytes)}, free ${formatSize(status.freeBytes)}, gate ${formatSize(status.gateBytes)}`],
   ];

@@ -4,6 +4,7 @@ import type { EventSink, Records } from '../../shared/durable/database.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { SealWorkers } from '../../shared/seal/seal-workers.ts';
 import type { Asking } from '../../shared/tunnel/handlers.ts';
+import type { ItemDescription } from '../../shared/tunnel/messages.ts';
 import type { Deciding, PolicyInForce } from '../cache-view.ts';
 import type { DmzOperations } from '../records.ts';
 import type { StoreHealth } from './health.ts';
@@ -18,8 +19,8 @@ export interface CacheDeps {
   readonly seal: Pick<SealWorkers, 'createWriter' | 'openReader'>;
   readonly policy: PolicyInForce;
   readonly dispatcher: Deciding;
-  /** An item is complete and the inside should hear of it. */
-  readonly announce: (id: string) => void;
+  /** An item is complete and the inside should hear of it; `description` when it is known and of this moment. */
+  readonly announce: (id: string, description?: ItemDescription) => void;
   /** The inside: asked for keys, told of downloads. */
   readonly inside: Asking<'dmz'>;
   readonly clock: Clock;

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { newItemId } from '../../shared/ids.ts';
 import { itemSchema, requests, wireEventSchema } from '../../shared/tunnel/messages.ts';
 import { begin, CacheBench, hasCode, path, put, resume, rule } from '../../test/fixtures/cache-bench.ts';
+import { cacheDefaults } from './cache.ts';
 
 const signal = new AbortController().signal;
 
@@ -114,6 +115,28 @@ test('a new link voids the leases of the old one, in the middle of a stream; a l
   await assert.rejects(bench.handOver.requests['inbox.lease']({ id, epoch }, signal), hasCode('stale-epoch'));
 });
 
+test('what the inside had leased counts as taken after the link is lost, until the inside is back or its time is over', async () => {
+  await using bench = await CacheBench.open();
+  const view = bench.view();
+  await put(view, '/Inbox/a', 'content');
+  const id = (await bench.list())[0]?.id ?? '';
+  const { requests } = bench.handOver;
+  const epoch = await bench.cache.nextEpoch();
+  await requests['inbox.lease']({ id, epoch }, signal);
+  bench.cache.linkDown(epoch);
+  await assert.rejects(view.removeFile(path('/Inbox/a')), hasCode('already-collected'));
+  await assert.rejects(view.rename(path('/Inbox/a'), path('/Inbox/b'), false), hasCode('already-collected'));
+  await assert.rejects(requests['inbox.lease']({ id, epoch }, signal), hasCode('stale-epoch'));
+
+  const next = await bench.cache.nextEpoch();
+  await requests['inbox.lease']({ id, epoch: next }, signal);
+  bench.cache.linkDown(next);
+  bench.clock.advance(cacheDefaults.leaseMs);
+  await view.removeFile(path('/Inbox/a'));
+  await bench.cache.nextEpoch();
+  assert.deepEqual(await bench.list(), []);
+});
+
 test('confirm removes once, answers the same again, and keeps the file when it names another hash or an old epoch', async () => {
   await using bench = await CacheBench.open();
   await put(bench.view(), '/Inbox/x', 'content');
@@ -182,10 +205,11 @@ test('status counts what is there', async () => {
   const handle = await view.openForWriting(path('/Inbox/c'), begin);
   await handle.write(0, Buffer.from('123'));
   await handle.abandon('lost');
+  bench.clock.advance(90_000);
   const status = await bench.handOver.requests['status.get']({}, signal);
   requests['status.get'].result.parse(status);
   assert.deepEqual(status.items, { ready: 1, held: 0, unrouted: 1, leased: 0, offered: 0, partial: 1 });
   assert.equal(status.cacheBytes, 13);
-  assert.equal(status.oldestReadyMs, bench.clock.nowMs());
+  assert.equal(status.oldestReadyMs, 90_000, 'an age, not a moment');
   assert.ok(status.freeBytes > 0 && status.lastEvent > 0);
 });

@@ -172,8 +172,11 @@ export class HandOver {
   }
 
   async #counters(): Promise<DmzStatus> {
-    const { records, leases, space } = this.#core;
-    const [{ states, ...counts }, freeBytes] = await Promise.all([records.call('status.counts', null), space.freeBytes()]);
+    const { records, leases, space, clock } = this.#core;
+    const [{ states, ...counts }, freeBytes] = await Promise.all([
+      records.call('status.counts', { nowMs: Math.floor(clock.nowMs()) }),
+      space.freeBytes(),
+    ]);
     const of = (state: string): number => states[state] ?? 0;
     return {
       ...this.#status(),

@@ -203,7 +203,7 @@ export class Inbox {
 
   /** Only a ghost of it is left, or the inside is about to have it. */
   isTaken(entry: Entry): boolean {
-    return entry.ghostUntil !== null || (entry.item !== null && this.#core.leases.holds(entry.item));
+    return entry.ghostUntil !== null || (entry.item !== null && this.#core.leases.mayBeTaken(entry.item));
   }
 
   #tellRefusal(user: CacheUser, path: VirtualPath, error: SallyportError): void {

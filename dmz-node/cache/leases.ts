@@ -1,6 +1,9 @@
 /**
  * Which items the inside holds. In memory only: a restart, a new link and the loss of the link void them all, and the epoch
  * makes sure that what an earlier link still says is not taken for the current one (reliability.md §2.5).
+ *
+ * The inside may hear of the loss later than we do, and be giving a file its name at that very moment. So until it is back,
+ * or their time is over, items that it had leased still count as taken for everybody else.
  */
 import type { Clock } from '../../shared/clock.ts';
 import { SallyportError } from '../../shared/errors.ts';
@@ -35,11 +38,9 @@ export class Leases {
     this.#epoch = epoch;
   }
 
-  /** The link of this epoch is gone. A later link is not touched. */
+  /** The link of this epoch is gone: nothing can be done by its leases. A later link is not touched. */
   end(epoch: number): void {
-    if (epoch !== this.#epoch) return;
-    this.#leases.clear();
-    this.#epoch = undefined;
+    if (epoch === this.#epoch) this.#epoch = undefined;
   }
 
   /** @throws SallyportError `stale-epoch` */
@@ -74,11 +75,17 @@ export class Leases {
     this.#leases.delete(id);
   }
 
+  /** By the present link. */
   holds(id: string): boolean {
+    return this.#epoch !== undefined && this.mayBeTaken(id);
+  }
+
+  mayBeTaken(id: string): boolean {
     const lease = this.#leases.get(id);
     return lease !== undefined && lease.until > this.#clock.monotonicMs();
   }
 
+  /** All that may be taken. */
   ids(): string[] {
     const now = this.#clock.monotonicMs();
     for (const [id, lease] of this.#leases) if (lease.until <= now) this.#leases.delete(id);

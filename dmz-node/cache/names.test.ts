@@ -164,7 +164,7 @@ test('a renamed complete file is decided anew, under a new id', async () => {
   assert.equal((await bench.content(after?.id ?? '')).toString(), 'a,b');
   const epoch = await bench.cache.nextEpoch();
   const lease = bench.handOver.requests['inbox.lease']({ id: before?.id ?? '', epoch }, signal);
-  await assert.rejects(lease, hasCode('item-unknown'));
+  await assert.rejects(lease, hasCode('already-collected'));
   await view.removeFile(path('/Inbox/x.txt'));
   assert.deepEqual(await bench.objectFiles(), []);
 });

@@ -2,17 +2,18 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { SallyportError } from '../../shared/errors.ts';
+import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { newItemId } from '../../shared/ids.ts';
 import { parentOf, parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import { headerLength, headerSha256 } from '../../shared/seal/header.ts';
-import type { StreamParams } from '../../shared/tunnel/messages.ts';
+import type { StreamParams, StreamResult } from '../../shared/tunnel/messages.ts';
 import type { CacheCore } from './core.ts';
 import { flush } from './object-files.ts';
 import { isBelowOutbox, placeOf } from './place.ts';
+import { maxUnrecordedBytes, undecided } from './upload.ts';
 
 type Offer = StreamParams<'outbox.offer'>;
-const stored = { stored: true } as const;
+type Stored = StreamResult<'outbox.offer'>;
 const maxHeaderBytes = 16 * 1024;
 
 export class Offers {
@@ -27,17 +28,17 @@ export class Offers {
    * Idempotent by id. Resolves when bytes and record are durable.
    * @throws SallyportError `content-mismatch`, `no-space`, `bad-name`, `upload-in-progress`, `store-suspect`
    */
-  async receive(offer: Offer, source: AsyncIterable<Buffer>, signal: AbortSignal): Promise<{ stored: true }> {
-    const { records, health, space } = this.#core;
+  async receive(offer: Offer, source: AsyncIterable<Buffer>, signal: AbortSignal): Promise<Stored> {
+    const { records, health, space, clock } = this.#core;
     const path = outboxPath(offer.path);
-    if (await records.call('outbox.known', { id: offer.id, sha256: offer.sha256 })) return stored;
+    const known = await records.call('outbox.known', { id: offer.id, sha256: offer.sha256, nowMs: clock.nowMs() });
+    if (known !== undefined) return answerTo(offer, known);
     if (this.#underWay.has(offer.id)) throw new SallyportError('upload-in-progress', 'this offer is being received');
     this.#underWay.add(offer.id);
     try {
       health.check();
       await space.admit(offer.sealedBytes);
-      await this.#store(offer, path, source, signal);
-      return stored;
+      return answerTo(offer, await this.#store(offer, path, source, signal));
     } catch (error) {
       health.note(error);
       throw error;
@@ -46,14 +47,21 @@ export class Offers {
     }
   }
 
-  async #store(offer: Offer, path: VirtualPath, source: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> {
+  async #store(offer: Offer, path: VirtualPath, source: AsyncIterable<Buffer>, signal: AbortSignal): Promise<string> {
     const { files, records, clock } = this.#core;
     const object = newItemId();
     const file = files.path(`${object}.0`);
+    // Of a larger leftover without a record the next start would have to believe that something was lost.
+    if (offer.sealedBytes > maxUnrecordedBytes) await records.call('outbox.begin', { object, nowMs: clock.nowMs() });
     try {
       await writeSealed(file, offer, source, signal);
       signal.throwIfAborted();
-      await records.call('outbox.store', {
+    } catch (error) {
+      await unlink(file).catch(() => {});
+      throw error;
+    }
+    try {
+      return await records.call('outbox.store', {
         id: offer.id,
         object,
         partner: offer.partner,
@@ -74,11 +82,15 @@ export class Offers {
       });
     } catch (error) {
       // A commit that may have happened keeps its file: the next start compares.
-      if (!(error instanceof SallyportError && error.code === 'database-failed')) await unlink(file).catch(() => {});
+      if (!undecided.has(asSallyportError(error).code)) await unlink(file).catch(() => {});
       throw error;
     }
   }
 }
+
+/** The path is told only when it is not the one that was asked for. */
+const answerTo = (offer: Offer, path: string | null): Stored =>
+  path === null || path === offer.path ? { stored: true } : { stored: true, path };
 
 function outboxPath(text: string): VirtualPath {
   const path = parseVirtualPath(text);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { SallyportError } from '../../shared/errors.ts';
@@ -138,7 +138,13 @@ test('an offer whose bytes are not the announced ones leaves nothing', async () 
 
 test('offers of the same name are both kept, and folders are made for them', async () => {
   await using bench = await CacheBench.open();
-  for (const text of ['one', 'three']) await offered(bench, Buffer.from(text), 'acme', '/Outbox/a/x.pdf');
+  await offered(bench, Buffer.from('one'), 'acme', '/Outbox/a/x.pdf');
+  const { offer, bytes } = await sealed(bench, Buffer.from('three'), 'acme', '/Outbox/a/x.pdf');
+  const receive = bench.handOver.streams['outbox.offer'];
+  // The inside hears the name, also when it asks again.
+  for (let time = 0; time < 2; time += 1) {
+    assert.deepEqual(await receive(offer, pieces(bytes), signal), { stored: true, path: '/Outbox/a/x (2).pdf' });
+  }
   assert.deepEqual(await names(bench.view(), '/Outbox/a'), ['x (2).pdf', 'x.pdf']);
   assert.equal((await download(bench, '/Outbox/a/x (2).pdf')).toString(), 'three');
 });
@@ -201,3 +207,66 @@ test('dispatch to another Outbox moves the record: hidden until registered, then
   await bench.view('globex').removeFile(path('/Outbox/plan.pdf'));
   assert.deepEqual(await bench.objectFiles(), []);
 });
+
+test('an offer that a crash cut leaves nothing, however large it was', async () => {
+  await using bench = await CacheBench.open();
+  const content = randomBytes(12_000_000);
+  const { offer, bytes } = await sealed(bench, content, 'acme', '/Outbox/large.bin');
+  const dead = Promise.withResolvers<void>();
+  const cut = async function* (): AsyncGenerator<Buffer> {
+    yield bytes.subarray(0, 11_000_000);
+    await dead.promise;
+  };
+  const attempt = bench.handOver.streams['outbox.offer'](offer, cut(), signal);
+  const written = async (): Promise<number> => {
+    const [file] = await bench.objectFiles();
+    return file === undefined ? 0 : (await stat(bench.cache.core.files.path(file))).size;
+  };
+  while ((await written()) < 11_000_000) await new Promise((resolve) => setTimeout(resolve, 5));
+  await bench.crash();
+  await bench.start();
+  assert.deepEqual(await bench.objectFiles(), []);
+  assert.deepEqual(await readdir(join(bench.folder, 'quarantine')), []);
+  assert.deepEqual(await bench.handOver.streams['outbox.offer'](offer, pieces(bytes), signal), { stored: true });
+  await bench.crash();
+  await bench.start();
+  assert.deepEqual(await download(bench, '/Outbox/large.bin'), content);
+  dead.resolve();
+  await assert.rejects(attempt);
+});
+
+test('an offer whose bytes were damaged here is not taken for stored when it comes again', async () => {
+  await using bench = await CacheBench.open();
+  const content = randomBytes(1000);
+  const { offer, bytes } = await offered(bench, content);
+  const [file = ''] = await bench.objectFiles();
+  await truncate(bench.cache.core.files.path(file), 10);
+  await bench.crash();
+  await bench.start();
+  assert.deepEqual(await names(bench.view(), '/Outbox'), []);
+  assert.deepEqual(await bench.handOver.streams['outbox.offer'](offer, pieces(bytes), signal), { stored: true });
+  assert.deepEqual(await download(bench, '/Outbox/x.bin'), content);
+  await bench.crash();
+  await bench.start();
+  assert.equal((await bench.objectFiles()).length, 1);
+});
+
+for (const code of ['store-suspect', 'database-failed'] as const) {
+  test(`an offer of whose commit nobody knows (${code}) keeps its file: the next start compares`, async () => {
+    await using bench = await CacheBench.open();
+    const content = randomBytes(1000);
+    const { offer, bytes } = await sealed(bench, content, 'acme', '/Outbox/x.bin');
+    const { database } = bench;
+    const call = database.call.bind(database);
+    database.call = (async (name: never, args: never) => {
+      const result = await call(name, args);
+      if (name === 'outbox.store') throw new SallyportError(code, 'the disk failed after the commit');
+      return result;
+    }) as typeof database.call;
+    await assert.rejects(bench.handOver.streams['outbox.offer'](offer, pieces(bytes), signal), hasCode(code));
+    await bench.crash();
+    await bench.start();
+    assert.deepEqual(await bench.handOver.streams['outbox.offer'](offer, pieces(bytes), signal), { stored: true });
+    assert.deepEqual(await download(bench, '/Outbox/x.bin'), content);
+  });
+}

@@ -46,7 +46,7 @@ export class UploadRecords implements UploadRecord {
     const { partner } = this.#facts;
     const size = content.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
     const { decision, policyNumber } = core.dispatcher.decide({ partner, path: belowInbox(path), size });
-    const { unlink, usage } = await core.records.call('upload.commit', {
+    const { unlink, usage, announcement } = await core.records.call('upload.commit', {
       facts: this.#facts,
       content,
       temporary: isTemporary,
@@ -59,7 +59,7 @@ export class UploadRecords implements UploadRecord {
     });
     this.#usage = usage;
     core.files.discard(unlink);
-    if (!isTemporary) core.announce(this.#facts.id);
+    if (announcement) core.announce(announcement.id, announcement);
   }
 
   async keep(content: UploadContent, reason: string, modifiedMs: number): Promise<void> {

@@ -361,3 +361,28 @@ test('a flush that fails at the end is never answered with ok, and stops the int
   assert.deepEqual(await bench.list(), []);
   await assert.rejects(view.openForWriting(path('/Inbox/y'), begin), hasCode('store-suspect'));
 });
+
+test('records on a full disk refuse the upload, and what no record tells of does not stay', async () => {
+  for (const size of [1000, 400_000]) {
+    await using bench = await CacheBench.open();
+    const view = bench.view();
+    const { database } = bench;
+    const call = database.call.bind(database);
+    database.call = (async (name: never, args: never) => {
+      if (['upload.commit', 'upload.keep', 'upload.drop'].includes(name)) throw new SallyportError('no-space', 'SQLITE_FULL');
+      return await call(name, args);
+    }) as typeof database.call;
+    await assert.rejects(put(view, '/Inbox/x', Buffer.alloc(size)), hasCode('no-space'));
+    assert.deepEqual(await bench.objectFiles(), []);
+    assert.equal(bench.cache.core.health.suspect, null);
+    database.call = call;
+    await put(view, '/Inbox/x', Buffer.alloc(size, 'x'));
+    await bench.crash();
+    await bench.start();
+    assert.deepEqual(
+      (await bench.list()).map((item) => item.size),
+      [size],
+    );
+    assert.equal((await bench.objectFiles()).length, 1);
+  }
+});

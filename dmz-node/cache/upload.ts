@@ -65,7 +65,7 @@ const hopeless = new Set(['no-space', 'store-suspect', 'quota-exceeded', 'intern
 /** The commit found that the name may not be taken: nothing to resume. */
 const refused = new Set(['already-exists', 'is-a-folder']);
 /** Nobody knows whether the commit happened: only the next start can tell. */
-const undecided = new Set(['database-failed', 'store-suspect', 'internal']);
+export const undecided: ReadonlySet<string> = new Set(['database-failed', 'store-suspect', 'internal']);
 
 export class Upload implements WriteHandle {
   readonly path: VirtualPath;
@@ -289,9 +289,15 @@ export class Upload implements WriteHandle {
       else await this.#keepOrDrop(reason, failure);
     } catch (error) {
       this.#deps.health.note(error);
+      // Not even that could be recorded. Nothing was promised: what no record tells of must not fill the disk further.
+      if (asSallyportError(error).code === 'no-space' && this.#options.segments.length === 0) this.#discardAll();
     } finally {
       this.#over();
     }
+  }
+
+  #discardAll(): void {
+    this.#deps.discard(Array.from({ length: this.#nextFile }, (_, file) => file));
   }
 
   async #sealOrDestroy(): Promise<void> {

@@ -146,3 +146,17 @@ test('a rename while the answer is on its way is not overwritten by it', async (
     ['/Inbox/y'],
   );
 });
+
+test('the first item after a quiet time is told at once, those right behind it together', async () => {
+  await using bench = await CacheBench.open();
+  bench.announcer.linkUp();
+  await bench.announcer.idle();
+  const view = bench.view();
+  for (const name of ['a', 'b', 'c']) await put(view, `/Inbox/${name}`, name);
+  const told = (): string[] => bench.inside.announced.map((item) => item.path);
+  assert.deepEqual(told(), ['/Inbox/a']);
+  await view.rename(path('/Inbox/b'), path('/Inbox/b2'), false);
+  bench.clock.advance(100);
+  await bench.announcer.idle();
+  assert.deepEqual(told().sort(), ['/Inbox/a', '/Inbox/b2', '/Inbox/c']);
+});

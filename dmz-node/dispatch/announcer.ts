@@ -27,13 +27,19 @@ export interface AnnouncerDeps {
 export interface AnnouncerOptions {
   /** Announcements on their way at the same time. */
   readonly concurrency: number;
+  /**
+   * The first item after a quiet time is told at once; those that follow sooner than this are told together, so that
+   * messages, and commits on both sides, are shared when there are many.
+   */
+  readonly gatherMs: number;
   /** Items told right after their completion; more are found by looking into the records. */
   readonly maxQueued: number;
   readonly retry: { readonly firstMs: number; readonly maxMs: number };
 }
 
 export const announcerDefaults: AnnouncerOptions = {
-  concurrency: 8,
+  concurrency: 32,
+  gatherMs: 15,
   maxQueued: 256,
   retry: { firstMs: 1000, maxMs: 5 * 60_000 },
 };
@@ -50,6 +56,8 @@ export class Announcer implements Service {
   readonly #backoff: Backoff;
   readonly #stop = new AbortController();
   readonly #queue: string[] = [];
+  #toldAtMs = Number.NEGATIVE_INFINITY;
+  #cancelGather: (() => void) | undefined;
   readonly #underWay = new Set<Promise<void>>();
   #up = false;
   #round: Promise<void> | undefined;
@@ -80,19 +88,31 @@ export class Announcer implements Service {
   linkDown(): void {
     this.#up = false;
     this.#queue.length = 0;
+    this.#cancelGather?.();
+    this.#cancelGather = undefined;
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
   }
 
-  /** An item is complete. Costs nothing while no link is there: the next one looks. */
-  completed(id: string): void {
+  /**
+   * An item is complete. Costs nothing while no link is there: the next one looks.
+   * @param description What to tell, when it is of this very moment; it is read from the records otherwise.
+   */
+  completed(id: string, description?: ItemDescription): void {
     if (!this.#up || this.#stop.signal.aborted) return;
+    const nowMs = this.#deps.clock.monotonicMs();
+    const waitMs = this.#toldAtMs + this.#options.gatherMs - nowMs;
+    if (description && waitMs <= 0 && this.#queue.length === 0) {
+      this.#toldAtMs = nowMs;
+      this.#begin(this.#tell(description));
+      return;
+    }
     if (this.#queue.length >= this.#options.maxQueued) {
       this.#look();
       return;
     }
     this.#queue.push(id);
-    this.#fill();
+    this.#cancelGather ??= this.#deps.clock.after(Math.max(0, waitMs), () => this.#tellQueued());
   }
 
   /** New rules: items that no rule matched are presented again. */
@@ -101,30 +121,34 @@ export class Announcer implements Service {
     if (changed > 0) this.#look();
   }
 
-  /** Resolves when nothing is on its way and no look is due at once. */
+  /** Tells what is queued. Resolves when nothing is on its way and no look is due at once. */
   async idle(): Promise<void> {
+    this.#tellQueued();
     while (this.#round || this.#underWay.size > 0) await Promise.all([this.#round, ...this.#underWay]);
   }
 
-  #fill(): void {
-    while (this.#up && this.#underWay.size < this.#options.concurrency) {
-      const id = this.#queue.shift();
-      if (id === undefined) return;
-      const work: Promise<void> = this.#tellById(id).finally(() => {
-        this.#underWay.delete(work);
-        this.#fill();
-      });
-      this.#underWay.add(work);
-    }
+  #tellQueued(): void {
+    this.#cancelGather?.();
+    this.#cancelGather = undefined;
+    const places = this.#options.concurrency - this.#underWay.size;
+    const ids = this.#queue.splice(0, Math.max(0, places));
+    if (ids.length === 0) return; // whoever ends next looks again
+    this.#toldAtMs = this.#deps.clock.monotonicMs();
+    this.#begin(this.#tellByIds(ids));
   }
 
-  async #tellById(id: string): Promise<void> {
-    try {
-      const item = await this.#deps.records.call('dispatch.describe', { id });
-      if (item) await this.#tell(item);
-    } catch (error) {
-      this.#failed(error);
-    }
+  async #tellByIds(ids: readonly string[]): Promise<void> {
+    for (const item of await this.#deps.records.call('dispatch.describe', { ids })) this.#begin(this.#tell(item));
+  }
+
+  #begin(telling: Promise<void>): void {
+    const work: Promise<void> = telling
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => {
+        this.#underWay.delete(work);
+        if (this.#queue.length > 0 && !this.#cancelGather) this.#tellQueued();
+      });
+    this.#underWay.add(work);
   }
 
   /** Goes through the records once; what fails on the way is told again after a wait. */

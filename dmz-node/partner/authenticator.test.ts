@@ -125,17 +125,25 @@ test('a failure delays the next password of that source for that account, and th
 
 test('failures within one connection count once against its source, and not at all after success', async () => {
   const verdicts: Verdict[] = [{ verdict: 'rejected' }, { verdict: 'rejected' }, accepted];
-  const { desk, clock, throttle } = bench(() => verdicts.shift() ?? accepted);
+  const { desk, clock, throttle, bans } = bench(() => verdicts.shift() ?? accepted);
   const who = visitor();
   for (const wait of [0, 250, 500]) {
     const login = desk.login(who, password(), never);
     await pass(clock, wait);
     await login;
   }
-  for (let i = 0; i < 2; i++) throttle.left(visitor(), 'grace-exceeded');
-  assert.equal(desk.admits('192.0.2.1'), false, '20 s alone are a ban');
-  throttle.left(visitor('192.0.2.2'), 'grace-exceeded');
-  assert.equal(desk.admits('192.0.2.2'), true);
+  for (let i = 0; i < 3; i++) throttle.failed(visitor(), password());
+  assert.deepEqual(bans, [{ peer: '192.0.2.1', seconds: 15, reason: 'login-failed' }], 'nothing is left of the first');
+});
+
+test('connections without a login ban a stranger, but not the address from which a partner has logged in', async () => {
+  const { desk, throttle } = bench(() => accepted);
+  await desk.login(visitor(), password(), never);
+  for (const peer of ['192.0.2.1', '192.0.2.2']) {
+    for (let i = 0; i < 100; i++) throttle.left(visitor(peer), 'grace-exceeded');
+  }
+  assert.equal(desk.admits('192.0.2.1'), true);
+  assert.equal(desk.admits('192.0.2.2'), false);
 });
 
 test('probing keys costs nothing and is not recorded', async () => {

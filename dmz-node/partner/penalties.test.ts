@@ -96,3 +96,22 @@ test('a login that succeeds after all takes its offence back, but lifts no ban',
   penalties.forgive('192.0.2.1', 'login-failed');
   assert.equal(penalties.refuses('192.0.2.1'), true);
 });
+
+test('connections that come to nothing ban no source from which a partner logged in lately; failed logins do', () => {
+  const { clock, penalties } = bench({ trustSeconds: 3600, maxSources: 10 });
+  const flood = (peer: string): boolean => {
+    for (let i = 0; i < 100; i++) penalties.add(peer, i % 2 ? 'grace-exceeded' : 'broken-protocol');
+    return penalties.refuses(peer);
+  };
+  penalties.trust('192.0.2.1');
+  assert.equal(flood('192.0.2.1'), false);
+  assert.equal(flood('192.0.2.2'), true);
+  clock.advance(3_600_000);
+  assert.equal(flood('192.0.2.1'), true, 'trust runs off');
+  penalties.trust('192.0.2.3');
+  for (let i = 0; i < 3; i++) penalties.add('192.0.2.3', 'login-failed');
+  assert.equal(penalties.refuses('192.0.2.3'), true);
+  for (let i = 0; i <= 10; i++) penalties.trust(`198.51.100.${i}`);
+  assert.equal(flood('198.51.100.0'), true, 'only so many sources are remembered');
+  assert.equal(flood('198.51.100.10'), false);
+});

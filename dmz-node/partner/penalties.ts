@@ -1,7 +1,8 @@
 /**
  * Bans sources that misbehave, after OpenSSH's PerSourcePenalties: every offence adds seconds, seconds run off with time, and
  * a source is refused as long as it has any once they had reached the minimum. No address is special, the loopback neither;
- * exceptions are configured.
+ * exceptions are configured. A source from which a partner logged in lately is banned for failed logins only: connections
+ * that come to nothing are capped anyway, and many a partner shares his address with strangers.
  *
  * At most `maxSources` are remembered. When all are in use, a new source is let off (OpenSSH's "permissive"): forgetting a
  * banned one instead would let an attacker with many addresses free himself.
@@ -22,6 +23,8 @@ export interface PenaltyOptions {
   readonly minimumSeconds: number;
   readonly maximumSeconds: number;
   readonly maxSources: number;
+  /** How long a login vouches for its source. */
+  readonly trustSeconds: number;
 }
 
 /** OpenSSH 9.8: authfail 5 s, noauth 1 s, grace-exceeded 10 s; enforced from 15 s, at most 10 min, 65,536 sources. */
@@ -32,6 +35,7 @@ export const penaltyDefaults: PenaltyOptions = {
   minimumSeconds: 15,
   maximumSeconds: 600,
   maxSources: 65_536,
+  trustSeconds: 86_400,
 };
 
 /** A broken protocol is OpenSSH's "grace-exceeded" and not its "crash": nothing of ours crashes from it. */
@@ -58,6 +62,8 @@ export class Penalties {
   readonly #options: PenaltyOptions;
   readonly #exempt = new BlockList();
   readonly #accounts = new Map<string, Account>();
+  /** Until when a source is trusted; the oldest login first. */
+  readonly #trusted = new Map<string, number>();
   #sweepAtMs = 0;
 
   constructor(deps: PenaltiesDeps, options: PenaltyOptions) {
@@ -91,6 +97,7 @@ export class Penalties {
     const { enabled, scale, minimumSeconds, maximumSeconds } = this.#options;
     if (!enabled || this.#isExempt(peer)) return;
     const now = this.#deps.clock.monotonicMs();
+    if (offence !== 'login-failed' && (this.#trusted.get(sourceOf(peer)) ?? 0) > now) return;
     const account = this.#account(sourceOf(peer), now);
     if (!account) return;
     const from = Math.max(now, account.untilMs);
@@ -105,6 +112,15 @@ export class Penalties {
   forgive(peer: string, offence: Offence): void {
     const account = this.#accounts.get(sourceOf(peer));
     if (account && !account.refused) account.untilMs -= secondsFor[offence] * this.#options.scale * 1000;
+  }
+
+  /** A partner has logged in from there. */
+  trust(peer: string): void {
+    const source = sourceOf(peer);
+    this.#trusted.delete(source);
+    this.#trusted.set(source, this.#deps.clock.monotonicMs() + this.#options.trustSeconds * 1000);
+    const [oldest] = this.#trusted.keys();
+    if (oldest !== undefined && this.#trusted.size > this.#options.maxSources) this.#trusted.delete(oldest);
   }
 
   #account(source: string, now: number): Account | undefined {

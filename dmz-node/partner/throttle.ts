@@ -51,6 +51,7 @@ export class Throttle {
   succeeded(visitor: Visitor, attempt: LoginAttempt): void {
     this.#delays.succeeded(visitor.peer, attempt.user, methodOf(attempt));
     if (this.#charged.delete(visitor)) this.#penalties.forgive(visitor.peer, 'login-failed');
+    this.#penalties.trust(visitor.peer);
   }
 
   left(visitor: Visitor, offence: Offence): void {

@@ -13,6 +13,8 @@ export interface ChannelWriterDeps {
   readonly client: SshClient;
   readonly channel: SshChannel;
   readonly socket: Pick<Socket, 'writableLength' | 'cork' | 'uncork'>;
+  /** Nothing is given to a socket that holds more than this. */
+  readonly maxSocketBytes: () => number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** Bytes have left the queue. */
   readonly onProgress: () => void;
@@ -20,8 +22,6 @@ export interface ChannelWriterDeps {
 
 /** Every client takes packets of this size, and larger ones are not faster here. */
 const maxPacketData = 32 * 1024;
-/** Enough to keep the line busy until the next turn of the event loop. */
-const maxSocketBytes = 1024 * 1024;
 
 export class ChannelWriter {
   readonly #deps: ChannelWriterDeps;
@@ -65,6 +65,7 @@ export class ChannelWriter {
     const { client, channel, socket } = this.#deps;
     if (this.#closed || this.#queued === 0 || isRekeying(client) || channel.outgoing.state !== 'open') return;
     const before = this.#queued;
+    const maxSocketBytes = this.#deps.maxSocketBytes();
     socket.cork();
     while (this.#queued > 0 && socket.writableLength < maxSocketBytes) {
       const length = Math.min(this.#queued, channel.outgoing.window, channel.outgoing.packetSize, maxPacketData);

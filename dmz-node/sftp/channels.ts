@@ -9,6 +9,7 @@ import type { PartnerView } from '../partner-view.ts';
 import type { BlockPool } from './codec/block-pool.ts';
 import type { HandleBudget } from './handles.ts';
 import { SftpSession, type SftpSessionOptions } from './session.ts';
+import type { SharedMemory } from './shared-memory.ts';
 import { closeUnusedChannel, type SshChannel, type SshClient, type SshSession } from './ssh2-seam.ts';
 
 export interface ChannelsDeps {
@@ -16,6 +17,7 @@ export interface ChannelsDeps {
   readonly socket: Socket;
   readonly view: PartnerView;
   readonly pool: BlockPool;
+  readonly memory: SharedMemory;
   readonly clock: Clock;
   readonly log: Logger;
   readonly onViolation: (what: string) => void;

@@ -11,12 +11,13 @@ import type { EventRecord } from '../../shared/events/event.ts';
 import { event } from '../../shared/events/event.ts';
 import { type Logger, printable } from '../../shared/log.ts';
 import type { LoginAttempt, LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partner-view.ts';
-import type { Place } from './admission.ts';
+import type { Place, Refusal } from './admission.ts';
 import type { AlgorithmOffer } from './algorithms.ts';
 import { Channels, type ChannelsOptions } from './channels.ts';
 import type { BlockPool } from './codec/block-pool.ts';
 import { LoginDialogue } from './login-dialogue.ts';
 import { Rekeying } from './rekeying.ts';
+import type { SharedMemory } from './shared-memory.ts';
 import {
   type AuthContext,
   createSshClient,
@@ -34,9 +35,12 @@ export interface ConnectionDeps {
   readonly place: Place;
   readonly desk: LoginDesk;
   readonly pool: BlockPool;
+  readonly memory: SharedMemory;
   readonly clock: Clock;
   readonly log: Logger;
   readonly record: (record: EventRecord) => void;
+  /** There is no place for it beside those that speak already. */
+  readonly onRefused: (reason: Refusal) => void;
   readonly onClosed: () => void;
 }
 
@@ -79,6 +83,7 @@ export class Connection {
   #partner: PartnerSession | undefined;
   #reason: string | undefined;
   #blame: 'no-attempt' | 'grace-exceeded' | 'broken-protocol' | 'nobody' = 'no-attempt';
+  #gone: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
   #cancelTimer: () => void = () => undefined;
 
@@ -92,9 +97,7 @@ export class Connection {
       banner: options.banner,
       keepAliveMs: options.keepAliveMs,
       keepAliveMisses: options.keepAliveMisses,
-      onIdent: (ident) => {
-        this.#ident = printable(ident, 128);
-      },
+      onIdent: (ident) => this.#spoke(ident),
       onViolation: (what) => this.#violation(what),
     });
     this.#client.on('error', (error: Error & { level?: string; code?: unknown }) => this.#failed(error));
@@ -102,7 +105,7 @@ export class Connection {
       {
         login: (attempt) => this.#login(attempt),
         onAccepted: (session) => this.#accepted(session),
-        disconnect: (reason) => this.#turnAway(reason),
+        disconnect: (reason) => this.#refuseLogin(reason),
       },
       options.maxLoginAttempts,
     );
@@ -157,9 +160,18 @@ export class Connection {
     this.#deps.socket.destroy();
   }
 
+  /** Cuts it for a reason that is not the client's fault. */
+  turnAway(reason: string): void {
+    this.#blame = 'nobody';
+    this.destroy(reason);
+  }
+
   /** Resolves when the socket is closed and the partner session has ended. */
   async closed(): Promise<void> {
-    if (!this.#deps.socket.closed) await new Promise<void>((done) => this.#deps.socket.once('close', () => done()));
+    // Asked again and again while the listener drains.
+    const { socket } = this.#deps;
+    this.#gone ??= socket.closed ? Promise.resolve() : new Promise<void>((done) => socket.once('close', () => done()));
+    await this.#gone;
     await this.#finish();
   }
 
@@ -211,6 +223,16 @@ export class Connection {
     if (!honest && !this.#partner) this.#blame = 'broken-protocol';
     this.#deps.log.debug({ session: this.#deps.visitor.session, err: printable(error.message) }, 'connection failed');
     this.destroy(error.level === 'client-timeout' ? 'no sign of life' : 'the connection failed');
+  }
+
+  #spoke(ident: string): void {
+    this.#ident = printable(ident, 128);
+    const refusal = this.#deps.place.spoke();
+    if (!refusal) return;
+    this.#deps.onRefused(refusal);
+    this.#blame = 'nobody';
+    // Not from within the package's parser, which would go on with what it has read.
+    setImmediate(() => this.turnAway(refusal));
   }
 
   #violation(what: string): void {
@@ -271,7 +293,7 @@ export class Connection {
     }
   }
 
-  #turnAway(reason: 'unavailable' | 'too-many-attempts' | 'broken-protocol'): void {
+  #refuseLogin(reason: 'unavailable' | 'too-many-attempts' | 'broken-protocol'): void {
     if (reason === 'broken-protocol') {
       this.#violation('a second login while one is checked');
       return;
@@ -294,12 +316,13 @@ export class Connection {
     };
     if (session.signal.aborted) setImmediate(leave);
     else session.signal.addEventListener('abort', leave, { once: true });
-    const { socket, pool, clock, log } = this.#deps;
+    const { socket, pool, memory, clock, log } = this.#deps;
     this.#channels = new Channels(
       {
         client: this.#client,
         socket,
         pool,
+        memory,
         clock,
         view: session.view,
         log: log.child({ session: session.session }),

@@ -80,10 +80,14 @@ async function readPrivateFile(path: string): Promise<Buffer> {
     const found = await file.stat();
     const mode = found.mode & 0o777;
     if (!found.isFile() || (mode & 0o077) !== 0) {
-      throw new SallyportError('key-file', `${path} must be a file of mode 0600 or narrower, it is 0${mode.toString(8)}`, {
-        file: path,
-        mode: mode.toString(8),
-      });
+      throw new SallyportError(
+        'key-file',
+        `${path} must be a file that only its owner can read, its mode is 0${mode.toString(8)}; run: chmod 0600 ${path}`,
+        {
+          file: path,
+          mode: mode.toString(8),
+        },
+      );
     }
     if (found.size > maxFileBytes) throw new SallyportError('key-file', `${path} is too large for a key`, { file: path });
     return await file.readFile();

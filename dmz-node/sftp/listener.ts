@@ -21,6 +21,7 @@ import { BlockPool } from './codec/block-pool.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import type { HostKey } from './host-key.ts';
 import { RefusalReport } from './refusal-report.ts';
+import { SharedMemory } from './shared-memory.ts';
 import { nativeCryptoLoaded, type ParsedKey } from './ssh2-seam.ts';
 
 export interface SftpListenerDeps {
@@ -41,6 +42,8 @@ export interface SftpListenerOptions
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Bytes of all sessions together that may be in work; a session alone may have `outstandingBytes` of them. */
+  readonly sharedOutstandingBytes: number;
   /** One per type of key, preferred first. */
   readonly hostKeys: readonly HostKey[];
 }
@@ -49,8 +52,9 @@ export interface SftpListenerOptions
 export const sftpDefaults = {
   maxConnections: 1000,
   maxConnectionsPerSource: 100,
-  maxUnauthenticated: 100,
+  maxUnauthenticated: 200,
   maxUnauthenticatedPerSource: 40,
+  maxSilent: 600,
   chacha20: false,
   loginGraceMs: 60_000,
   maxLoginAttempts: 6,
@@ -64,6 +68,7 @@ export const sftpDefaults = {
   maxHandles: 1024,
   maxOutstandingRequests: 256,
   outstandingBytes: 4 * 1024 * 1024,
+  sharedOutstandingBytes: 32 * 1024 * 1024,
 } as const;
 
 /** Idle memory that all connections share for putting packets together. */
@@ -76,6 +81,7 @@ export class SftpListener implements Service {
   readonly #admission: Admission;
   readonly #refusals: RefusalReport;
   readonly #pool = new BlockPool(pooledBytes);
+  readonly #memory: SharedMemory;
   readonly #connections = new Set<Connection>();
   readonly #server: Server;
   readonly #hostKeys: Readonly<Record<string, ParsedKey>>;
@@ -84,6 +90,7 @@ export class SftpListener implements Service {
   constructor(deps: SftpListenerDeps, options: SftpListenerOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#memory = new SharedMemory(options.sharedOutstandingBytes);
     this.#admission = new Admission(options, deps.random);
     this.#refusals = new RefusalReport(deps.clock, (peer, reason) => {
       this.#record(event('connection.refused', deps.clock.nowMs(), {}, { peer, reason }));
@@ -150,17 +157,21 @@ export class SftpListener implements Service {
   #onSocket(socket: Socket): void {
     socket.on('error', () => undefined);
     const peer = peerAddress(socket.remoteAddress);
-    const place = this.#deps.desk.admits(peer) ? this.#admission.admit(peer) : 'banned source';
-    if (peer === '' || typeof place === 'string') {
-      if (typeof place === 'string') this.#refusals.add(peer, place);
-      else place.leave();
+    if (peer === '') return void socket.destroy();
+    if (!this.#deps.desk.admits(peer)) {
+      this.#refusals.add(peer, 'banned source');
       return void socket.destroy();
     }
+    const giveWay = (): void => {
+      this.#refusals.add(peer, 'connections that say nothing');
+      connection.turnAway('its place was needed');
+    };
+    const place = this.#admission.admit(peer, giveWay);
     const policy = this.#deps.policy();
     const { idleMs, maxHandles } = this.#options;
     const visitor = { session: newSessionId(), trace: newTraceId(), protocol: 'sftp', peer } as const;
     const { desk, clock, log } = this.#deps;
-    const connection = new Connection(
+    const connection: Connection = new Connection(
       {
         socket,
         visitor,
@@ -169,7 +180,9 @@ export class SftpListener implements Service {
         clock,
         log,
         pool: this.#pool,
+        memory: this.#memory,
         record: (record) => this.#record(record),
+        onRefused: (reason) => this.#refusals.add(peer, reason),
         onClosed: () => this.#connections.delete(connection),
       },
       {

@@ -126,3 +126,15 @@ test('a session that comes after the connection ended is ended', async () => {
   assert.deepEqual(reasons, ['the client left during login']);
   assert.deepEqual(said, []);
 });
+
+test('who leaves because an answer takes too long has tried to log in; who offers keys in vain has not', async () => {
+  const offer = { key: key() };
+  const refused = bench();
+  await refused.send('publickey', offer);
+  refused.dialogue.end();
+  assert.equal(refused.dialogue.attempted, false);
+  const waiting = bench(() => new Promise(() => undefined));
+  await waiting.send('publickey', offer);
+  waiting.dialogue.end();
+  assert.equal(waiting.dialogue.attempted, true);
+});

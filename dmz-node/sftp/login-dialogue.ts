@@ -29,20 +29,22 @@ export class LoginDialogue {
   #attempts = 0;
   #probes = 0;
   #rounds = 0;
+  #keptWaiting = false;
 
   constructor(deps: LoginDialogueDeps, maxAttempts: number) {
     this.#deps = deps;
     this.#maxAttempts = maxAttempts;
   }
 
-  /** Whether anybody tried to log in. */
+  /** Whether anybody tried to log in. Who leaves because an answer takes too long has tried, whatever he asked. */
   get attempted(): boolean {
-    return this.#attempts > 0;
+    return this.#attempts > 0 || this.#keptWaiting;
   }
 
   /** Nothing more is answered. */
   end(): void {
     this.#over = true;
+    this.#keptWaiting = this.#busy;
   }
 
   /** One USERAUTH_REQUEST. */

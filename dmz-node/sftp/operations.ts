@@ -199,7 +199,7 @@ export class Operations {
     if (open.barrier) await open.barrier;
     await open.pending.idle();
     if (!open.failed) return open.handle.close();
-    await open.handle.abandon('a write failed');
+    await open.handle.abandon(`a write failed: ${open.failed.message}`);
     throw open.failed;
   }
 

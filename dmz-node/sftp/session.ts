@@ -2,7 +2,8 @@
  * One SFTP channel: requests in, answers out, memory bounded in both directions.
  *
  * Reading stops when the requests under way hold more than `outstandingBytes` or are more than `maxOutstandingRequests`, and
- * goes on at half of that; a READ is begun only while the answers that wait for the client are below `outstandingBytes`.
+ * goes on at half of that; a READ is begun only while the answers that wait for the client are below `outstandingBytes`. When
+ * all sessions together hold much, each may hold less (`shared-memory.ts`).
  * Bytes that are not SFTP end the whole connection, nobody else's. A channel that is lost completes nothing.
  */
 import type { Socket } from 'node:net';
@@ -18,6 +19,7 @@ import { statusReply, versionReply } from './codec/replies.ts';
 import { type Request, readRequest } from './codec/requests.ts';
 import type { HandleBudget } from './handles.ts';
 import { Operations } from './operations.ts';
+import type { SharedMemory } from './shared-memory.ts';
 import type { SshChannel, SshClient } from './ssh2-seam.ts';
 import { statusFor } from './status.ts';
 
@@ -27,6 +29,7 @@ export interface SftpSessionDeps {
   readonly channel: SshChannel;
   readonly socket: Socket;
   readonly pool: BlockPool;
+  readonly memory: SharedMemory;
   readonly budget: HandleBudget;
   readonly clock: Clock;
   readonly log: Logger;
@@ -40,6 +43,9 @@ export interface SftpSessionOptions {
   readonly maxOutstandingRequests: number;
   readonly outstandingBytes: number;
 }
+
+/** Enough to keep the line busy until the next turn of the event loop. */
+const maxSocketBytes = 1024 * 1024;
 
 interface Waiting {
   readonly request: Exclude<Request, { readonly type: 'init' }>;
@@ -59,6 +65,8 @@ export class SftpSession {
   #heldBytes = 0;
   /** Bytes that READs under way may still bring. */
   #expectedBytes = 0;
+  /** What the shared memory counts for this session. */
+  #countedBytes = 0;
   #inputEnded = false;
   #over: Promise<void> | undefined;
   #lastActivityMs: number;
@@ -69,7 +77,11 @@ export class SftpSession {
     this.#lastActivityMs = deps.clock.monotonicMs();
     this.#operations = new Operations(deps);
     this.#reader = new PacketReader(deps.pool, (packet) => this.#onPacket(packet));
-    this.#writer = new ChannelWriter({ ...deps, onProgress: () => this.#advance() });
+    this.#writer = new ChannelWriter({
+      ...deps,
+      maxSocketBytes: () => Math.min(maxSocketBytes, this.#allowance()),
+      onProgress: () => this.#advance(),
+    });
   }
 
   start(): void {
@@ -119,6 +131,8 @@ export class SftpSession {
     for (const { packet } of this.#waiting.splice(0)) packet.release();
     this.#reader.destroy();
     this.#writer.close();
+    this.#deps.memory.change(-this.#countedBytes);
+    this.#countedBytes = 0;
     await this.#operations.end(reason);
     this.#deps.onEnd();
   }
@@ -156,8 +170,10 @@ export class SftpSession {
     while (next && this.#mayBegin(next.request)) {
       this.#waiting.shift();
       void this.#carryOut(next);
+      this.#count();
       next = this.#waiting[0];
     }
+    this.#count();
     this.#regulate();
     if (this.#inputEnded && !this.busy && this.#writer.queuedBytes === 0) this.#sayGoodbye();
   }
@@ -165,12 +181,24 @@ export class SftpSession {
   #mayBegin(request: Request): boolean {
     if (request.type !== 'read') return true;
     const ahead = this.#writer.queuedBytes + this.#expectedBytes;
-    return ahead === 0 || ahead + Math.min(request.length, maxDataBytes) <= this.#options.outstandingBytes;
+    return ahead === 0 || ahead + Math.min(request.length, maxDataBytes) <= this.#allowance();
+  }
+
+  #allowance(): number {
+    return this.#deps.memory.allowance(this.#options.outstandingBytes);
+  }
+
+  #count(): void {
+    if (this.#over) return;
+    const bytes = this.#heldBytes + this.#writer.queuedBytes + this.#expectedBytes;
+    this.#deps.memory.change(bytes - this.#countedBytes);
+    this.#countedBytes = bytes;
   }
 
   #regulate(): void {
     const { channel } = this.#deps;
-    const { outstandingBytes, maxOutstandingRequests } = this.#options;
+    const { maxOutstandingRequests } = this.#options;
+    const outstandingBytes = this.#allowance();
     const requests = this.#running + this.#waiting.length;
     const bytes = Math.max(this.#heldBytes, this.#writer.queuedBytes);
     if (bytes > outstandingBytes || requests > maxOutstandingRequests) channel.pause();

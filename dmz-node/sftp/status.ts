@@ -18,6 +18,12 @@ const replies: Readonly<Record<PartnerReply, Status>> = {
   'already-exists': status(statusCode.failure, 'Already exists'),
   'already-collected': status(statusCode.failure, 'Already collected'),
   'not-empty': status(statusCode.failure, 'Folder not empty'),
+  // OpenSSH answers ENOTDIR with this code too, and some clients look at nothing else.
+  'not-a-folder': status(statusCode.noSuchFile, 'Not a folder'),
+  'is-a-folder': status(statusCode.failure, 'Is a folder'),
+  'out-of-order': status(statusCode.failure, 'Bytes must be sent in order and once; random access is not supported'),
+  incomplete: status(statusCode.failure, 'Bytes are missing, send the rest'),
+  'not-resumable': status(statusCode.failure, 'Cannot be resumed, send it anew'),
   'in-use': status(statusCode.failure, 'Upload in progress'),
   'bad-name': status(statusCode.failure, 'Name not allowed'),
   'bad-message': status(statusCode.badMessage, 'Bad message'),

@@ -28,7 +28,14 @@ import type { Answering, StreamServing } from '../../shared/tunnel/handlers.ts';
 import { MessageSocket, serverSocketOptions } from '../../shared/tunnel/message-socket.ts';
 import { limits, protocolVersion, type RequestParams } from '../../shared/tunnel/messages.ts';
 import { paths, headers as tunnelHeaders } from '../../shared/tunnel/paths.ts';
-import { howToMend, isRefusalCheck, type RefusalCheck, Refusals, refusalHeader } from '../../shared/tunnel/refusals.ts';
+import {
+  howToMend,
+  isRefusalCheck,
+  type LastRefusal,
+  type RefusalCheck,
+  Refusals,
+  refusalHeader,
+} from '../../shared/tunnel/refusals.ts';
 import { Newcomers } from './newcomers.ts';
 import { type LinkFacts, Peer, type PeerOptions } from './peer.ts';
 import type { Peers } from './peers.ts';
@@ -116,6 +123,11 @@ export class TunnelListener implements Service {
   get port(): number {
     const address = this.#server?.address();
     return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  /** Whom it refused last, and why. */
+  get lastRefusal(): LastRefusal | undefined {
+    return this.#refusals.last;
   }
 
   /** @throws SallyportError `config-invalid`, `key-file`; or the error of listening. */

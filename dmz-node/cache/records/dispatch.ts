@@ -2,7 +2,7 @@
 import type { Store } from '../../../shared/durable/operations.ts';
 import type { Decision } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
-import { describe, findItem, type Item, removeItem, saveItem, toItem } from './items.ts';
+import { describe, findItem, type Item, removeItem, toItem } from './items.ts';
 import { type RouteTimes, route, sameRoute } from './routing.ts';
 
 export const dispatchOperations = {
@@ -18,10 +18,12 @@ export const dispatchOperations = {
     return { items: rows.map(describe).filter((item) => item !== undefined), last: rows.at(-1)?.seq ?? null };
   },
 
-  'dispatch.describe': (store: Store, args: { readonly id: string }): ItemDescription | undefined => {
-    const item = findItem(store, args.id);
-    return item && !item.registered ? describe(item) : undefined;
-  },
+  /** Those of the items that are still to be registered. */
+  'dispatch.describe': (store: Store, args: { readonly ids: readonly string[] }): ItemDescription[] =>
+    args.ids
+      .map((id) => findItem(store, id))
+      .map((item) => (item && !item.registered ? describe(item) : undefined))
+      .filter((item) => item !== undefined),
 
   /**
    * The inside knows the item and answered a decision, which counts. An item that meanwhile got another number (it was
@@ -40,9 +42,8 @@ export const dispatchOperations = {
     const item = findItem(store, args.id);
     if (!item || item.seq !== args.seq || describe(item) === undefined) return [];
     const registered: Item = { ...item, registered: true, decision: args.decision };
-    const same = sameRoute(item.decision, args.decision);
-    if (same) {
-      saveItem(store, registered);
+    if (sameRoute(item.decision, args.decision)) {
+      store.sql('UPDATE items SET registered = 1, decision = ? WHERE id = ?').run(JSON.stringify(args.decision), item.id);
       store.sql('UPDATE entries SET hidden = 0 WHERE item = ? AND hidden = 1').run(item.id);
     } else {
       route(store, registered, args.decision, args.times);

@@ -7,6 +7,7 @@ import { readEventsAfter } from '../../../shared/events/event-store.ts';
 import type { DmzStatus, ItemDescription } from '../../../shared/tunnel/messages.ts';
 import { findEntry, freeName, leaveOutbox, makeGhost, type NamePlace, putEntry } from './entries.ts';
 import {
+  bury,
   contextOf,
   describe,
   findItem,
@@ -60,9 +61,12 @@ export const handOverOperations = {
     return { items, more: rows.length > args.limit };
   },
 
-  /** @throws SallyportError `item-unknown` */
+  /** @throws SallyportError `already-collected` when it was here and is over, `item-unknown` when there is nothing to take */
   'inbox.lease': (store: Store, args: { readonly id: string }): LeasedItem => {
     const item = findItem(store, args.id);
+    if (!item && hasTombstone(store, args.id)) {
+      throw new SallyportError('already-collected', 'the item was removed', { item: args.id });
+    }
     if (!item || !takeable.has(item.state)) throw new SallyportError('item-unknown', 'no item to lease', { item: args.id });
     return { id: item.id, object: item.object, segments: item.segments };
   },
@@ -94,15 +98,33 @@ export const handOverOperations = {
     return { removed: true, unlink };
   },
 
-  /** Is this offer here already, or was it once? */
-  'outbox.known': (store: Store, args: { readonly id: string; readonly sha256: string }): boolean => {
+  /**
+   * Is this offer here already, or was it once?
+   * @returns where it lies; null when it is over already, undefined when it never came or was damaged here.
+   */
+  'outbox.known': (
+    store: Store,
+    args: { readonly id: string; readonly sha256: string; readonly nowMs: number },
+  ): string | null | undefined => {
     const item = findItem(store, args.id);
     if (item && (item.origin !== 'inside' || item.sha256 !== args.sha256)) {
       throw new SallyportError('content-mismatch', 'the id belongs to another item', { item: args.id });
     }
-    return item !== undefined || hasTombstone(store, args.id);
+    if (item?.state === 'quarantined') {
+      // The inside still has it, and sends it again: the next start removes what is left of the first.
+      store.sql('DELETE FROM items WHERE object = ?').run(item.object);
+      bury(store, { ...item, id: item.object }, 'damaged', args.nowMs);
+      return undefined;
+    }
+    if (item) return item.path;
+    return hasTombstone(store, args.id) ? null : undefined;
   },
 
+  /** An offer is on its way into a file of this object. Until it is stored, the next start may remove the file. */
+  'outbox.begin': (store: Store, { object, nowMs }: { readonly object: string; readonly nowMs: number }): void =>
+    bury(store, { id: object, object, sha256: null }, 'unfinished', nowMs),
+
+  /** @returns the path under which the partner sees it: with a number when the name was taken. */
   'outbox.store': (
     store: Store,
     args: {
@@ -119,8 +141,9 @@ export const handOverOperations = {
       readonly trace: string;
       readonly nowMs: number;
     },
-  ): void => {
+  ): string => {
     const { partner, place, nowMs, segment } = args;
+    store.sql('DELETE FROM tombstones WHERE id = ?').run(args.object);
     for (const folder of args.folders) {
       const old = findEntry(store, partner, folder.folderKey, folder.nameKey);
       if (old?.kind === 'file') throw new SallyportError('not-a-folder', 'a file has the name of a folder of the offer');
@@ -170,6 +193,7 @@ export const handOverOperations = {
       session: null,
     });
     store.emit(event('item.stored', nowMs, contextOf(item), { path, size: item.size }));
+    return path;
   },
 
   'outbox.withdraw': (
@@ -204,7 +228,7 @@ export const handOverOperations = {
 
   'status.counts': (
     store: Store,
-    _args: null,
+    { nowMs }: { readonly nowMs: number },
   ): Pick<DmzStatus, 'cacheBytes' | 'oldestReadyMs' | 'lastEvent'> & { readonly states: Readonly<Record<string, number>> } => {
     const states = store.sql('SELECT state, COUNT(*) AS count FROM items GROUP BY state').all() as unknown as {
       state: string;
@@ -218,7 +242,7 @@ export const handOverOperations = {
     return {
       states: Object.fromEntries(states.map(({ state, count }) => [state, count])),
       cacheBytes: bytes.bytes,
-      oldestReadyMs: oldest?.completed_ms ?? null,
+      oldestReadyMs: oldest ? Math.max(0, nowMs - oldest.completed_ms) : null,
       lastEvent: last.seq ?? 0,
     };
   },

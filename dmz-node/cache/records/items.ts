@@ -175,7 +175,7 @@ export function removeItem(store: Store, item: Item, outcome: string, nowMs: num
   return filesOf(item);
 }
 
-export function bury(store: Store, item: Item, outcome: string, nowMs: number): void {
+export function bury(store: Store, item: Pick<Item, 'id' | 'object' | 'sha256'>, outcome: string, nowMs: number): void {
   store
     .sql('INSERT OR REPLACE INTO tombstones(id, object, sha256, outcome, at_ms) VALUES (?, ?, ?, ?, ?)')
     .run(item.id, item.object, item.sha256, outcome, nowMs);

@@ -4,8 +4,19 @@ import type { Store } from '../../../shared/durable/operations.ts';
 import { SallyportError } from '../../../shared/errors.ts';
 import { event } from '../../../shared/events/event.ts';
 import type { Decision, Grant } from '../../../shared/policy.ts';
+import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry } from './entries.ts';
-import { contextOf, findItem, type Item, nextCount, removeItem, type StoredSegment, saveItem, toItem } from './items.ts';
+import {
+  contextOf,
+  describe,
+  findItem,
+  type Item,
+  nextCount,
+  removeItem,
+  type StoredSegment,
+  saveItem,
+  toItem,
+} from './items.ts';
 import { type RouteTimes, route } from './routing.ts';
 
 /** What a partner uses of his quota. */
@@ -189,6 +200,7 @@ export const uploadOperations = {
 
   /**
    * Completes an upload: item, entry, event and decision in one transaction. After this the partner may hear "ok".
+   * @returns files to unlink, and what the inside is to hear when the item is for it.
    * @throws SallyportError `already-exists` when the grant refuses to replace, `is-a-folder`
    */
   'upload.commit': (
@@ -204,7 +216,7 @@ export const uploadOperations = {
       readonly modifiedMs: number;
       readonly times: RouteTimes;
     },
-  ): { unlink: string[]; usage: Usage } => {
+  ): { unlink: string[]; usage: Usage; announcement: ItemDescription | undefined } => {
     const { facts, temporary, times } = args;
     const { partner, place } = facts;
     tellStart(store, facts);
@@ -223,8 +235,10 @@ export const uploadOperations = {
     if (temporary) {
       saveItem(store, item);
       store.emit(event('item.held', times.nowMs, contextOf(item), { path: item.path, rule: 'temporary name' }));
-    } else route(store, item, args.decision, times);
-    return { unlink, usage: usageOf(store, partner) };
+      return { unlink, usage: usageOf(store, partner), announcement: undefined };
+    }
+    const routed = route(store, item, args.decision, times);
+    return { unlink, usage: usageOf(store, partner), announcement: describe(routed) };
   },
 };
 
