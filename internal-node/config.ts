@@ -31,7 +31,7 @@ const tunnel = z
       .boolean()
       .default(false)
       .describe('Admit a TLS key exchange that is not post-quantum. Only for an old DMZ node; status warns of it.'),
-    dataSockets: whole(1, 64).default(8).describe('Streams of contents at the same time, each on a socket of its own.'),
+    dataSockets: whole(1, 64).default(32).describe('Streams of contents at the same time, each on a socket of its own.'),
   })
   .prefault({});
 
@@ -67,7 +67,7 @@ const outgoing = z
 const limits = z
   .strictObject({
     maxSessions: whole(1, 100_000).default(1000).describe('Partner sessions of the DMZ node at the same time.'),
-    maxSessionsPerPartner: whole(1, 10_000).default(20).describe('Of these, of one partner.'),
+    maxSessionsPerPartner: whole(1, 10_000).default(64).describe('Of these, of one partner.'),
     maxHandlesPerSession: whole(1, 4096).default(256).describe('Open files and folders of one session.'),
     idle: duration({ min: '1s' }).prefault('15m').describe('A session without a request or a moving byte ends.'),
     partialTtl: duration({ min: '1m' }).prefault('7d').describe('How long an interrupted upload can be resumed.'),
@@ -116,10 +116,12 @@ const authentication = z
 
 const pull = z
   .strictObject({
-    concurrency: whole(1, 64).default(4).describe('Items that are fetched at the same time.'),
+    concurrency: whole(1, 64)
+      .default(4)
+      .describe('Items that are fetched at the same time; of small ones, up to 1 MiB, four times as many.'),
     poll: duration({ min: '100ms', max: '1h' }).prefault('15s').describe('How often the DMZ node is asked, besides its hints.'),
     retryFirst: duration({ min: '100ms' }).prefault('1s').describe('Wait before the second attempt; it doubles from there.'),
-    retryMost: duration({ min: '1s' }).prefault('5m').describe('Longest wait between two attempts.'),
+    retryMost: duration({ min: '1s', max: '12h' }).prefault('5m').describe('Longest wait between two attempts.'),
   })
   .prefault({});
 

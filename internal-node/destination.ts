@@ -32,22 +32,31 @@ export interface Destination {
   draftPath(item: string): string;
   /** Makes the entry of a finished (already flushed) draft durable. */
   keep(item: string): Promise<DraftFacts>;
-  /** Removes a draft if there is one. */
+  /** Removes a draft, and the proof of its publication, if there is one. */
   discard(item: string): Promise<void>;
-  /** The items that have drafts here. */
+  /** The items that have drafts or proofs here. */
   drafts(): Promise<readonly string[]>;
-  /** The file, `/`-separated below the place, that the target would get now. Makes the folders. Nothing is reserved. */
-  plan(target: DeliveryTarget): Promise<string>;
+  /**
+   * The file, `/`-separated below the place, that the target would get now. Makes the folders. Nothing is reserved.
+   * @param look false: the plain name without a look at the place; `publish` tells when it is taken.
+   */
+  plan(target: DeliveryTarget, look?: boolean): Promise<string>;
   /**
    * Gives the draft its final name; durable when this resolves. `taken`: the name is in use meanwhile, plan again.
+   * A proof of it stays behind until `forget`.
    * @param allowed Called right before the name is given, with nothing awaited in between; what it throws stops the step.
+   * @throws SallyportError `destination-unavailable` also when the draft is not the one of `facts`.
    */
-  publish(item: string, file: string, allowed: () => void): Promise<'published' | 'taken'>;
+  publish(item: string, facts: DraftFacts, file: string, allowed: () => void): Promise<'published' | 'taken'>;
   /**
-   * Whether a kept draft had got its final name. Finishes the clean-up when it had.
+   * What became of a kept draft: it still waits, it has got its final name (durable when this resolves), or somebody else
+   * removed it before that. A second look after `published` says the same, whatever the taker of the file did with it.
+   * @param file The name that was decided.
    * @throws SallyportError `destination-unavailable` when this is not the place of `facts`.
    */
-  standing(item: string, facts: DraftFacts): Promise<'draft' | 'published'>;
+  standing(item: string, facts: DraftFacts, file: string): Promise<'draft' | 'published' | 'missing'>;
+  /** The publication is recorded: its proof is no longer needed. */
+  forget(item: string): Promise<void>;
   /** A delivered file for reading, no link of any kind followed. @throws SallyportError `no-such-file` */
   open(file: string): Promise<FileHandle>;
 }

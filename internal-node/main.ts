@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Program, type Surroundings } from '../shared/admin/cli.ts';
-import { listenToSignals, type ProcessSignals } from '../shared/admin/process.ts';
+import { listenToSignals, type ProcessSignals, tolerateClosedPipe } from '../shared/admin/process.ts';
 import { serve } from '../shared/admin/serve.ts';
 import { systemClock } from '../shared/clock.ts';
 import { findConfig } from '../shared/config/find.ts';
@@ -74,6 +74,7 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
 
 const signals = listenToSignals(process);
 const { stdout: out, stderr: error, stdin: input, env } = process;
+for (const stream of [out, error]) tolerateClosedPipe(stream);
 process.exitCode = await buildProgram({ out, error, input, env, signal: signals.signal }, signals).run(process.argv.slice(2));
 // Everything is closed by now; what still holds the process gets a moment to write its last lines.
 setTimeout(() => process.exit(), 2000).unref();

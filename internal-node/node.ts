@@ -11,6 +11,7 @@ import { Database } from '../shared/durable/database.ts';
 import { event } from '../shared/events/event.ts';
 import { createLogger } from '../shared/log.ts';
 import { compilePattern } from '../shared/matching/pattern.ts';
+import { keepMemoryFlat } from '../shared/memory.ts';
 import { loadNodeKeys } from '../shared/pki/node-keys.ts';
 import { SealWorkers } from '../shared/seal/seal-workers.ts';
 import { ServiceStack } from '../shared/service.ts';
@@ -55,6 +56,7 @@ import { KeepConnected, Link } from './tunnel/link.ts';
 
 /** @throws SallyportError `key-file`, `already-running`, `config-invalid`, `database-failed`. */
 export async function startInternalNode(config: InternalConfig): Promise<RunningNode<InternalAdminApi>> {
+  keepMemoryFlat();
   const clock = systemClock;
   const log = createLogger({ node: config.name, level: config.log.level });
   const keys = await loadNodeKeys(config.keys, 'internal');
@@ -137,13 +139,18 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
     {
       ledger,
       link: inboxLink,
-      scan: new InboxScan({ link: inboxLink, ledger, registrar, clock, log }),
+      scan: new InboxScan({ link: inboxLink, ledger, registrar, onViolation: (detail) => link.violate(detail), clock, log }),
       delivery,
       recover: () => recover({ ledger, destinations, delivery, log }),
       clock,
       log,
     },
-    { ...pullerDefaults, pollMs: config.pull.poll, concurrency: config.pull.concurrency },
+    {
+      ...pullerDefaults,
+      pollMs: config.pull.poll,
+      concurrency: config.pull.concurrency,
+      streams: config.tunnel.dataSockets,
+    },
   );
   const staff = new StaffDesk(
     { ledger, link: inboxLink, destinations, createOpener, clock },
@@ -165,7 +172,7 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
   const release = new KeyRelease({ sessions: book, items, identity: sealing.identity, events: database, clock, log });
 
   // The tunnel
-  const peerEvents = new PeerEvents({ link, records: database.room<AuditOperations>(), clock, log });
+  const peerEvents = new PeerEvents({ link, records: database.room<AuditOperations>(), events: database, clock, log });
   const answering: Answering<'dmz'> = {
     requests: {
       'auth.check': (params, signal) => desk.check(params, signal),
@@ -223,7 +230,8 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
 
   const services = new ServiceStack();
   const stop = async (reason: string, signal: AbortSignal): Promise<void> => {
-    await database.emit([event('node.stopping', clock.nowMs(), {}, { reason })]);
+    const told = database.emit([event('node.stopping', clock.nowMs(), {}, { reason })]);
+    await told.catch((error: unknown) => log.error({ err: error }, 'the stop was not recorded'));
     await services.stop(signal, (name, error) => log.error({ err: error, part: name }, 'a part did not stop cleanly'));
     await database.close();
   };

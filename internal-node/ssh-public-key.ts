@@ -44,7 +44,7 @@ export function parseSshPublicKeyLine(line: string): SshPublicKey {
   if (privateKey.test(line)) throw refused('this is a private key; it was not stored; make a new one');
   const text = line.trim();
   if (text.includes('\n')) throw refused('one key is one line; this text has several');
-  const match = /^(\S+)[ \t]+([A-Za-z0-9+/]+={0,2})(?:[ \t]+(.*))?$/.exec(text);
+  const match = /^((?:ssh|ecdsa|sk)-\S+)[ \t]+([A-Za-z0-9+/]+={0,2})(?:[ \t]+(.*))?$/.exec(text);
   if (!match) throw refused('expected an OpenSSH public key line such as "ssh-ed25519 AAAA… name"');
   const [, type = '', encoded = '', comment = ''] = match;
   const blob = Buffer.from(encoded, 'base64');

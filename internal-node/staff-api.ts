@@ -21,6 +21,7 @@ import type {
   TraceAnswer,
 } from './admin/api.ts';
 import type { Overview, OverviewOperations } from './admin/overview-operations.ts';
+import { unknownPartner } from './admin/partner-change.ts';
 import type { AuditOperations } from './audit/audit-operations.ts';
 import type { SessionBook } from './auth/session-book.ts';
 import type { InternalConfig } from './config.ts';
@@ -93,6 +94,8 @@ export class StaffApi implements InternalAdminApi {
     const inbox = box === 'Outbox' ? [] : await this.#inbox({ partner, folder, onlyNew, limit });
     const outbox = box === 'Inbox' ? [] : await this.#outbox({ partner, folder, onlyNew, limit });
     const items = [...inbox, ...outbox].sort((a, b) => b.atMs - a.atMs);
+    // What a partner of the past left behind can still be listed.
+    if (items.length === 0 && partner !== undefined) this.#checkKnown(partner);
     return { items: items.slice(0, limit), more: items.length > limit };
   }
 
@@ -115,6 +118,7 @@ export class StaffApi implements InternalAdminApi {
   }
 
   async push(partner: string, path: string, content: AsyncIterable<Buffer>, signal: AbortSignal): Promise<PushedItem> {
+    this.#checkKnown(partner);
     const item = await this.#deps.sender.pushFile(partner, path, content, signal);
     const { id, trace, size, sha256, expiresAtMs } = item;
     return { item: id, trace, partner, path: item.path, size, sha256: sha256 ?? '', expiresAtMs };
@@ -126,7 +130,12 @@ export class StaffApi implements InternalAdminApi {
     const own = this.#deps.keys.name;
     return {
       ref: id,
-      events: events.map(({ origin, ...rest }) => ({ ...rest, node: origin?.node ?? own, side: origin ? 'dmz' : 'inside' })),
+      events: events.map(({ origin, ...rest }) => ({
+        ...rest,
+        id: eventCatalogue[rest.name].id,
+        node: origin?.node ?? own,
+        side: origin ? 'dmz' : 'inside',
+      })),
     };
   }
 
@@ -169,21 +178,28 @@ export class StaffApi implements InternalAdminApi {
     await this.#deps.link.request('session.revoke', { partner }).catch(() => {}); // its token is worth nothing any more
   }
 
+  /** @throws SallyportError `no-such-file` with the name that may be meant. */
+  #checkKnown(partner: string): void {
+    const { current } = this.#deps;
+    if (!current.has(partner)) throw unknownPartner(partner, current.names());
+  }
+
   async #askDmz(): Promise<DmzStatus | null> {
     return await this.#deps.link.request('status.get', {}, AbortSignal.timeout(askDmzMs)).catch(() => null);
   }
 
   #tunnel(): InternalStatus['tunnel'] {
-    const { connected, facts, lastFailure } = this.#deps.link.status();
+    const { connected, facts, lastFailure, downSinceMs } = this.#deps.link.status();
     const { dmz, tunnel } = this.#deps.current.config;
     return {
       up: connected,
       peer: facts?.peer ?? null,
       address: `${dmz.address.host}:${dmz.address.port}`,
-      sinceMs: connected ? (facts?.sinceMs ?? null) : (lastFailure?.atMs ?? null),
+      sinceMs: (connected ? facts?.sinceMs : downSinceMs) ?? null,
       group: facts?.group ?? null,
       classicalAdmitted: tunnel.classicalKeyExchange,
       lastFailure: lastFailure?.detail ?? null,
+      refusedBy: lastFailure?.check ?? null,
       clockSkewMs: facts ? Math.round(facts.clockAheadMs) : null,
     };
   }
@@ -226,6 +242,7 @@ export class StaffApi implements InternalAdminApi {
 
   async #itemRef(ref: string): Promise<ItemRef> {
     const named = partnerPath.exec(ref);
+    if (named?.[3] === 'Outbox') throw new SallyportError('usage', 'only what partners sent can be pulled: PARTNER/Inbox/PATH');
     if (named) return { partner: named[1] ?? '', path: named[2] ?? '' };
     const id = isId(ref) ? ref : await this.#resolve(ref);
     return { item: id };

@@ -127,10 +127,16 @@ test('a partner that exists, a private key and a bad network leave the file as i
   const privateKey = '-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n';
   await assert.rejects(addPartner(file, partnerOf('zeta', [key(2)]), ['zeta']), { code: 'already-exists' });
   await assert.rejects(addPartner(file, partnerOf('acme', [privateKey]), []), { code: 'usage' });
-  await assert.rejects(addPartner(file, partnerOf('acme', ['not a key']), []), { code: 'config-invalid' });
+  await assert.rejects(addPartner(file, partnerOf('acme', ['not a key']), []), {
+    code: 'usage',
+    message: /^--key: expected an OpenSSH public key line/,
+  });
   await assert.rejects(addPartner(file, partnerOf('ACME', [key(2)]), []), { code: 'usage' });
   await assert.rejects(addPartner(file, partnerOf('acme', []), []), { code: 'usage' });
-  await assert.rejects(addPartner(file, { ...partnerOf('acme', [key(2)]), from: ['nowhere'] }, []), { code: 'config-invalid' });
+  await assert.rejects(addPartner(file, { ...partnerOf('acme', [key(2)]), from: ['nowhere'] }, []), {
+    code: 'usage',
+    message: /^--from nowhere: expected an IP address/,
+  });
   assert.equal(await readFile(file, 'utf8'), commented);
 });
 
@@ -153,6 +159,11 @@ test('a pulled file appears whole or not at all', async () => {
   assert.equal(await readFile(target, 'utf8'), 'onetwo');
   await saveFile(target, chunks('new'), { size: 3, sha256: sha256('new') }, true);
   assert.equal(await readFile(target, 'utf8'), 'new');
+  const missing = join(dir, 'no', 'a.csv');
+  await assert.rejects(saveFile(missing, chunks('x'), { size: 1, sha256: sha256('x') }, false), {
+    code: 'usage',
+    message: `there is no folder ${join(dir, 'no')}`,
+  });
   assert.deepEqual(await readdir(dir), ['a.csv']);
 });
 
@@ -229,6 +240,7 @@ const healthy: InternalStatus = {
     group: 'X25519MLKEM768',
     classicalAdmitted: false,
     lastFailure: null,
+    refusedBy: null,
     clockSkewMs: 0,
   },
   policy: { number: 1, expiresAtMs: 1e9 },
@@ -252,22 +264,28 @@ test('silence means healthy; otherwise the worst comes first, each with a next s
   assert.deepEqual(
     found.map(({ what }) => what),
     [
-      'the tunnel to edge:8443 is down since 1 m: connection refused',
+      'the tunnel to edge:8443 has been down for 1 m: connection refused',
       '1 item matches no rule and waits',
       'a key exchange that is not post-quantum is admitted',
     ],
   );
   assert.ok(found.every(({ next }) => next.length > 0));
+  const pinned = troubles({ ...healthy, tunnel: { ...healthy.tunnel, up: false, sinceMs: null, refusedBy: 'pin' } }, 0);
+  assert.match(pinned[0]?.what ?? '', /has not been up yet/);
+  assert.match(pinned[0]?.next ?? '', /compare what `sallyport fingerprint`/);
+  const refused = troubles({ ...healthy, configRefused: 'a.yaml:1:1 x\nb.yaml:2:2 y' }, 0);
+  assert.match(refused[0]?.what ?? '', /a\.yaml:1:1 x; b\.yaml:2:2 y$/, 'one line');
   const alone = troubles({ ...healthy, tunnel: { ...healthy.tunnel, up: false, address: null } }, 0);
   assert.match(alone[0]?.next ?? '', /sallyport connect/);
 });
 
-const happening = (name: EventName, atMs: number): TracedEvent => ({
+const happening = (name: EventName, atMs: number, side: TracedEvent['side'] = 'inside'): TracedEvent => ({
   seq: atMs,
+  id: 'SP-0000',
   name,
   atMs,
   node: 'n',
-  side: 'inside',
+  side,
   fields: {},
 });
 
@@ -276,4 +294,10 @@ test('the cause is the last thing that went wrong, unless it ended well', () => 
   assert.equal(causeOf(failed)?.name, 'item.delivery-failed');
   assert.equal(causeOf([...failed, happening('item.delivered', 3)]), undefined);
   assert.equal(causeOf([happening('item.offered', 1), happening('item.quarantined', 2)])?.name, 'item.quarantined');
+});
+
+test('the DMZ can claim a good end for what went wrong there, and for nothing else', () => {
+  const claims = (['item.delivered', 'item.downloaded', 'item.stored'] as const).map((name) => happening(name, 3, 'dmz'));
+  assert.equal(causeOf([happening('item.forged', 2), ...claims])?.name, 'item.forged');
+  assert.equal(causeOf([happening('login.failed', 1, 'dmz'), happening('session.opened', 2, 'dmz')]), undefined);
 });

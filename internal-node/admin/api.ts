@@ -26,6 +26,8 @@ export interface InternalStatus {
     readonly classicalAdmitted: boolean;
     /** Why the last connection could not be made or was lost. */
     readonly lastFailure: string | null;
+    /** The check that refused the last connection (`pin`, `expired`, …), when one did. */
+    readonly refusedBy: string | null;
     /** Clock of the DMZ node minus ours, milliseconds. */
     readonly clockSkewMs: number | null;
   };
@@ -125,6 +127,8 @@ export interface TraceAnswer {
 }
 
 export interface TracedEvent extends Omit<NumberedEvent, 'origin'> {
+  /** `SP-1604`: its entry in docs/EVENTS.md. */
+  readonly id: string;
   /** Name of the node that recorded it. */
   readonly node: string;
   readonly side: 'dmz' | 'inside';

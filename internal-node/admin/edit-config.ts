@@ -58,6 +58,7 @@ export function setAfter(document: Document.Parsed, key: string, value: unknown,
   }
   const { items } = document.contents;
   const place = items.findIndex((pair) => String(pair.key) === after);
-  const pair = document.createPair(key, value);
+  const pair = document.createPair(document.createNode(key), value);
+  pair.key.spaceBefore = true;
   items.splice(place < 0 ? items.length : place + 1, 0, pair as (typeof items)[number]);
 }

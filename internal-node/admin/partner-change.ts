@@ -1,11 +1,12 @@
 /** Adds partners to `conf.d/partners.yaml`. */
 import type { Document } from 'yaml';
+import { network } from '../../shared/config/fields.ts';
 import { didYouMean } from '../../shared/config/suggest.ts';
-import { SallyportError } from '../../shared/errors.ts';
+import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { partnerName } from '../../shared/policy.ts';
 import { partSchema } from '../config.ts';
 import { isPrivateKey } from '../config-secrets.ts';
-import { parseSshPublicKeyLine } from '../ssh-public-key.ts';
+import { parseSshPublicKeyLine, type SshPublicKey } from '../ssh-public-key.ts';
 import { blockMapAt, editYaml } from './edit-config.ts';
 
 export interface NewPartner {
@@ -25,9 +26,13 @@ export interface AddedPartner {
 }
 
 /** Checks everything that can be told before the file is touched. @throws SallyportError `usage`, `config-invalid`. */
-export function checkNewPartner({ name, keyTexts, passwordHash, requireBoth }: NewPartner): readonly string[] {
+export function checkNewPartner({ name, keyTexts, passwordHash, from, requireBoth }: NewPartner): readonly string[] {
   const fault = partnerName.safeParse(name).error?.issues[0]?.message;
   if (fault !== undefined) throw new SallyportError('usage', `"${name}" is no name for a partner: ${fault}`);
+  for (const text of from) {
+    const wrong = network().safeParse(text).error?.issues[0]?.message;
+    if (wrong !== undefined) throw new SallyportError('usage', `--from ${text}: ${wrong}`);
+  }
   const lines = keyTexts.flatMap(keyLines);
   if (lines.length === 0 && passwordHash === undefined) {
     throw new SallyportError('usage', 'a partner needs a key or a password: --key FILE, --password or --password-file FILE');
@@ -50,10 +55,25 @@ function keyLines(text: string): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'));
 }
 
+/** Nothing was written yet: what is wrong is what was passed, not the configuration. */
+function parseKey(line: string): SshPublicKey {
+  try {
+    return parseSshPublicKeyLine(line);
+  } catch (error) {
+    const { message } = asSallyportError(error);
+    throw new SallyportError(
+      'usage',
+      `--key: ${message}`,
+      { next: 'pass the .pub file that the partner sent' },
+      { cause: error },
+    );
+  }
+}
+
 /** @throws SallyportError `already-exists`, `usage`, `config-invalid`; then the file is as it was. */
 export async function addPartner(file: string, partner: NewPartner, existing: readonly string[]): Promise<AddedPartner> {
   const lines = checkNewPartner(partner);
-  const keys = lines.map(parseSshPublicKeyLine);
+  const keys = lines.map(parseKey);
   if (existing.includes(partner.name)) {
     throw new SallyportError('already-exists', `there is a partner ${partner.name} already; nothing was changed`, {
       next: `edit ${file}, then run: sallyport config check`,
@@ -77,4 +97,6 @@ function insert(document: Document.Parsed, { name, passwordHash, from, requireBo
 }
 
 export const unknownPartner = (name: string, known: readonly string[]): SallyportError =>
-  new SallyportError('no-such-file', `there is no partner "${name}"${didYouMean(name, known)}`);
+  new SallyportError('no-such-file', `there is no partner "${name}"${didYouMean(name, known)}`, {
+    next: 'sallyport partner list shows the partners',
+  });

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { flushFolder } from '../../shared/config/write-file.ts';
-import { SallyportError } from '../../shared/errors.ts';
+import { type ErrorCode, SallyportError } from '../../shared/errors.ts';
 import { newItemId } from '../../shared/ids.ts';
 
 export interface Expected {
@@ -13,7 +13,7 @@ export interface Expected {
 
 /**
  * @param overwrite Whether an existing file may be replaced; otherwise it is never touched, even when it appears meanwhile.
- * @throws SallyportError `content-mismatch`, `already-exists`, `link-closed`; then nothing is left behind.
+ * @throws SallyportError `content-mismatch`, `already-exists`, `usage`, `permission-denied`, `no-space`, `link-closed`; then nothing is left behind.
  */
 export async function saveFile(
   target: string,
@@ -28,12 +28,33 @@ export async function saveFile(
     if (overwrite) await rename(draft, target);
     else await link(draft, target);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw new SallyportError('already-exists', `${target} exists already and was left as it is`, {}, { cause: error });
+    throw explained(error, target);
   } finally {
     await rm(draft, { force: true });
   }
   await flushFolder(folder);
+}
+
+/** In words for whoever named the target; what is no error of the file system stays as it is. */
+function explained(error: unknown, target: string): unknown {
+  const folder = dirname(target);
+  const because = (code: ErrorCode, detail: string): SallyportError => new SallyportError(code, detail, {}, { cause: error });
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'EEXIST':
+      return because('already-exists', `${target} exists already and was left as it is`);
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return because('usage', `there is no folder ${folder}`);
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return because('permission-denied', `nothing can be written to ${folder}`);
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return because('no-space', `there is no room for the file in ${folder}`);
+    default:
+      return error;
+  }
 }
 
 async function writeChecked(path: string, content: AsyncIterable<Buffer>, expected: Expected): Promise<void> {

@@ -25,16 +25,10 @@ export function troubles(status: InternalStatus, nowMs: number): readonly Troubl
     `nothing is accepted any more: ${status.suspect}`,
     'check the disk of the state folder, then restart the node',
   );
-  add(
-    !tunnel.up,
-    tunnelTrouble(status, nowMs),
-    tunnel.address === null
-      ? 'sallyport connect HOST:PORT --dmz SPD-…'
-      : 'check the network to the DMZ host and `sallyport-dmz status` there',
-  );
+  add(!tunnel.up, tunnelTrouble(status, nowMs), tunnelNext(tunnel));
   add(
     status.configRefused !== null,
-    `a changed configuration is wrong, the last good one is in use: ${status.configRefused}`,
+    `a changed configuration is wrong, the last good one is in use: ${status.configRefused?.replaceAll('\n', '; ')}`,
     'sallyport config check',
   );
   add(
@@ -79,8 +73,15 @@ export function troubles(status: InternalStatus, nowMs: number): readonly Troubl
 function tunnelTrouble({ tunnel }: InternalStatus, nowMs: number): string {
   if (tunnel.address === null) return 'this node knows no DMZ node yet';
   const since =
-    tunnel.sinceMs === null ? 'has not been up yet' : `is down since ${formatDuration(Math.max(0, nowMs - tunnel.sinceMs))}`;
+    tunnel.sinceMs === null ? 'has not been up yet' : `has been down for ${formatDuration(Math.max(0, nowMs - tunnel.sinceMs))}`;
   return `the tunnel to ${tunnel.address} ${since}${tunnel.lastFailure === null ? '' : `: ${tunnel.lastFailure}`}`;
+}
+
+function tunnelNext({ address, refusedBy }: InternalStatus['tunnel']): string {
+  if (address === null) return 'sallyport connect HOST:PORT --dmz SPD-…';
+  if (refusedBy === 'pin') return 'compare what `sallyport fingerprint` prints here and `sallyport-dmz fingerprint` there';
+  if (refusedBy !== null) return 'mend what is named here; `sallyport-dmz status` there shows the other view';
+  return 'check the network to the DMZ host and `sallyport-dmz status` there';
 }
 
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
@@ -126,7 +127,7 @@ function facts(status: InternalStatus, nowMs: number): [string, string][] {
   if (dmz) {
     rows.push([
       'dmz',
-      `${dmz.version}, ${plural(dmz.sessions, 'session')}, cache ${formatSize(dmz.cacheBytes)}, free ${formatSize(dmz.freeBytes)}, ${plural(dmz.items.partial, 'interrupted upload')}`,
+      `${dmz.version}, ${plural(dmz.sessions, 'session')}, cache ${formatSize(dmz.cacheBytes)}, free ${formatSize(dmz.freeBytes)}, ${plural(dmz.items.partial, 'unfinished upload')}`,
     ]);
   }
   return rows;

@@ -21,11 +21,22 @@ const good: ReadonlySet<EventName> = new Set<EventName>([
 /** Of these, the ones that say where the file got to. */
 const ends: ReadonlySet<EventName> = new Set<EventName>(['item.delivered', 'item.pulled', 'item.downloaded']);
 
-/** The newest event that something is wrong, unless a good end came after it. */
+/** Of these, the ones that the DMZ can know of. */
+const claimable: ReadonlySet<EventName> = new Set<EventName>(['item.downloaded', 'item.stored', 'session.opened', 'link.up']);
+
+const isGood = ({ name, side }: TracedEvent): boolean => good.has(name) && (side === 'inside' || claimable.has(name));
+
+/**
+ * The newest event that something is wrong, unless a good end came after it. What the DMZ says, and when, is a claim: it
+ * cannot make good what went wrong inside.
+ */
 export function causeOf(events: readonly TracedEvent[]): TracedEvent | undefined {
+  let claimed = false;
   for (const event of events.toReversed()) {
-    if (good.has(event.name)) return undefined;
-    if (eventCatalogue[event.name].level !== 'info') return event;
+    if (isGood(event)) {
+      if (event.side === 'inside') return undefined;
+      claimed = true;
+    } else if (eventCatalogue[event.name].level !== 'info' && !(claimed && event.side === 'dmz')) return event;
   }
   return undefined;
 }
@@ -49,8 +60,8 @@ export function printTrace({ events }: TraceAnswer, output: Output): void {
     if (next) output.line(`NEXT   ${next}`);
     return;
   }
-  const ended = events.findLast((event) => ends.has(event.name));
-  const last = ended ?? events.findLast((event) => good.has(event.name));
+  const ended = events.findLast((event) => ends.has(event.name) && isGood(event));
+  const last = ended ?? events.findLast(isGood);
   if (last) output.line(output.style('green', `RESULT ${eventCatalogue[last.name].meaning}`));
 }
 

@@ -41,14 +41,15 @@ function addInit(program: Program, deps: SetupDeps): void {
         .option('-n, --name <name>', 'name of the node (default: the name of this host)')
         .option('--delivered <folder>', 'where files of partners are delivered (default: delivered in the folder)')
         .option('--outgoing <folder>', 'where staff put files for partners (default: outgoing in the folder)'),
-    async ({ output }, { dir = '', name = hostname().split('.')[0] ?? 'inner', delivered, outgoing }) => {
+    async ({ output, configFile }, { dir = '', name = hostname().split('.')[0] ?? 'inner', delivered, outgoing }) => {
       const made = await initInternal({ dir, name, delivered, outgoing }, deps);
       if (output.json) return output.document(made);
       output.line(`${made.keysReused ? 'Keys were there already' : 'Keys made'}. Fingerprint of this internal node:`);
       output.line(`  ${output.style('bold', made.fingerprint)}`);
       output.line('Next, on the DMZ host:');
       output.line(`  sallyport-dmz init --dir /etc/sallyport-dmz --name edge1 --internal ${made.fingerprint}`);
-      output.line('It prints the command that connects this node to it.');
+      const elsewhere = made.config === configFile ? '' : `; add to it: --config ${made.config}`;
+      output.line(`It prints the command that connects this node to it${elsewhere}`);
     },
   );
 }

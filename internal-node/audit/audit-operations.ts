@@ -1,7 +1,7 @@
 /** What the record store of the inside knows of events: its own, and those of the DMZ node that were read over the tunnel. */
 import type { Store } from '../../shared/durable/operations.ts';
 import type { EventRecord, NumberedEvent } from '../../shared/events/event.ts';
-import { lastOriginSeq, readTrace } from '../../shared/events/event-store.ts';
+import { readOrigin, readTrace } from '../../shared/events/event-store.ts';
 
 export const migrations: readonly string[] = [];
 
@@ -43,11 +43,39 @@ function seenAs(store: Store, { partner, path }: { readonly partner: string; rea
   return row?.item;
 }
 
+/** The record store of a node that follows another: `edge1`, `edge1#2`, `edge1#3`… No name of a node holds a `#`. */
+export function nextStore(store: string): string {
+  const [node = '', number = '1'] = store.split('#');
+  return `${node}#${Number(number) + 1}`;
+}
+
+/** The newest record store of a node that events came from, and the last of them. */
+function newestOf(store: Store, { node }: { readonly node: string }): { store: string; last: NumberedEvent | undefined } {
+  let newest = { store: node, last: readOrigin(store.sql, node) };
+  for (let next = nextStore(node); ; next = nextStore(next)) {
+    const last = readOrigin(store.sql, next);
+    if (!last) return newest;
+    newest = { store: next, last };
+  }
+}
+
+/** A restored store tells what it held at the time of its backup a second time. */
+function isRepeated(store: Store, { origin, name, atMs, item }: EventRecord): boolean {
+  if (!origin?.node.includes('#')) return false;
+  for (let known = origin.node.split('#')[0] ?? ''; known !== origin.node; known = nextStore(known)) {
+    const row = store
+      .sql('SELECT 1 FROM events WHERE origin = ? AND origin_seq = ? AND name = ? AND at_ms = ? AND item IS ?')
+      .get(known, origin.seq, name, atMs, item ?? null);
+    if (row) return true;
+  }
+  return false;
+}
+
 export const operations = {
   'audit.store': (store: Store, events: readonly EventRecord[]): void => {
-    for (const event of events) store.emit(event);
+    for (const event of events) if (!isRepeated(store, event)) store.emit(event);
   },
-  'audit.lastSeq': (store: Store, { node }: { readonly node: string }): number => lastOriginSeq(store.sql, node),
+  'audit.newestOf': newestOf,
   'audit.trace': (store: Store, { ref }: { readonly ref: string }): NumberedEvent[] => readTrace(store.sql, ref),
   'audit.resolve': resolve,
   'audit.seenAs': seenAs,

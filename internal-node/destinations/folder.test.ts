@@ -1,6 +1,6 @@
 /** Delivery into a folder: the conformance suite, and what is special about folders. */
 import assert from 'node:assert/strict';
-import { chmod, link, lstat, mkdir, mkdtemp, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, mkdtemp, readdir, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -30,7 +30,11 @@ async function scene(options: Partial<FolderOptions> = {}): Promise<Scene> {
   const deliver = async (content: string, ...components: string[]) => {
     const item = newItemId();
     await writeFile(await destination.stage(item), content, { flag: 'wx', mode: 0o600 });
-    return await destination.publish(item, await destination.plan({ partner: 'acme', components }), () => undefined);
+    const facts = await destination.keep(item);
+    const file = await destination.plan({ partner: 'acme', components });
+    const outcome = await destination.publish(item, facts, file, () => undefined);
+    await destination.forget(item);
+    return outcome;
   };
   return { folder, outside, destination, deliver, [Symbol.asyncDispose]: () => rm(top, { recursive: true, force: true }) };
 }
@@ -91,8 +95,9 @@ test('a name that this draft has already counts as published', async () => {
   const facts = await s.destination.keep(item);
   const file = await s.destination.plan({ partner: 'acme', components: ['a'] });
   await link(s.destination.draftPath(item), join(s.folder, file));
-  assert.equal(await s.destination.publish(item, file, () => undefined), 'published');
-  assert.equal(await s.destination.standing(item, facts), 'published');
+  assert.equal(await s.destination.publish(item, facts, file, () => undefined), 'published');
+  assert.equal(await s.destination.standing(item, facts, file), 'published');
+  await s.destination.forget(item);
   assert.deepEqual(await s.destination.drafts(), []);
 });
 
@@ -138,4 +143,54 @@ test('drafts are named after item ids only', async () => {
   await using s = await scene();
   await assert.rejects(s.destination.stage('../x'), { code: 'internal' });
   assert.throws(() => s.destination.draftPath('place'), { code: 'internal' });
+});
+
+test('many deliveries at the same time share the staging folder, and leave nothing open', async () => {
+  await using s = await scene();
+  await s.deliver('first', 'first');
+  const before = (await readdir('/proc/self/fd')).length;
+  const names = Array.from({ length: 200 }, (_, n) => `n${n}`);
+  await Promise.all(names.map((name) => s.deliver(name, name)));
+  assert.equal((await readdir('/proc/self/fd')).length, before);
+  const expected = Object.fromEntries(names.map((name) => [`acme/${name}`, name]));
+  assert.deepEqual(await filesBelow(s.folder), { ...expected, 'acme/first': 'first' });
+  assert.deepEqual(await s.destination.drafts(), []);
+});
+
+test('a draft that is no file is not published', async () => {
+  await using s = await scene();
+  const item = newItemId();
+  await symlink(join(s.outside, 'target'), await s.destination.stage(item));
+  await assert.rejects(s.destination.keep(item), refused);
+});
+
+test('where files are replaced, a crash before the step leaves a draft and one behind it a published file', async () => {
+  await using s = await scene({ onExisting: 'replace' });
+  await s.deliver('old', 'a');
+  const item = newItemId();
+  await writeFile(await s.destination.stage(item), 'new', { mode: 0o600 });
+  const facts = await s.destination.keep(item);
+  const draft = s.destination.draftPath(item);
+  await link(draft, `${draft}.done`);
+  assert.equal(await s.destination.standing(item, facts, 'acme/a'), 'draft');
+  assert.deepEqual(await filesBelow(s.folder), { 'acme/a': 'old' });
+  await link(draft, `${draft}.done`);
+  await rename(draft, join(s.folder, 'acme', 'a'));
+  assert.equal(await s.destination.standing(item, facts, 'acme/a'), 'published');
+  await s.destination.forget(item);
+  assert.deepEqual(await filesBelow(s.folder), { 'acme/a': 'new' });
+  assert.deepEqual(await s.destination.drafts(), []);
+});
+
+test('a published file is known as such after its taker removed it, and its folder', async () => {
+  for (const onExisting of ['number', 'replace'] as const) {
+    await using s = await scene({ onExisting });
+    const item = newItemId();
+    await writeFile(await s.destination.stage(item), 'x', { mode: 0o600 });
+    const facts = await s.destination.keep(item);
+    const file = await s.destination.plan({ partner: 'acme', components: ['sub', 'a'] });
+    await s.destination.publish(item, facts, file, () => undefined);
+    await rm(join(s.folder, 'acme'), { recursive: true });
+    assert.equal(await s.destination.standing(item, facts, file), 'published');
+  }
 });

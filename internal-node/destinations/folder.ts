@@ -1,18 +1,21 @@
 /**
  * Delivery into a folder: `<folder>/<partner>/<path below the Inbox>`. A file gets its name by `link` (which never
- * replaces) from a draft in the hidden staging folder, is flushed, and then the draft's own name goes.
+ * replaces) from a draft in the hidden staging folder, and the folder is flushed.
+ *
+ * Only what is there proves anything: until the publication is recorded, a second name of the file in the staging folder
+ * (`<item>.done`) tells of it. A draft that is missing without that was removed by somebody else, and was not published.
  *
  * It does not rename folders out of the way: where a partner sends a file `a` and later `a/b`, the second waits with
  * `destination-unavailable` until somebody makes room.
  */
-import { constants, linkSync, lstatSync, renameSync } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, statfs, unlink } from 'node:fs/promises';
-import { SallyportError } from '../../shared/errors.ts';
+import { type BigIntStats, constants, linkSync, lstatSync, renameSync } from 'node:fs';
+import { chmod, type FileHandle, link, lstat, open, readdir, rename, statfs, unlink } from 'node:fs/promises';
+import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { isId } from '../../shared/ids.ts';
 import { withNumber } from '../../shared/paths/delivery-name.ts';
 import type { DeliveryTarget, Destination, DraftFacts } from '../destination.ts';
 import { entryOf, errnoOf, openFolder, unavailable } from '../folder-walk.ts';
-import { draftPath, openStaging } from './staging-folder.ts';
+import { draftPath, StagingFolder } from './staging-folder.ts';
 
 export interface FolderOptions {
   readonly name: string;
@@ -30,10 +33,12 @@ const maxNumber = 1000;
 export class FolderDestination implements Destination {
   readonly name: string;
   readonly #options: FolderOptions;
+  readonly #staging: StagingFolder;
 
   constructor(options: FolderOptions) {
     this.name = options.name;
     this.#options = options;
+    this.#staging = new StagingFolder(options.folder);
   }
 
   async space(): Promise<{ freeBytes: number; totalBytes: number }> {
@@ -44,8 +49,7 @@ export class FolderDestination implements Destination {
   }
 
   async stage(item: string): Promise<string> {
-    await using staging = await openStaging(this.#options.folder, true);
-    await removeEntry(staging.folder, item);
+    await this.discard(item);
     return this.draftPath(item);
   }
 
@@ -54,28 +58,37 @@ export class FolderDestination implements Destination {
   }
 
   async keep(item: string): Promise<DraftFacts> {
-    await using staging = await openStaging(this.#options.folder, false);
-    await staging.folder.sync();
-    const { ino } = await lstat(entryOf(staging.folder, item), { bigint: true }).catch((cause: unknown) => {
+    await using staging = await this.#staging.enter(false);
+    await staging.sync();
+    const draft = await lstat(entryOf(staging.folder, item), { bigint: true }).catch((cause: unknown) => {
       throw unavailable('the draft is missing', cause);
     });
-    return { place: staging.place, inode: String(ino) };
+    if (!draft.isFile()) throw unavailable('the draft is not a regular file');
+    return { place: staging.place, inode: String(draft.ino) };
   }
 
   async discard(item: string): Promise<void> {
-    await using staging = await openStaging(this.#options.folder, true);
+    await using staging = await this.#staging.enter(true);
     await removeEntry(staging.folder, item);
+    await removeEntry(staging.folder, item, proofEnding);
+  }
+
+  async forget(item: string): Promise<void> {
+    await using staging = await this.#staging.enter(false);
+    await removeEntry(staging.folder, item, proofEnding);
   }
 
   async drafts(): Promise<readonly string[]> {
-    await using staging = await openStaging(this.#options.folder, true);
-    return (await readdir(`/proc/self/fd/${staging.folder.fd}`)).filter(isId);
+    await using staging = await this.#staging.enter(true);
+    const names = await readdir(`/proc/self/fd/${staging.folder.fd}`);
+    return [...new Set(names.map((name) => name.replace(/\.done$/, '')))].filter(isId);
   }
 
-  async plan(target: DeliveryTarget): Promise<string> {
+  async plan(target: DeliveryTarget, look = true): Promise<string> {
     const above = [target.partner, ...target.components.slice(0, -1)];
     const name = target.components.at(-1);
     if (name === undefined) throw new SallyportError('internal', 'a delivery needs a name');
+    if (!look) return [...above, name].join('/');
     await using folder = await openFolder(this.#options.folder, above, true);
     if (this.#options.onExisting !== 'number') return [...above, name].join('/');
     for (let n = 1; n <= maxNumber; n += 1) {
@@ -85,43 +98,71 @@ export class FolderDestination implements Destination {
     throw unavailable(`the name exists ${maxNumber} times`);
   }
 
-  async publish(item: string, file: string, allowed: () => void): Promise<'published' | 'taken'> {
+  async publish(item: string, facts: DraftFacts, file: string, allowed: () => void): Promise<'published' | 'taken'> {
     const parts = file.split('/');
     const name = parts.pop() ?? '';
-    await using staging = await openStaging(this.#options.folder, false);
+    await using staging = await this.#staging.enter(false);
     await using folder = await openFolder(this.#options.folder, parts, true);
     const draft = entryOf(staging.folder, item);
     const final = entryOf(folder, name);
     const replace = this.#options.onExisting === 'replace';
     try {
-      await this.#setMode(draft);
+      // No link can be there: the folder is private, and the draft was looked at since the process that made it began.
+      await chmod(draft, this.#options.fileMode);
+      if (replace) await link(draft, proofOf(staging.folder, item));
       allowed();
+      // Another internal node with this one's name and keys may be at work on the same item.
+      if (String(lstatSync(draft, { bigint: true }).ino) !== facts.inode) throw unavailable('the draft is not ours any more');
       if (replace) renameSync(draft, final);
       else linkSync(draft, final);
     } catch (cause) {
-      if (errnoOf(cause) !== 'EEXIST') throw unavailable('the file cannot be put in place', cause);
+      if (replace) await removeEntry(staging.folder, item, proofEnding);
+      if (replace || errnoOf(cause) !== 'EEXIST') throw unavailable('the file cannot be put in place', cause);
       if (!sameFile(draft, final)) return this.#nameTaken(file);
     }
-    // The new name must be on disk before the old one goes: a missing draft is later the proof of publication.
-    await folder.sync();
-    if (!replace) await removeEntry(staging.folder, item);
-    await staging.folder.sync();
+    await settled(async () => {
+      await folder.sync();
+      if (!replace) await rename(draft, proofOf(staging.folder, item));
+      await staging.sync();
+    });
     return 'published';
   }
 
-  async standing(item: string, facts: DraftFacts): Promise<'draft' | 'published'> {
-    await using staging = await openStaging(this.#options.folder, false);
+  async standing(item: string, facts: DraftFacts, file: string): Promise<'draft' | 'published' | 'missing'> {
+    await using staging = await this.#staging.enter(false);
     if (staging.place !== facts.place) throw unavailable('another disk is mounted at the destination');
-    const draft = await lstat(entryOf(staging.folder, item)).catch((cause: unknown) => {
-      if (errnoOf(cause) === 'ENOENT') return undefined;
-      throw unavailable('the draft cannot be looked at', cause);
-    });
-    if (draft === undefined) return 'published';
+    const isOurs = (found: BigIntStats | undefined) => String(found?.ino) === facts.inode;
+    const draft = await look(staging.folder, item);
+    const hasProof = isOurs(await look(staging.folder, item, proofEnding));
+    if (draft && !draft.isFile()) throw unavailable('the draft is not a regular file');
+    if (!draft || !isOurs(draft)) {
+      if (!hasProof) return 'missing';
+      await settled(() => this.#flushFolderOf(file));
+      return 'published';
+    }
+    if (hasProof || draft.nlink < 2n) {
+      // A proof beside the draft was made before the step that it is to prove (`replace`).
+      await removeEntry(staging.folder, item, proofEnding);
+      return 'draft';
+    }
     // Nobody else makes links in the private staging folder: a second name is the final one, wherever its taker moved it.
-    if (draft.nlink < 2) return 'draft';
-    await removeEntry(staging.folder, item);
-    await staging.folder.sync();
+    await settled(async () => {
+      await this.#flushFolderOf(file);
+      await rename(entryOf(staging.folder, item), proofOf(staging.folder, item));
+      await staging.sync();
+    });
     return 'published';
+  }
+
+  /** A crash may have come before the flush of `publish`. A folder that its taker removed needs none. */
+  async #flushFolderOf(file: string): Promise<void> {
+    const parts = file.split('/').slice(0, -1);
+    const folder = await openFolder(this.#options.folder, parts, false).catch((error: unknown) => {
+      if (asSallyportError(error).fields.errno === 'ENOENT') return undefined;
+      throw error;
+    });
+    await using _folder = folder;
+    await folder?.sync();
   }
 
   async open(file: string): Promise<FileHandle> {
@@ -138,25 +179,39 @@ export class FolderDestination implements Destination {
     throw new SallyportError('no-such-file', 'the delivered file is no longer a regular file', { file });
   }
 
-  async #setMode(draft: string): Promise<void> {
-    await using handle = await open(draft, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    if (!(await handle.stat()).isFile()) throw unavailable('the draft is not a regular file');
-    await handle.chmod(this.#options.fileMode);
-  }
-
   #nameTaken(file: string): 'taken' {
     if (this.#options.onExisting === 'number') return 'taken';
     throw new SallyportError('destination-unavailable', `${JSON.stringify(file)} exists already and must not be replaced`);
   }
 }
 
-async function removeEntry(folder: FileHandle, item: string): Promise<void> {
+/** Behind the item id, in the name of the proof. */
+const proofEnding = '.done';
+const proofOf = (folder: FileHandle, item: string): string => entryOf(folder, `${item}${proofEnding}`);
+
+async function removeEntry(folder: FileHandle, item: string, ending = ''): Promise<void> {
   if (!isId(item)) throw new SallyportError('internal', 'drafts are named after item ids');
   try {
-    await unlink(entryOf(folder, item));
+    await unlink(entryOf(folder, `${item}${ending}`));
   } catch (cause) {
     if (errnoOf(cause) !== 'ENOENT') throw unavailable('a draft cannot be removed', cause);
   }
+}
+
+/** The steps behind the one that publishes; after a failure they are gone through again. */
+async function settled(steps: () => Promise<void>): Promise<void> {
+  try {
+    await steps();
+  } catch (cause) {
+    throw unavailable('a delivered file cannot be made durable', cause);
+  }
+}
+
+async function look(folder: FileHandle, item: string, ending = ''): Promise<BigIntStats | undefined> {
+  return await lstat(entryOf(folder, `${item}${ending}`), { bigint: true }).catch((cause: unknown) => {
+    if (errnoOf(cause) === 'ENOENT') return undefined;
+    throw unavailable('the draft cannot be looked at', cause);
+  });
 }
 
 async function exists(folder: FileHandle, name: string): Promise<boolean> {

@@ -12,7 +12,7 @@ import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SallyportError } from '../../shared/errors.ts';
 import { base32, idPattern, isId } from '../../shared/ids.ts';
-import { entryOf, errnoOf, openFolder, unavailable } from '../folder-walk.ts';
+import { entryOf, errnoOf, folderFlags, openFolder, unavailable } from '../folder-walk.ts';
 
 export const stagingName = '.sallyport-staging';
 const markName = 'place';
@@ -21,6 +21,8 @@ export interface Staging extends AsyncDisposable {
   readonly folder: FileHandle;
   /** The mark. */
   readonly place: string;
+  /** Makes the entries durable. Who waits for it at the same time shares one flush that begins after he asked. */
+  sync(): Promise<void>;
 }
 
 /** Path of a draft, for the one who writes it. */
@@ -29,38 +31,98 @@ export function draftPath(root: string, item: string): string {
   return join(root, stagingName, item);
 }
 
-/**
- * Opens the staging folder below `root`, and makes it when it is missing and `create`.
- * @throws SallyportError `destination-unavailable` also when the folder belongs to somebody else or is open to others.
- */
-export async function openStaging(root: string, create: boolean): Promise<Staging> {
-  const parent = await openFolder(root, [], false);
-  let folder: FileHandle;
-  try {
-    if (create) await makeStaging(parent);
-    folder = await openFolder(`/proc/self/fd/${parent.fd}`, [stagingName], false);
-  } catch (cause) {
-    throw unavailable(`the staging folder of ${root} cannot be used`, cause);
-  } finally {
-    await parent.close();
+/** Uses after which those who come later open and check the folder anew, also when it is never idle. */
+const maxUses = 64;
+
+interface Shared {
+  readonly opened: Promise<{ readonly folder: FileHandle; readonly place: string }>;
+  users: number;
+  usesLeft: number;
+  flushing: Promise<void>;
+  nextFlush: Promise<void> | undefined;
+}
+
+/** The staging folder below `root`, opened and checked once for all who use it at the same time. Nothing stays open when idle. */
+export class StagingFolder {
+  readonly #root: string;
+  #shared: Shared | undefined;
+
+  constructor(root: string) {
+    this.#root = root;
   }
-  try {
-    await checkPrivate(folder);
-    const place = await readMark(folder, create);
-    return { folder, place, [Symbol.asyncDispose]: () => folder.close() };
-  } catch (cause) {
+
+  /**
+   * @param create Makes it when it is missing.
+   * @throws SallyportError `destination-unavailable` also when the folder belongs to somebody else or is open to others.
+   */
+  async enter(create: boolean): Promise<Staging> {
+    this.#shared ??= {
+      opened: openStaging(this.#root, create),
+      users: 0,
+      usesLeft: maxUses,
+      flushing: Promise.resolve(),
+      nextFlush: undefined,
+    };
+    const shared = this.#shared;
+    shared.users += 1;
+    shared.usesLeft -= 1;
+    if (shared.usesLeft === 0) this.#forget(shared);
+    try {
+      const { folder, place } = await shared.opened;
+      return { folder, place, sync: () => flush(shared, folder), [Symbol.asyncDispose]: () => this.#leave(shared, folder) };
+    } catch (error) {
+      this.#forget(shared);
+      throw error;
+    }
+  }
+
+  async #leave(shared: Shared, folder: FileHandle): Promise<void> {
+    shared.users -= 1;
+    if (shared.users > 0) return;
+    this.#forget(shared);
     await folder.close();
+  }
+
+  #forget(shared: Shared): void {
+    if (this.#shared === shared) this.#shared = undefined;
+  }
+}
+
+function flush(shared: Shared, folder: FileHandle): Promise<void> {
+  shared.nextFlush ??= shared.flushing
+    .catch(() => {}) // whoever waited for it heard of it
+    .then(() => {
+      shared.nextFlush = undefined;
+      shared.flushing = folder.sync();
+      return shared.flushing;
+    });
+  return shared.nextFlush;
+}
+
+async function openStaging(root: string, create: boolean): Promise<{ folder: FileHandle; place: string }> {
+  let folder: FileHandle | undefined;
+  try {
+    folder = await open(join(root, stagingName), folderFlags).catch((error: unknown) => {
+      if (!create || errnoOf(error) !== 'ENOENT') throw error;
+      return makeStaging(root);
+    });
+    await checkPrivate(folder);
+    return { folder, place: await readMark(folder, create) };
+  } catch (cause) {
+    await folder?.close();
     throw unavailable(`the staging folder of ${root} cannot be used`, cause);
   }
 }
 
-async function makeStaging(parent: FileHandle): Promise<void> {
+async function makeStaging(root: string): Promise<FileHandle> {
+  await using parent = await openFolder(root, [], false);
   try {
     await mkdir(entryOf(parent, stagingName), { mode: 0o700 });
     await parent.sync();
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error;
   }
+  return await open(entryOf(parent, stagingName), folderFlags);
 }
 
 async function checkPrivate(folder: FileHandle): Promise<void> {
@@ -74,7 +136,8 @@ async function readMark(folder: FileHandle, create: boolean): Promise<string> {
   const path = entryOf(folder, markName);
   try {
     await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    const mark = (await file.readFile('utf8')).trim();
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0);
+    const mark = buffer.toString('utf8', 0, bytesRead).trim();
     if (idPattern.test(mark)) return mark;
     if (mark !== '') throw unavailable('the mark of the staging folder is damaged');
   } catch (error) {

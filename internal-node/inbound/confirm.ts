@@ -31,7 +31,7 @@ export async function confirmItem(item: LedgerItem, deps: ConfirmDeps, signal: A
     if (code === 'lease-lost') {
       await Lease.take(id, link, clock, signal);
       await ask();
-    } else if (code !== 'item-unknown') throw error;
+    } else if (code !== 'item-unknown' && code !== 'already-collected') throw error;
   }
   await ledger.call('ledger.confirmed', { id, nowMs: clock.nowMs() });
 }

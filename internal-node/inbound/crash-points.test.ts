@@ -1,6 +1,6 @@
 /** Dies at every step S13–S21 of the hand-over, starts again, and looks for exactly one delivered file. */
 import assert from 'node:assert/strict';
-import { linkSync } from 'node:fs';
+import { linkSync, mkdirSync } from 'node:fs';
 import { readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -61,6 +61,7 @@ test('S19 (b): a draft that has its final name already is not published again, n
   await using site = await Site.make();
   const id = await diesStaged(site, { when: 'before', call: 'destination.publish' });
   const folder = join(site.folder, 'delivered');
+  mkdirSync(join(folder, 'acme'), { recursive: true });
   linkSync(join(folder, '.sallyport-staging', id), join(folder, 'acme', 'taken.csv'));
   await using run = await Run.open(site);
   await run.recoverNow();
@@ -133,4 +134,43 @@ test('nothing is published on a lease that ran out', async () => {
   await run.settle();
   assert.deepEqual(await site.delivered(), { 'acme/report.csv': 'content' });
   assert.deepEqual(await readdir(join(site.folder, 'delivered', 'acme')), ['report.csv']);
+});
+
+test('a staged draft that somebody removed does not count as delivered; it is fetched anew', async () => {
+  await using site = await Site.make();
+  const id = await diesStaged(site, { when: 'before', call: 'destination.publish' });
+  await rm(join(site.folder, 'delivered', '.sallyport-staging', id));
+  await using run = await Run.open(site);
+  await run.recoverNow();
+  assert.equal(await run.state(id), 'staged');
+  assert.deepEqual(site.dmz.confirmed, []);
+  await run.settle();
+  assert.deepEqual(await site.delivered(), { 'acme/report.csv': 'content' });
+  assert.deepEqual(await site.drafts(), []);
+  assert.equal(site.dmz.reads, 2);
+});
+
+test('an item that the DMZ lost after it was staged is delivered: the draft is the only copy', async () => {
+  await using site = await Site.make();
+  const id = await diesStaged(site, { when: 'before', call: 'destination.publish' });
+  site.dmz.items.delete(id);
+  await using run = await Run.open(site);
+  await run.recoverNow();
+  await run.settle();
+  assert.deepEqual(await site.delivered(), { 'acme/report.csv': 'content' });
+  assert.equal(await run.state(id), 'delivered');
+  assert.deepEqual(await site.drafts(), []);
+});
+
+test('an item that was removed in the DMZ after it was staged is neither delivered nor kept', async () => {
+  await using site = await Site.make();
+  const id = await diesStaged(site, { when: 'before', call: 'destination.publish' });
+  site.dmz.items.delete(id);
+  site.dmz.removed.add(id);
+  await using run = await Run.open(site);
+  await run.recoverNow();
+  await run.settle();
+  assert.deepEqual(await site.delivered(), {});
+  assert.equal(await run.state(id), 'gone');
+  assert.deepEqual(await site.drafts(), []);
 });

@@ -13,7 +13,7 @@ import { asSallyportError, type ErrorCode, SallyportError } from '../../shared/e
 import { type Logger, printable } from '../../shared/log.ts';
 import { deliveryComponents } from '../../shared/paths/delivery-name.ts';
 import { belowInbox, parseVirtualPath } from '../../shared/paths/virtual-path.ts';
-import type { DeliveryTarget, Destination } from '../destination.ts';
+import type { DeliveryTarget, Destination, DraftFacts } from '../destination.ts';
 import { type PaceOptions, paceDefaults } from '../pace.ts';
 import { confirmItem } from './confirm.ts';
 import { fetchItem, type Opener } from './fetch.ts';
@@ -55,21 +55,19 @@ export class Delivery {
   }
 
   /** @param signal Ends a transfer. Once the final name is given the attempt goes on to its end. */
-  async attempt(due: LedgerItem, signal: AbortSignal): Promise<void> {
-    let item = due;
+  async attempt(id: string, signal: AbortSignal): Promise<void> {
+    const item = await this.#deps.ledger.call('ledger.find', { id });
+    if (!item) return;
+    let settled: LedgerItem | undefined = item;
     try {
-      // What was read as due may have been done meanwhile.
-      const current = await this.#deps.ledger.call('ledger.find', { id: due.id });
-      if (current?.todo !== due.todo) return;
-      item = current;
-      if (item.todo === 'fetch') await this.#fetch(item, signal);
-      else if (item.todo === 'publish') await this.#finish(item, signal);
+      if (item.todo === 'fetch') settled = await this.#fetch(item, signal);
+      else if (item.todo === 'publish') settled = await this.#finish(item, signal);
     } catch (error) {
       await this.#failed(item, error, signal);
       return;
     }
     try {
-      await this.#confirm(item.id, signal);
+      if (settled?.todo === 'confirm') await confirmItem(settled, this.#deps, signal);
     } catch (error) {
       await this.#putOff(item, error, { mismatch: false, silent: true });
     }
@@ -79,62 +77,67 @@ export class Delivery {
    * After a start, without a link: tells of a staged item whether it had been published, and takes that down.
    * @throws SallyportError `destination-unavailable`: not known yet.
    */
-  async settle(item: LedgerItem): Promise<'draft' | 'published'> {
-    const { place, inode } = item;
-    if (place === null || inode === null)
-      throw new SallyportError('internal', 'a staged item lacks its draft', { item: item.id });
-    const standing = await this.#destinationOf(item).standing(item.id, { place, inode });
-    if (standing === 'published') await this.#delivered(item.id);
+  async settle(item: LedgerItem): Promise<'draft' | 'published' | 'missing'> {
+    const draft = stagedDraft(item);
+    const destination = this.#destinationOf(item);
+    const standing = await destination.standing(item.id, draft, draft.file);
+    if (standing === 'published') await this.#delivered(item.id, destination);
     return standing;
   }
 
-  async #fetch(item: LedgerItem, signal: AbortSignal): Promise<void> {
+  /** @returns the item as it is then; undefined when it was no longer to be fetched. */
+  async #fetch(item: LedgerItem, signal: AbortSignal): Promise<LedgerItem | undefined> {
     const { ledger, link, clock, staging } = this.#deps;
     const destination = this.#destinationOf(item);
     using _space = await staging.reserve(destination, item.partner, item.size);
     const lease = await Lease.take(item.id, link, clock, signal);
     const begun = await ledger.call('ledger.begin', { id: item.id, by: 'puller', nowMs: clock.nowMs() });
-    if (!begun) return;
+    if (!begun) return undefined;
     try {
-      const file = await this.#stage(begun, destination, lease, signal);
-      await this.#publish(begun, file, destination, lease, signal);
+      const draft = await this.#stage(begun, destination, lease, signal);
+      return await this.#publish(begun, draft, destination, lease, signal);
     } catch (error) {
       await lease.release(AbortSignal.timeout(5000));
       throw error;
     }
   }
 
-  /** @returns the final name that was decided and recorded. */
-  async #stage(item: LedgerItem, destination: Destination, lease: Lease, signal: AbortSignal): Promise<string> {
+  /** @returns the draft, with the final name that was decided and recorded. */
+  async #stage(item: LedgerItem, destination: Destination, lease: Lease, signal: AbortSignal): Promise<StagedDraft> {
     const { ledger, clock } = this.#deps;
     const { id } = item;
     const path = await destination.stage(id);
-    let staged: { place: string; inode: string; sha256: string; file: string };
+    let staged: StagedDraft & { readonly sha256: string };
     try {
       const sha256 = await fetchItem(item, path, lease, this.#deps, this.#options.pace, signal);
       const facts = await destination.keep(id);
-      staged = { ...facts, sha256, file: await destination.plan(targetOf(item)) };
+      staged = { ...facts, sha256, file: await destination.plan(targetOf(item), false) };
     } catch (error) {
       await destination
         .discard(id)
         .catch((cause: unknown) => this.#deps.log.warn({ item: id, err: cause }, 'a draft was not removed'));
       throw error;
     }
-    // From here on a missing draft means "published": nothing below may remove it.
+    // From here on it is the destination that tells what became of the draft: nothing below may remove it.
     const current = await ledger.call('ledger.staged', { id, ...staged, nowMs: clock.nowMs() });
     if (!current) throw new SallyportError('internal', 'the item was taken out of our hands', { item: id });
-    return staged.file;
+    return staged;
   }
 
-  async #publish(item: LedgerItem, first: string, destination: Destination, lease: Lease, signal: AbortSignal): Promise<void> {
+  /** @param lease Undefined: there is nobody to lease from any more. */
+  async #publish(
+    item: LedgerItem,
+    draft: StagedDraft,
+    destination: Destination,
+    lease: Lease | undefined,
+    signal: AbortSignal,
+  ): Promise<LedgerItem | undefined> {
     const { ledger } = this.#deps;
-    let file = first;
+    let { file } = draft;
     for (let names = 0; names < maxNames; names += 1) {
-      await lease.keep(signal);
-      if ((await destination.publish(item.id, file, () => lease.check())) === 'published') {
-        await this.#delivered(item.id);
-        return;
-      }
+      await lease?.keep(signal);
+      const outcome = await destination.publish(item.id, draft, file, () => lease?.check());
+      if (outcome === 'published') return await this.#delivered(item.id, destination);
       file = await destination.plan(targetOf(item));
       await ledger.call('ledger.retarget', { id: item.id, file });
     }
@@ -144,28 +147,41 @@ export class Delivery {
   }
 
   /** Goes on where a crash or a failure left a staged item. */
-  async #finish(item: LedgerItem, signal: AbortSignal): Promise<void> {
-    if ((await this.settle(item)) === 'published') return;
-    const { ledger, link, clock } = this.#deps;
+  async #finish(item: LedgerItem, signal: AbortSignal): Promise<LedgerItem | undefined> {
+    const { ledger } = this.#deps;
+    const standing = await this.settle(item);
+    if (standing === 'published') return await ledger.call('ledger.find', { id: item.id });
     const destination = this.#destinationOf(item);
+    if (standing === 'missing') {
+      await ledger.call('ledger.unstage', { id: item.id });
+      throw new SallyportError('destination-unavailable', 'the draft was removed from the staging folder; it is fetched anew');
+    }
     if ((await fileSha256(destination.draftPath(item.id), signal)) !== item.contentSha256) {
       await ledger.call('ledger.unstage', { id: item.id });
       await destination.discard(item.id);
-      return;
+      return undefined;
     }
-    const lease = await Lease.take(item.id, link, clock, signal);
-    const file = item.file ?? (await destination.plan(targetOf(item)));
-    await this.#publish(item, file, destination, lease, signal);
+    return await this.#publish(item, stagedDraft(item), destination, await this.#leaseStaged(item.id, signal), signal);
   }
 
-  async #delivered(id: string): Promise<void> {
-    await this.#deps.ledger.call('ledger.delivered', { id, nowMs: this.#deps.clock.nowMs() });
+  /** @returns undefined when the DMZ has lost the item: then the draft is the only copy, and nobody else can deliver it. */
+  async #leaseStaged(id: string, signal: AbortSignal): Promise<Lease | undefined> {
+    const { link, clock, log } = this.#deps;
+    try {
+      return await Lease.take(id, link, clock, signal);
+    } catch (error) {
+      if (asSallyportError(error).code !== 'item-unknown') throw error;
+      log.warn({ item: id }, 'the DMZ has lost an item that was fetched already; it is delivered');
+      return undefined;
+    }
   }
 
-  async #confirm(id: string, signal: AbortSignal): Promise<void> {
-    const { ledger, link, clock } = this.#deps;
-    const item = await ledger.call('ledger.find', { id });
-    if (item?.todo === 'confirm') await confirmItem(item, { ledger, link, clock }, signal);
+  async #delivered(id: string, destination: Destination): Promise<LedgerItem | undefined> {
+    const { ledger, clock, log } = this.#deps;
+    const item = await ledger.call('ledger.delivered', { id, nowMs: clock.nowMs() });
+    // Not waited for: what is left the next start removes.
+    void destination.forget(id).catch((cause: unknown) => log.warn({ item: id, err: cause }, 'a proof was not removed'));
+    return item;
   }
 
   async #failed(item: LedgerItem, error: unknown, signal: AbortSignal): Promise<void> {
@@ -177,8 +193,11 @@ export class Delivery {
     try {
       if (mismatch && item.mismatches > 0) {
         await ledger.call('ledger.quarantine', { id, reason: `${code}: ${printable(message)}`, nowMs });
+      } else if (code === 'already-collected') {
+        await ledger.call('ledger.gone', { id, nowMs, staged: true });
+        if (item.todo === 'publish') await this.#destinationOf(item).discard(id);
       } else if (code === 'item-unknown' && item.todo === 'fetch') {
-        await ledger.call('ledger.gone', { id, nowMs });
+        await ledger.call('ledger.gone', { id, nowMs, staged: false });
       } else {
         await this.#putOff(item, error, { mismatch, silent: signal.aborted || linkTroubles.includes(code) });
       }
@@ -209,6 +228,18 @@ export class Delivery {
     if (!destination) throw new SallyportError('destination-unavailable', `there is no destination "${printable(name)}"`);
     return destination;
   }
+}
+
+/** A draft whose fate the ledger follows. */
+interface StagedDraft extends DraftFacts {
+  /** The final file that was decided. */
+  readonly file: string;
+}
+
+function stagedDraft({ id, place, inode, file }: LedgerItem): StagedDraft {
+  if (place === null || inode === null || file === null)
+    throw new SallyportError('internal', 'a staged item lacks its draft', { item: id });
+  return { place, inode, file };
 }
 
 function targetOf(item: LedgerItem): DeliveryTarget {

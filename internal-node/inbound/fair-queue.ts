@@ -15,10 +15,14 @@ export class FairQueue<T extends Work> {
     for (const [partner, items] of lanes) this.#lanes.set(partner, items);
   }
 
-  /** The next piece of the next partner who `may` have one. */
-  take(may: (partner: string) => boolean): T | undefined {
+  get empty(): boolean {
+    return this.#lanes.size === 0;
+  }
+
+  /** The first piece that `may` be begun, of the partners in turns. */
+  take(may: (next: T) => boolean): T | undefined {
     for (const [partner, items] of this.#lanes) {
-      if (!may(partner)) continue;
+      if (!items[0] || !may(items[0])) continue;
       const item = items.shift();
       this.#lanes.delete(partner);
       if (items.length > 0) this.#lanes.set(partner, items);

@@ -278,13 +278,14 @@ test('what vanishes from the DMZ is taken down as gone, and comes back when it i
   site.dmz.items.delete(id);
   await run.settle();
   assert.equal(await run.state(id), 'gone');
+  assert.ok((await readTraceOf(site, run, item)).includes('item.gone'));
   site.dmz.items.set(id, item);
   run.rules = deliverAll;
   await run.settle();
   assert.deepEqual(await site.delivered(), { 'acme/report.csv': 'x' });
 });
 
-test('without a link nothing is tried, and a list that does not rise is refused', async () => {
+test('without a link nothing is tried, and a list that does not rise ends the link', async () => {
   await using site = await Site.make();
   await using run = await Run.open(site);
   await site.upload({ contents: [text('x')] });
@@ -294,6 +295,7 @@ test('without a link nothing is tried, and a list that does not rise is refused'
   const double = await site.upload({ contents: [text('y')] });
   double.description = { ...double.description, seq: 1 };
   await assert.rejects(run.puller.pass(), { code: 'protocol-violation' });
+  assert.deepEqual(run.violations, ['the list of the DMZ does not rise']);
 });
 
 test('the service delivers by itself after a hint and stops', async () => {

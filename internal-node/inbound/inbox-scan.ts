@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../shared/clock.ts';
 import type { Records } from '../../shared/durable/database.ts';
-import { SallyportError } from '../../shared/errors.ts';
+import { type ErrorFields, SallyportError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Decision } from '../../shared/policy.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
@@ -15,6 +15,8 @@ export interface ScanDeps {
   readonly link: InboxLink;
   readonly ledger: Records<LedgerOperations>;
   readonly registrar: { listed(items: readonly ItemDescription[], signal: AbortSignal): Promise<(Decision | SallyportError)[]> };
+  /** The list is not what the protocol says: ends the link, with an alarm. */
+  readonly onViolation: (detail: string) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -69,7 +71,7 @@ export class InboxScan {
     for (let pages = 1; pages <= this.#options.maxPages; pages += 1) {
       const { items, more } = await link.request('inbox.list', { after, limit: pageItems }, signal);
       for (const { seq, id } of items) {
-        if (seq <= after) throw new SallyportError('protocol-violation', 'the list of the DMZ does not rise', { seq, after });
+        if (seq <= after) throw this.#violation('the list of the DMZ does not rise', { seq, after });
         after = seq;
         seen.push(id);
       }
@@ -77,6 +79,11 @@ export class InboxScan {
       for (const answer of answers) if (answer instanceof SallyportError) log.warn({ code: answer.code }, answer.message);
       if (!more || items.length === 0) return { seen, pages, lastSeq: after };
     }
-    throw new SallyportError('protocol-violation', 'the list of the DMZ does not end');
+    throw this.#violation('the list of the DMZ does not end');
+  }
+
+  #violation(detail: string, fields: ErrorFields = {}): SallyportError {
+    this.#deps.onViolation(detail);
+    return new SallyportError('protocol-violation', detail, fields);
   }
 }

@@ -20,6 +20,7 @@ import {
   retarget,
   retry,
   staged,
+  unpark,
   unstage,
 } from './ledger-steps.ts';
 
@@ -37,11 +38,25 @@ export const migrations = [
     registered_ms INTEGER NOT NULL, settled_ms INTEGER, confirmed_ms INTEGER
   ) STRICT;
   CREATE INDEX ledger_todo ON ledger_items(partner, next_attempt_ms) WHERE todo <> '';
-  CREATE INDEX ledger_waiting ON ledger_items(partner) WHERE state IN ('registered', 'pulling');
+  CREATE INDEX ledger_registered ON ledger_items(registered_ms) WHERE state = 'registered';
   CREATE INDEX ledger_set_aside ON ledger_items(number) WHERE state = 'quarantined';
   CREATE INDEX ledger_names ON ledger_items(partner, path, number);
   CREATE INDEX ledger_arrivals ON ledger_items(partner, number);
-  CREATE INDEX ledger_confirmed ON ledger_items(confirmed_ms) WHERE confirmed_ms IS NOT NULL`,
+  CREATE INDEX ledger_confirmed ON ledger_items(confirmed_ms) WHERE confirmed_ms IS NOT NULL;
+
+  -- Items of a partner that were not taken yet, so that each registration need not count them.
+  CREATE TABLE ledger_waiting (partner TEXT PRIMARY KEY, items INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER ledger_added AFTER INSERT ON ledger_items WHEN NEW.state IN ('registered', 'pulling') BEGIN
+    INSERT INTO ledger_waiting VALUES (NEW.partner, 1) ON CONFLICT DO UPDATE SET items = items + 1;
+  END;
+  CREATE TRIGGER ledger_moved AFTER UPDATE OF state ON ledger_items
+    WHEN (NEW.state IN ('registered', 'pulling')) <> (OLD.state IN ('registered', 'pulling')) BEGIN
+    INSERT INTO ledger_waiting VALUES (NEW.partner, iif(NEW.state IN ('registered', 'pulling'), 1, -1))
+      ON CONFLICT DO UPDATE SET items = items + excluded.items;
+  END;
+  CREATE TRIGGER ledger_removed AFTER DELETE ON ledger_items WHEN OLD.state IN ('registered', 'pulling') BEGIN
+    UPDATE ledger_waiting SET items = items - 1 WHERE partner = OLD.partner;
+  END`,
 ] as const;
 
 export const operations = {
@@ -65,6 +80,7 @@ export const operations = {
   'ledger.gone': gone,
   'ledger.reconcile': reconcile,
   'ledger.recover': recover,
+  'ledger.unpark': unpark,
   'ledger.forget': forget,
   'ledger.readable': readable,
   'ledger.fetched': fetched,

@@ -4,8 +4,15 @@ import { event } from '../../shared/events/event.ts';
 import type { LedgerItem } from './ledger-item.ts';
 import { contextOf, find, rowToItem } from './ledger-rows.ts';
 
-/** What is to be done now: for each partner with work its first items, so that none can hide the others'. */
-export function due(store: Store, { nowMs, perPartner }: { readonly nowMs: number; readonly perPartner: number }): LedgerItem[] {
+/** An item that has something to do. No more than is needed to choose among them: this is asked often. */
+export interface DueItem {
+  readonly id: string;
+  readonly partner: string;
+  readonly size: number;
+}
+
+/** What is to be done now: for each partner with work its first items (32), so that none can hide the others'. */
+export function due(store: Store, { nowMs }: { readonly nowMs: number }): DueItem[] {
   // A loose index scan: one step for each partner, whatever the number of items.
   const partners = store
     .sql(
@@ -16,11 +23,12 @@ export function due(store: Store, { nowMs, perPartner }: { readonly nowMs: numbe
        ) SELECT partner FROM p WHERE partner IS NOT NULL`,
     )
     .all() as unknown as { partner: string }[];
+  // SQLite would plan anew for each value of a bound LIMIT.
   const select = store.sql(
-    `SELECT * FROM ledger_items WHERE todo <> '' AND partner = ? AND next_attempt_ms <= ?
-     ORDER BY next_attempt_ms, number LIMIT ?`,
+    `SELECT id, partner, size FROM ledger_items WHERE todo <> '' AND partner = ? AND next_attempt_ms <= ?
+     ORDER BY next_attempt_ms, number LIMIT 32`,
   );
-  return partners.flatMap(({ partner }) => select.all(partner, nowMs, perPartner).map(rowToItem));
+  return partners.flatMap(({ partner }) => select.all(partner, nowMs) as unknown as DueItem[]);
 }
 
 /** Which headers `partner` may have opened of an item that a rule gave to his outbox. */
@@ -36,7 +44,9 @@ export function fetched(
 ): boolean {
   const item = find(store, id);
   if (item?.state !== 'moved' || item.reader !== partner) return false;
-  store.emit(event('item.downloaded', nowMs, { ...contextOf(item), partner }, { path: item.path, size: item.size }));
+  // As the reader sees it; the folders of the sender are not his.
+  const path = `/Outbox/${item.path.slice(item.path.lastIndexOf('/') + 1)}`;
+  store.emit(event('item.downloaded', nowMs, { ...contextOf(item), partner }, { path, size: item.size }));
   return true;
 }
 

@@ -78,25 +78,29 @@ interface Registration {
   readonly maxSetAside: number;
 }
 
+/** Items of a partner that were not taken yet. */
+function waitingOf(store: Store, partner: string): number {
+  const row = store.sql('SELECT items FROM ledger_waiting WHERE partner = ?').get(partner) as { items: number } | undefined;
+  return row?.items ?? 0;
+}
+
+/** Items that were set aside, counted up to `most`. */
+function setAside(store: Store, most: number): number {
+  const row = store
+    .sql("SELECT COUNT(*) AS items FROM (SELECT 1 FROM ledger_items WHERE state = 'quarantined' LIMIT ?)")
+    .get(most) as { items: number };
+  return row.items;
+}
+
 export function register(
   store: Store,
   { item, decision, forged, mismatch, nowMs, maxWaiting, maxSetAside }: Registration,
 ): 'done' | 'known' | 'full' {
   if (find(store, item.id)) return 'known';
   // Counted apart: forged items in a partner's name must not keep his own out.
-  const { waiting } = (
-    forged === null
-      ? store
-          .sql(
-            `SELECT COUNT(*) AS waiting FROM (SELECT 1 FROM ledger_items WHERE partner = ? AND state IN ('registered', 'pulling')
-             LIMIT ?)`,
-          )
-          .get(item.partner, maxWaiting)
-      : store
-          .sql("SELECT COUNT(*) AS waiting FROM (SELECT 1 FROM ledger_items WHERE state = 'quarantined' LIMIT ?)")
-          .get(maxSetAside)
-  ) as { waiting: number };
-  if (waiting >= (forged === null ? maxWaiting : maxSetAside)) return 'full';
+  const [waiting, most] =
+    forged === null ? [waitingOf(store, item.partner), maxWaiting] : [setAside(store, maxSetAside), maxSetAside];
+  if (waiting >= most) return 'full';
   const course = courseOf(decision, item.state);
   store
     .sql(

@@ -51,8 +51,9 @@ export function retarget(store: Store, { id, file }: { readonly id: string; read
   store.sql("UPDATE ledger_items SET file = ? WHERE id = ? AND state = 'staged'").run(file, id);
 }
 
-export function delivered(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): void {
-  settle(store, id, 'staged', 'delivered', nowMs, (item) => {
+/** @returns the item as it is then. */
+export function delivered(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): LedgerItem | undefined {
+  return settle(store, id, 'staged', 'delivered', nowMs, (item) => {
     const destination = item.decision.route.action === 'deliver' ? item.decision.route.destination : '';
     const { size, contentSha256, file } = item;
     const fields = { destination, file: file ?? '', size, sha256: contentSha256 ?? '' };
@@ -77,7 +78,7 @@ function settle(
   to: 'delivered' | 'pulled',
   nowMs: number,
   emit: (item: LedgerItem) => void,
-): void {
+): LedgerItem | undefined {
   const { changes } = store
     .sql(
       `UPDATE ledger_items SET state = ?, outcome = ?, todo = 'confirm', attempts = 0, next_attempt_ms = 0, settled_ms = ?
@@ -86,6 +87,7 @@ function settle(
     .run(to, to, nowMs, id, from);
   const item = find(store, id);
   if (changes > 0 && item) emit(item);
+  return item;
 }
 
 export function confirmed(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): void {
@@ -153,15 +155,21 @@ export function quarantine(
   if (changes > 0 && item) store.emit(event('item.quarantined', nowMs, contextOf(item), { reason }));
 }
 
-/** The DMZ says that it has no such item: removed by its partner, or withheld. It comes back when it is listed again. */
-export function gone(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): void {
+/**
+ * The DMZ says that it has no such item: removed by its partner, or withheld. It comes back when it is listed again.
+ * @param args.staged Also when it lies here already: the DMZ knows that it was removed.
+ */
+export function gone(store: Store, args: { readonly id: string; readonly nowMs: number; readonly staged: boolean }): void {
+  const { id, nowMs, staged: alsoStaged } = args;
   const { changes } = store
-    .sql("UPDATE ledger_items SET state = 'gone', todo = '' WHERE id = ? AND state IN ('registered', 'pulling')")
-    .run(id);
+    .sql(
+      `UPDATE ledger_items SET state = 'gone', todo = '', place = NULL, inode = NULL, file = NULL, content_sha256 = NULL
+       WHERE id = ? AND (state IN ('registered', 'pulling') OR (? AND state = 'staged'))`,
+    )
+    .run(id, alsoStaged ? 1 : 0);
   const item = find(store, id);
   if (changes === 0 || !item) return;
-  const fields = { code: 'item-unknown', detail: 'the DMZ no longer has the item', attempt: Math.max(1, item.attempts) };
-  store.emit(event('item.delivery-failed', nowMs, contextOf(item), fields));
+  store.emit(event('item.gone', nowMs, contextOf(item), { path: item.path }));
 }
 
 /** After a whole look at the DMZ's list: what waits here, was known before the look began and is not in it, is gone. */
@@ -174,7 +182,7 @@ export function reconcile(
     .sql("SELECT id FROM ledger_items WHERE state = 'registered' AND registered_ms < ?")
     .all(beforeMs) as unknown as { id: string }[];
   const missing = rows.filter(({ id }) => !present.has(id));
-  for (const { id } of missing) gone(store, { id, nowMs });
+  for (const { id } of missing) gone(store, { id, nowMs, staged: false });
   return missing.length;
 }
 
@@ -182,6 +190,14 @@ export function reconcile(
 export function recover(store: Store, _none: null): LedgerItem[] {
   for (const row of store.sql("SELECT * FROM ledger_items WHERE state = 'pulling'").all()) fallBack(store, rowToItem(row), 0);
   return store.sql("SELECT * FROM ledger_items WHERE state = 'staged' ORDER BY number").all().map(rowToItem);
+}
+
+/** Longer than any wait between two attempts: who has to wait for so long was put off while the clock was ahead. */
+const longestWaitMs = 86_400_000;
+
+/** A clock that was wrong for a while must not park items until that date. */
+export function unpark(store: Store, { nowMs }: { readonly nowMs: number }): void {
+  store.sql("UPDATE ledger_items SET next_attempt_ms = 0 WHERE todo <> '' AND next_attempt_ms > ?").run(nowMs + longestWaitMs);
 }
 
 /** Forgets what was confirmed long ago. A replay after that lacks a valid session and is set aside. */

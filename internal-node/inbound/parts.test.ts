@@ -31,7 +31,7 @@ test('who had a turn comes last after a refill too, and who may not is passed ov
   queue.refill(both.slice(1));
   assert.equal(queue.take(() => true)?.id, 'b1');
   assert.equal(
-    queue.take((partner) => partner !== 'a'),
+    queue.take(({ partner }) => partner !== 'a'),
     undefined,
   );
   assert.equal(queue.take(() => true)?.id, 'a2');

@@ -8,14 +8,14 @@ import type { Logger } from '../../shared/log.ts';
 import type { Service } from '../../shared/service.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { InboxLink } from './lease.ts';
-import type { LedgerItem } from './ledger-item.ts';
 import type { LedgerOperations } from './ledger-operations.ts';
+import type { DueItem } from './ledger-queries.ts';
 
 export interface PullerDeps {
   readonly ledger: Records<LedgerOperations>;
   readonly link: Pick<InboxLink, 'epoch'>;
   readonly scan: { look(signal: AbortSignal): Promise<void>; reset(): void };
-  readonly delivery: { attempt(item: LedgerItem, signal: AbortSignal): Promise<void> };
+  readonly delivery: { attempt(id: string, signal: AbortSignal): Promise<void> };
   /** What start-up has to put in order, before anything is fetched. */
   readonly recover: () => Promise<void>;
   readonly clock: Clock;
@@ -24,9 +24,10 @@ export interface PullerDeps {
 
 export interface PullerOptions {
   readonly pollMs: number;
-  /** Items under way at the same time, in all and of one partner. */
+  /** Large items under way at the same time. Small ones mostly wait for disks and messages: of them it is four times as many. */
   readonly concurrency: number;
-  readonly concurrencyPerPartner: number;
+  /** Streams that the tunnel carries at the same time. A quarter stays free for others: who waits for one has a place already. */
+  readonly streams: number;
   /** Confirmed items are forgotten after this; at least as long as the DMZ keeps tombstones. */
   readonly forgetAfterMs: number;
 }
@@ -34,22 +35,26 @@ export interface PullerOptions {
 export const pullerDefaults: PullerOptions = {
   pollMs: 5000,
   concurrency: 4,
-  concurrencyPerPartner: 2,
+  streams: 32,
   forgetAfterMs: 35 * 86_400_000,
 };
 
-const lanePieces = 32;
 const forgetEveryMs = 3_600_000;
+const smallBytes = 1024 * 1024;
+const smallForEachLarge = 4;
+const isSmall = ({ size }: { readonly size: number }): boolean => size <= smallBytes;
 
 export class Puller implements Service {
   readonly name = 'puller';
   readonly #deps: PullerDeps;
   readonly #options: PullerOptions;
-  readonly #queue = new FairQueue<LedgerItem>();
-  readonly #running = new Map<string, { readonly partner: string; readonly done: Promise<void> }>();
+  readonly #queue = new FairQueue<DueItem>();
+  readonly #running = new Map<string, { readonly item: DueItem; readonly done: Promise<void> }>();
   readonly #ending = new AbortController();
   readonly #cut = new AbortController();
   #alarm = Promise.withResolvers<void>();
+  /** The ledger may know of work that the queue does not hold. */
+  #stale = true;
   #look = Promise.withResolvers<void>();
   #loops: readonly Promise<void>[] = [];
   #forgotAtMs = Number.NEGATIVE_INFINITY;
@@ -77,6 +82,7 @@ export class Puller implements Service {
 
   /** There may be something to do. */
   wake(): void {
+    this.#stale = true;
     this.#alarm.resolve();
   }
 
@@ -90,8 +96,9 @@ export class Puller implements Service {
   /** One look at the list, then all work that is due now. The service does the same without end. */
   async pass(): Promise<void> {
     await this.#deps.scan.look(this.#ending.signal);
-    while (((await this.#fill()) > 0 || this.#running.size > 0) && !this.#ending.signal.aborted) {
-      if (this.#running.size > 0) await Promise.race([...this.#running.values()].map(({ done }) => done));
+    this.#stale = true;
+    while ((await this.#fill()) > 0 && !this.#ending.signal.aborted) {
+      await Promise.race([...this.#running.values()].map(({ done }) => done));
     }
   }
 
@@ -115,36 +122,54 @@ export class Puller implements Service {
     }
   }
 
-  /** Starts what is due and has a place. @returns how many items were due, as far as there was a place. */
+  /** Starts what is due and has a place. @returns how many items are under way then. */
   async #fill(): Promise<number> {
     const { ledger, link, clock } = this.#deps;
-    if (link.epoch() === undefined || this.#running.size >= this.#options.concurrency) return 0;
-    const due = await ledger.call('ledger.due', { nowMs: clock.nowMs(), perPartner: lanePieces });
-    this.#queue.refill(due.filter(({ id }) => !this.#running.has(id)));
-    while (this.#running.size < this.#options.concurrency && !this.#ending.signal.aborted) {
-      const item = this.#queue.take((partner) => this.#runningOf(partner) < this.#options.concurrencyPerPartner);
-      if (!item) break;
+    if (link.epoch() === undefined) return this.#running.size;
+    if (!this.#stale) this.#startQueued();
+    if (this.#stale || this.#queue.empty) {
+      this.#stale = false;
+      const due = await ledger.call('ledger.due', { nowMs: clock.nowMs() });
+      this.#queue.refill(due.filter(({ id }) => !this.#running.has(id)));
+      this.#startQueued();
+    }
+    return this.#running.size;
+  }
+
+  #startQueued(): void {
+    while (!this.#ending.signal.aborted) {
+      const item = this.#queue.take((next) => this.#mayBegin(next));
+      if (!item) return;
       this.#begin(item);
     }
-    return due.length;
   }
 
-  #begin(item: LedgerItem): void {
-    const work = this.#guard('an item', () => this.#deps.delivery.attempt(item, this.#cut.signal));
+  /** Large and small items have places of their own; no partner has more than half of either. */
+  #mayBegin(next: DueItem): boolean {
+    const places = isSmall(next) ? smallForEachLarge * this.#concurrency : this.#concurrency;
+    const alike = [...this.#running.values()].filter(({ item }) => isSmall(item) === isSmall(next));
+    const ofPartner = alike.filter(({ item }) => item.partner === next.partner);
+    return alike.length < places && ofPartner.length < Math.max(1, places / 2);
+  }
+
+  get #concurrency(): number {
+    const { concurrency, streams } = this.#options;
+    return Math.max(1, Math.min(concurrency, Math.floor((streams * 0.75) / (1 + smallForEachLarge))));
+  }
+
+  #begin(item: DueItem): void {
+    const work = this.#guard('an item', () => this.#deps.delivery.attempt(item.id, this.#cut.signal));
     const done = work.finally(() => {
       this.#running.delete(item.id);
-      this.wake();
+      this.#alarm.resolve();
     });
-    this.#running.set(item.id, { partner: item.partner, done });
-  }
-
-  #runningOf(partner: string): number {
-    return [...this.#running.values()].filter((work) => work.partner === partner).length;
+    this.#running.set(item.id, { item, done });
   }
 
   async #forget(): Promise<void> {
     const { clock, ledger } = this.#deps;
     if (clock.monotonicMs() - this.#forgotAtMs < forgetEveryMs) return;
+    await ledger.call('ledger.unpark', { nowMs: clock.nowMs() });
     const forgotten = await ledger.call('ledger.forget', { beforeMs: clock.nowMs() - this.#options.forgetAfterMs });
     // A full batch: there may be more.
     if (forgotten < 1000) this.#forgotAtMs = clock.monotonicMs();

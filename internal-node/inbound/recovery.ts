@@ -11,7 +11,7 @@ import type { LedgerOperations } from './ledger-operations.ts';
 export interface RecoveryDeps {
   readonly ledger: Records<LedgerOperations>;
   readonly destinations: ReadonlyMap<string, Destination>;
-  readonly delivery: { settle(item: LedgerItem): Promise<'draft' | 'published'> };
+  readonly delivery: { settle(item: LedgerItem): Promise<'draft' | 'published' | 'missing'> };
   readonly log: Logger;
 }
 

@@ -1,6 +1,6 @@
 /** From a file in the outgoing folder, or a pushed one, to a stored item in the DMZ. */
 import assert from 'node:assert/strict';
-import { appendFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, linkSync, readdirSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -287,6 +287,69 @@ test('a record whose file was never moved is dropped, a moved file without a rec
   assert.deepEqual(await run.database.call('outgoing.unfinished', null), []);
 });
 
+test('a crash between the folders of a claim, or between those of the clean-up, leaves nothing stuck', async () => {
+  for (const state of ['claimed', 'stored'] as const) {
+    await using site = await Site.make();
+    const claimed = join(site.outgoing, '.sallyport-claimed');
+    {
+      await using run = await start(site);
+      await site.put('acme/sub/a.csv', 'a');
+      run.dieAt = state === 'claimed' ? 'outgoing.sealed' : 'outgoing.done';
+      await run.cycle();
+      const [id = ''] = (await run.database.call('outgoing.unfinished', null)).map((item) => item.id);
+      if (state === 'claimed')
+        await rename(join(claimed, id, 'acme', 'sub', 'a.csv'), join(site.outgoing, 'acme', 'sub', 'a.csv'));
+      await rm(join(claimed, id), { recursive: true, force: true });
+      await mkdir(join(claimed, id, state === 'claimed' ? 'acme' : ''), { recursive: true });
+    }
+    site.clock.advance(5000);
+    await using run = await start(site);
+    await run.sender.pass();
+    assert.deepEqual(await run.database.call('outgoing.unfinished', null), []);
+    assert.deepEqual(await readdir(claimed), []);
+    await run.cycle();
+    assert.equal(site.dmz.offers.length, 1);
+    assert.deepEqual(await filesBelow(site.outgoing), {});
+  }
+});
+
+test('a crash while a changed file is put back does not make two of it', async () => {
+  await using site = await Site.make();
+  const claimed = join(site.outgoing, '.sallyport-claimed');
+  {
+    await using run = await start(site);
+    await site.put('acme/a.csv', 'first');
+    run.dieAt = 'outgoing.giveBack';
+    site.whileSealing = () => {
+      const [id = ''] = readdirSync(claimed);
+      appendFileSync(join(claimed, id, 'acme', 'a.csv'), ' second');
+      // As a crash leaves it: the new name is there, the old one not yet gone.
+      linkSync(join(claimed, id, 'acme', 'a.csv'), join(site.outgoing, 'acme', 'a.csv'));
+      site.whileSealing = () => undefined;
+    };
+    await run.cycle();
+  }
+  site.clock.advance(5000);
+  await using run = await start(site);
+  await run.sender.pass();
+  assert.deepEqual(await filesBelow(site.outgoing), { 'acme/a.csv': 'first second' });
+  await run.cycle();
+  assert.equal(site.dmz.offers.length, 1);
+});
+
+test('a clock that was far ahead does not park what waits', async () => {
+  await using site = await Site.make();
+  await using run = await start(site);
+  await site.put('acme/a.csv', 'content');
+  site.dmz.linkEpoch = undefined;
+  site.clock.advance(400 * 86_400_000);
+  await run.cycle();
+  site.clock.advance(-400 * 86_400_000);
+  site.dmz.linkEpoch = 2;
+  await run.sender.pass();
+  assert.equal(site.dmz.offers.length, 1);
+});
+
 test('says once what cannot be offered, and leaves it where it is', async () => {
   await using site = await Site.make();
   await using run = await start(site);
@@ -311,7 +374,7 @@ test('takes no more files than the backlog allows while the tunnel is down', asy
   assert.equal(Object.keys(await filesBelow(site.outgoing)).length, 2);
 });
 
-test('pushes a stream, and withdraws it when it cannot be offered', async () => {
+test('pushes a stream, takes down how the DMZ named it, and withdraws it when it cannot be offered', async () => {
   await using site = await Site.make();
   await using run = await start(site);
   async function* content() {
@@ -321,6 +384,12 @@ test('pushes a stream, and withdraws it when it cannot be offered', async () => 
   const item = await run.sender.pushFile('acme', 'a/b.csv', content(), never);
   assert.deepEqual([item.path, item.size, item.sha256], ['/Outbox/a/b.csv', 14, sha256(Buffer.from('pushed content'))]);
   assert.equal(site.dmz.offers.length, 1);
+  site.dmz.namedAs = '/Outbox/a/b (2).csv';
+  assert.equal((await run.sender.pushFile('acme', 'a/b.csv', content(), never)).path, '/Outbox/a/b (2).csv');
+  for (const nonsense of ['/Inbox/a', '/Outbox/../x', 'x']) {
+    site.dmz.namedAs = nonsense;
+    assert.equal((await run.sender.pushFile('acme', 'c.csv', content(), never)).path, '/Outbox/c.csv', nonsense);
+  }
   await assert.rejects(run.sender.pushFile('nobody', 'x', content(), never), { code: 'no-such-file' });
   await assert.rejects(run.sender.pushFile('acme', '../x', content(), never), { code: 'bad-name' });
   site.dmz.linkEpoch = undefined;

@@ -7,7 +7,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SallyportError } from '../../shared/errors.ts';
+import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { isId } from '../../shared/ids.ts';
 import { withNumber } from '../../shared/paths/delivery-name.ts';
 import { entryOf, errnoOf, openFolder, unavailable } from '../folder-walk.ts';
@@ -100,14 +100,8 @@ export class OutgoingFolder {
   /** A claimed file for reading; undefined when it is not there. */
   async open(id: string, components: readonly string[]): Promise<{ file: FileHandle; stamp: () => Promise<string> } | undefined> {
     const [above, name] = split(components);
-    let folder: FileHandle;
-    try {
-      folder = await openFolder(this.#root, [claimedName, id, ...above], false);
-    } catch (error) {
-      if (await this.#isClaimed(id)) throw error;
-      return undefined;
-    }
-    await using _folder = folder;
+    await using folder = await this.#claimedFolder(id, above);
+    if (!folder) return undefined;
     try {
       const file = await open(entryOf(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
       return { file, stamp: async () => stampOf(await file.stat({ bigint: true })) };
@@ -128,8 +122,8 @@ export class OutgoingFolder {
 
   async remove(id: string, components: readonly string[]): Promise<void> {
     const [above, name] = split(components);
-    if (await this.#isClaimed(id)) {
-      await using folder = await openFolder(this.#root, [claimedName, id, ...above], false);
+    await using folder = await this.#claimedFolder(id, above);
+    if (folder) {
       await unlink(entryOf(folder, name)).catch(unlessMissing);
       await folder.sync();
     }
@@ -141,22 +135,26 @@ export class OutgoingFolder {
     return (await readdir(join(this.#root, claimedName)).catch(() => [])).filter(isId);
   }
 
-  /** Puts back whatever lies under an id that no record knows. */
+  /** Puts back whatever lies under an id that no record knows, and removes its folders. @returns how many files. */
   async putBackAll(id: string): Promise<number> {
-    const below = new OutgoingFolder(join(this.#root, claimedName, id));
+    const folder = join(this.#root, claimedName, id);
+    const below = new OutgoingFolder(folder);
     let files = 0;
-    for await (const found of below.#lookInto([], () => false)) {
-      if (!('components' in found)) continue;
-      await this.putBack(id, found.components);
-      files += 1;
+    if (await isFolder(folder)) {
+      for await (const found of below.#lookInto([], () => false)) {
+        if (!('components' in found)) continue;
+        await this.putBack(id, found.components);
+        files += 1;
+      }
     }
+    await removeEmptyFolders(folder);
     return files;
   }
 
   async #move(id: string, components: readonly string[], into: readonly string[]): Promise<void> {
     const [above, name] = split(components);
-    if (await this.#isClaimed(id)) {
-      await using source = await openFolder(this.#root, [claimedName, id, ...above], false);
+    await using source = await this.#claimedFolder(id, above);
+    if (source) {
       await using target = await openFolder(this.#root, [...into, ...above], true);
       await place(entryOf(source, name), target, name);
       await target.sync();
@@ -166,11 +164,16 @@ export class OutgoingFolder {
     await this.#removeEmpty(id, above);
   }
 
-  async #isClaimed(id: string): Promise<boolean> {
-    return await lstat(join(this.#root, claimedName, id)).then(
-      (stat) => stat.isDirectory(),
-      () => false,
-    );
+  /** Where a claimed file lies; undefined when a crash left only some of its folders, or none. */
+  async #claimedFolder(id: string, above: readonly string[]): Promise<FileHandle | undefined> {
+    try {
+      return await openFolder(this.#root, [claimedName, id, ...above], false);
+    } catch (error) {
+      // Without the hidden folder itself nothing can be told: its disk may not be mounted.
+      const isMissing = asSallyportError(error).fields.errno === 'ENOENT';
+      if (isMissing && (await isFolder(join(this.#root, claimedName)))) return undefined;
+      throw error;
+    }
   }
 
   /** Only folders that are empty can be removed this way, so nothing is lost by it. */
@@ -181,18 +184,38 @@ export class OutgoingFolder {
   }
 }
 
-/** Links `source` into `folder` under the first free name. A missing source was moved before. */
+/** Links `source` into `folder` under the first free name. A missing source was moved before; so was one that is there. */
 async function place(source: string, folder: FileHandle, name: string): Promise<void> {
   for (let n = 1; n <= maxNumber; n += 1) {
+    const target = entryOf(folder, n === 1 ? name : withNumber(name, n));
     try {
-      await link(source, entryOf(folder, n === 1 ? name : withNumber(name, n)));
+      await link(source, target);
       return;
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return;
       if (errnoOf(error) !== 'EEXIST') throw unavailable('a claimed file cannot be moved', error);
+      if (await isSameFile(source, target)) return;
     }
   }
   throw unavailable('a claimed file finds no free name');
+}
+
+async function isSameFile(a: string, b: string): Promise<boolean> {
+  const [one, two] = await Promise.all([a, b].map((path) => lstat(path, { bigint: true }).catch(() => undefined)));
+  return one !== undefined && two !== undefined && one.ino === two.ino && one.dev === two.dev;
+}
+
+const isFolder = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    (stat) => stat.isDirectory(),
+    () => false,
+  );
+
+/** Depth first; stops at whatever still holds a file. */
+async function removeEmptyFolders(folder: string): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) if (entry.isDirectory()) await removeEmptyFolders(join(folder, entry.name));
+  await rmdir(folder).catch(() => undefined);
 }
 
 function split(components: readonly string[]): [readonly string[], string] {

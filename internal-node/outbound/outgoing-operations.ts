@@ -117,16 +117,23 @@ function pushed(store: Store, args: Pushed): OutgoingItem {
   return item;
 }
 
-function stored(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): void {
+interface Stored {
+  readonly id: string;
+  /** As the partner sees it: the name that was asked for may have been taken. */
+  readonly path: string;
+  readonly nowMs: number;
+}
+
+function stored(store: Store, { id, path, nowMs }: Stored): void {
   const { changes } = store
     .sql(
-      `UPDATE outgoing_items SET state = 'stored', todo = 'clean', attempts = 0, next_attempt_ms = 0, stored_ms = ?
+      `UPDATE outgoing_items SET state = 'stored', todo = 'clean', attempts = 0, next_attempt_ms = 0, stored_ms = ?, path = ?
        WHERE id = ? AND state = 'sealed'`,
     )
-    .run(nowMs, id);
+    .run(nowMs, path, id);
   const item = find(store, id);
   if (changes === 0 || !item) return;
-  const { path, size, sha256 } = item;
+  const { size, sha256 } = item;
   store.emit(event('item.offered', nowMs, contextOf(item), { path, size, sha256: sha256 ?? '' }));
 }
 
@@ -202,10 +209,16 @@ function forget(store: Store, { beforeMs }: { readonly beforeMs: number }): numb
   return Number(changes);
 }
 
+/** No wait is that long: who has to wait longer was put off while the clock was ahead. */
+const longestWaitMs = 3_600_000;
+
 function due(store: Store, { nowMs, limit }: { readonly nowMs: number; readonly limit: number }): OutgoingItem[] {
   return store
-    .sql("SELECT * FROM outgoing_items WHERE todo <> '' AND next_attempt_ms <= ? ORDER BY next_attempt_ms, number LIMIT ?")
-    .all(nowMs, limit)
+    .sql(
+      `SELECT * FROM outgoing_items WHERE todo <> '' AND (next_attempt_ms <= ?1 OR next_attempt_ms > ?1 + ?2)
+       ORDER BY next_attempt_ms, number LIMIT ?3`,
+    )
+    .all(nowMs, longestWaitMs, limit)
     .map(rowToItem);
 }
 

@@ -11,7 +11,9 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Records } from '../../shared/durable/database.ts';
 import { asSallyportError, type ErrorCode, SallyportError } from '../../shared/errors.ts';
 import { type Logger, printable } from '../../shared/log.ts';
+import { parseVirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { InsideLink } from '../../shared/tunnel/handlers.ts';
+import type { StreamResult } from '../../shared/tunnel/messages.ts';
 import { Pace, type PaceOptions, paceDefaults } from '../pace.ts';
 import type { OutgoingFolder } from './outgoing-folder.ts';
 import { type OutgoingItem, spoolName } from './outgoing-item.ts';
@@ -76,13 +78,14 @@ export class OutgoingWork {
     using pace = new Pace(clock, sealedBytes, this.#options.pace);
     const source = readBlocks(this.spoolPath(id), pace);
     const params = { id, partner, path, size, sha256, headerSha256, sealedBytes, modifiedAtMs, expiresAtMs, trace };
+    let answer: StreamResult<'outbox.offer'>;
     try {
-      await link.sendStream('outbox.offer', params, source, AbortSignal.any([signal, pace.signal]));
+      answer = await link.sendStream('outbox.offer', params, source, AbortSignal.any([signal, pace.signal]));
     } catch (error) {
       signal.throwIfAborted();
       throw pace.signal.aborted ? pace.signal.reason : error;
     }
-    await records.call('outgoing.stored', { id, nowMs: clock.nowMs() });
+    await records.call('outgoing.stored', { id, path: outboxPath(answer.path) ?? path, nowMs: clock.nowMs() });
   }
 
   async #step(item: OutgoingItem, signal: AbortSignal): Promise<void> {
@@ -169,6 +172,16 @@ export class OutgoingWork {
     await records
       .call('outgoing.retry', { id: item.id, nextAttemptMs, nowMs, detail })
       .catch((cause: unknown) => log.error({ item: item.id, err: cause }, 'a failure was not taken down'));
+  }
+}
+
+/** What the DMZ says it named the item, unless that is no path of an Outbox. */
+function outboxPath(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return text.startsWith('/Outbox/') && parseVirtualPath(text) === text ? text : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -111,6 +111,8 @@ export class Sender implements Service {
     try {
       await folder.claim(id, components);
     } catch (error) {
+      // It may have been moved before the failure. While the record lives the next start looks after it.
+      await folder.putBackAll(id);
       await records.call('outgoing.giveBack', { id, detail: null, nowMs: clock.nowMs() });
       throw error;
     }
@@ -142,7 +144,7 @@ export class Sender implements Service {
         ...{ sha256: sealed.sha256, headerSha256: sealed.headerSha256, sealedBytes: sealed.sealedBytes },
       });
       await this.#offerOrWithdraw(item, stop);
-      return item;
+      return (await records.call('outgoing.find', { id })) ?? item;
     } finally {
       this.#finished(id);
       held.resolve();
@@ -200,13 +202,14 @@ export class Sender implements Service {
     for (const id of await folder.claimed()) {
       if (byId.has(id)) continue;
       const files = await folder.putBackAll(id);
-      log.warn({ item: id, files }, 'claimed files without a record were put back');
+      if (files > 0) log.warn({ item: id, files }, 'claimed files without a record were put back');
     }
     for (const row of rows) {
       if (row.todo !== 'seal') continue;
       // Recorded, but the crash came before the file was moved: it is found again where it lies.
-      if (await isMissing(folder, row))
-        await records.call('outgoing.giveBack', { id: row.id, detail: null, nowMs: clock.nowMs() });
+      if (!(await isMissing(folder, row))) continue;
+      await folder.putBackAll(row.id);
+      await records.call('outgoing.giveBack', { id: row.id, detail: null, nowMs: clock.nowMs() });
     }
   }
 

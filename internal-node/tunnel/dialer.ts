@@ -128,6 +128,10 @@ export class LiveLink implements InsideLink {
   close(code: CloseCode, detail: string): void {
     this.#connection.close(code, detail);
   }
+
+  violate(detail: string): void {
+    this.#connection.violate(detail);
+  }
 }
 
 /**

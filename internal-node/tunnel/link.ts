@@ -31,12 +31,15 @@ export interface LinkStatus {
   readonly rttMs?: number;
   readonly dataSockets?: { readonly idle: number; readonly inUse: number };
   readonly lastFailure?: LinkFailure;
+  /** When the last connection was lost; missing when there is one, or never was. */
+  readonly downSinceMs?: number;
 }
 
 /** Stable over all connections. Throws `tunnel-down` while there is none. */
 export class Link implements InsideLink {
   #live: LiveLink | undefined;
   #lastFailure: LinkFailure | undefined;
+  #downSinceMs: number | undefined;
 
   request<M extends RequestBy<'inside'>>(method: M, params: RequestParams<M>, signal?: AbortSignal): Promise<RequestResult<M>> {
     return this.#live ? this.#live.request(method, params, signal) : Promise.reject(this.#down());
@@ -62,7 +65,8 @@ export class Link implements InsideLink {
   status(): LinkStatus {
     const live = this.#live;
     const failure = this.#lastFailure === undefined ? {} : { lastFailure: this.#lastFailure };
-    if (!live) return { connected: false, ...failure };
+    const since = this.#downSinceMs === undefined ? {} : { downSinceMs: this.#downSinceMs };
+    if (!live) return { connected: false, ...failure, ...since };
     const rtt = live.rttMs === undefined ? {} : { rttMs: live.rttMs };
     return { connected: true, facts: live.facts, dataSockets: live.dataSockets, ...rtt, ...failure };
   }
@@ -72,9 +76,20 @@ export class Link implements InsideLink {
     return this.#live?.facts;
   }
 
+  /** Ends the connection, with an alarm: a room found that the DMZ broke a rule which no schema can state. */
+  violate(detail: string): void {
+    this.#live?.violate(detail);
+  }
+
   /** Called by `KeepConnected`. */
-  set(live: LiveLink | undefined): void {
+  set(live: LiveLink): void {
     this.#live = live;
+  }
+
+  /** Called by `KeepConnected`. */
+  lost(atMs: number): void {
+    this.#live = undefined;
+    this.#downSinceMs = atMs;
   }
 
   /** Called by `KeepConnected`. */
@@ -190,7 +205,7 @@ export class KeepConnected implements Service {
     let reason: CloseReason | undefined;
     const down = live.ended.then((why) => {
       reason = why;
-      link.set(undefined);
+      link.lost(clock.nowMs());
       ended.abort(new SallyportError('link-closed', `the link is closed: ${describeClose(why)}`));
     });
     this.#live = live;
