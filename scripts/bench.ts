@@ -3,16 +3,18 @@
  * interleaved run. Only ratios count: absolute figures of a shared machine move by a factor of two.
  */
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { type FSWatcher, watch } from 'node:fs';
-import { mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream, type FSWatcher, watch } from 'node:fs';
+import { mkdir, mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { OpenSshPeer } from './site/openssh.ts';
+import { ProcessWatch } from './site/process-watch.ts';
 import { createSite, freePort, type Site, sftpArguments } from './site/site.ts';
 import { Supervisor } from './site/supervisor.ts';
-import { eventually, offer, sftp } from './site/walk.ts';
+import { eventually, offerFile, sftp } from './site/walk.ts';
 
 const mebi = 1024 * 1024;
 const cipher = ['-o', 'Ciphers=aes128-gcm@openssh.com'];
@@ -93,12 +95,8 @@ class Bench {
   async get(sizeBytes: number): Promise<void> {
     const name = `get-${sizeBytes / mebi}.bin`;
     await makeFile(join(this.#peer.folder, 'files', name), sizeBytes);
-    await offer(this.#site, 'acme', name, await readFile(join(this.#peer.folder, 'files', name)));
-    await eventually(
-      'the file is offered',
-      async () => (await sftp(this.#site, this.#acme, ['ls -1 /Outbox'])).output.includes(name) || undefined,
-      60_000,
-    );
+    await offerFile(this.#site, 'acme', name, join(this.#peer.folder, 'files', name));
+    await this.#offered(name, 60_000);
     const local = join(this.#scratch, 'got.bin');
     const row = this.#row(`get ${sizeBytes / mebi} MiB`, 'MiB/s', true);
     for (let n = 0; n < this.#rounds; n += 1) {
@@ -187,31 +185,48 @@ class Bench {
     return { p50Ms: round(times[50] ?? 0, 1), p99Ms: round(times[98] ?? 0, 1) };
   }
 
-  /** One large file through both halves: peak resident memory of each node while it passes. */
-  async soak(sizeBytes: number): Promise<Record<string, number>> {
+  /** One large file in and out again through both halves: peak resident memory of each node while it passes, and the bytes. */
+  async soak(sizeBytes: number): Promise<Record<string, unknown>> {
     const local = join(this.#scratch, 'soak.bin');
     await makeFile(local, sizeBytes);
-    const before = await this.#rss('VmRSS');
-    for (const kind of ['dmz', 'internal'] as const) await writeFile(`/proc/${this.#supervisor.pid(kind)}/clear_refs`, '5');
+    const before = await digestOf(local);
     const name = `soak-${this.#count++}.bin`;
-    await timed(this.#partner(cipher), [`put ${local} /Inbox/${name}`]);
-    await this.#taken(name, 600_000);
+    const put = await this.#watched(sizeBytes, async () => {
+      const ms = await timed(this.#partner(cipher), [`put ${local} /Inbox/${name}`]);
+      await this.#isDelivered(name, 600_000);
+      return ms;
+    });
     await rm(local);
-    const peak = await this.#rss('VmHWM');
-    return {
-      dmzBeforeMiB: before.dmz,
-      internalBeforeMiB: before.internal,
-      dmzPeakMiB: peak.dmz,
-      internalPeakMiB: peak.internal,
-    };
+    const inside = join(this.#site.inside.delivered, 'acme', name);
+    const delivered = await digestOf(inside);
+    const get = await this.#watched(sizeBytes, async () => {
+      await offerFile(this.#site, 'acme', name, inside);
+      await rm(inside);
+      await this.#offered(name, 600_000);
+      return await timed(this.#partner(cipher), [`get /Outbox/${name} ${local}`]);
+    });
+    const identical = delivered === before && (await digestOf(local)) === before;
+    await rm(local);
+    if (!identical) throw new Error('the bytes were changed on their way');
+    return { sizeMiB: sizeBytes / mebi, identical, put, get };
   }
 
-  async #rss(field: 'VmRSS' | 'VmHWM'): Promise<{ dmz: number; internal: number }> {
-    const read = async (pid: number): Promise<number> => {
-      const match = new RegExp(`${field}:\\s+(\\d+) kB`).exec(await readFile(`/proc/${pid}/status`, 'utf8'));
-      return Math.round(Number(match?.[1]) / 1024);
+  /** @param transfer Resolves with the milliseconds of the partner's part of it. */
+  async #watched(sizeBytes: number, transfer: () => Promise<number>) {
+    const watches = {
+      dmz: new ProcessWatch(this.#supervisor.pid('dmz')),
+      internal: new ProcessWatch(this.#supervisor.pid('internal')),
     };
-    return { dmz: await read(this.#supervisor.pid('dmz')), internal: await read(this.#supervisor.pid('internal')) };
+    const [dmzBeforeMiB, internalBeforeMiB] = [await watches.dmz.residentMiB(), await watches.internal.residentMiB()];
+    for (const watch of Object.values(watches)) await watch.forgetPeak();
+    const ms = await transfer();
+    return {
+      mibPerSecond: round(sizeBytes / mebi / (ms / 1000)),
+      dmzBeforeMiB,
+      dmzPeakMiB: await watches.dmz.peakMiB(),
+      internalBeforeMiB,
+      internalPeakMiB: await watches.internal.peakMiB(),
+    };
   }
 
   get #acme() {
@@ -233,10 +248,27 @@ class Bench {
 
   /** The item is delivered; its file is removed so that the disk does not fill. */
   async #taken(name: string, patienceMs = 120_000): Promise<void> {
+    await rm(await this.#isDelivered(name, patienceMs));
+  }
+
+  /** @returns the path inside. */
+  async #isDelivered(name: string, patienceMs: number): Promise<string> {
     const path = join(this.#site.inside.delivered, 'acme', name);
     await eventually(`${name} is delivered`, async () => ((await stat(path)).isFile() ? true : undefined), patienceMs);
-    await rm(path);
+    return path;
   }
+
+  async #offered(name: string, patienceMs: number): Promise<void> {
+    const look = async () => (await sftp(this.#site, this.#acme, ['ls -1 /Outbox'])).output.includes(name) || undefined;
+    await eventually(`${name} is offered`, look, patienceMs);
+  }
+}
+
+/** SHA-256 of a file of any size. */
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path, { highWaterMark: mebi }), hash);
+  return hash.digest('hex');
 }
 
 /** Resolves with the instant at which a name appears in a folder. */

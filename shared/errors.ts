@@ -13,6 +13,11 @@ export type PartnerReply =
   | 'already-exists'
   | 'already-collected'
   | 'not-empty'
+  | 'not-a-folder'
+  | 'is-a-folder'
+  | 'out-of-order'
+  | 'incomplete'
+  | 'not-resumable'
   | 'in-use'
   | 'bad-name'
   | 'bad-message'
@@ -38,16 +43,16 @@ export const errorCatalogue = {
   'permission-denied': kind(false, 'permission-denied', 'the grant of this session does not allow it'),
   'already-exists': kind(false, 'already-exists', 'the name is taken'),
   'already-collected': kind(false, 'already-collected', 'the item was taken inside and only its ghost is shown'),
-  'not-a-folder': kind(false, 'failure', 'the path names a file where a folder is needed'),
-  'is-a-folder': kind(false, 'failure', 'the path names a folder where a file is needed'),
+  'not-a-folder': kind(false, 'not-a-folder', 'the path names a file where a folder is needed'),
+  'is-a-folder': kind(false, 'is-a-folder', 'the path names a folder where a file is needed'),
   'folder-not-empty': kind(false, 'not-empty', 'the folder still holds entries'),
   'no-such-handle': kind(false, 'failure', 'the client named a handle that is not open'),
   'upload-in-progress': kind(true, 'in-use', 'another live handle writes this name'),
   unsupported: kind(false, 'unsupported', 'the operation is not offered'),
   // uploads
-  'write-out-of-window': kind(false, 'failure', 'the write lies too far from the contiguous end of the upload'),
-  'upload-has-holes': kind(false, 'failure', 'the upload was closed with bytes missing'),
-  'resume-mismatch': kind(false, 'failure', 'the offset does not fit the bytes that are kept'),
+  'write-out-of-window': kind(false, 'out-of-order', 'the write lies too far from the contiguous end of the upload'),
+  'upload-has-holes': kind(false, 'incomplete', 'the upload was closed with bytes missing'),
+  'resume-mismatch': kind(false, 'not-resumable', 'the offset does not fit the bytes that are kept'),
   'upload-failed': kind(false, 'failure', 'an earlier write of this upload failed'),
   'quota-exceeded': kind(false, 'quota-exceeded', "the partner's quota or size limit is used up"),
   'no-space': kind(true, 'no-space', 'the cache has less free space than its gate'),
@@ -105,6 +110,8 @@ export class SallyportError extends Error {
   }
 
   get partnerReply(): PartnerReply {
+    // Whoever goes on after the first refusal hears its reason again.
+    if (this.code === 'upload-failed' && this.cause instanceof SallyportError) return this.cause.partnerReply;
     return errorCatalogue[this.code].partner;
   }
 }

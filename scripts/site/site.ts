@@ -17,6 +17,12 @@ export const commands = {
   internal: [process.execPath, join(root, 'internal-node/main.ts')] as const,
 };
 
+/**
+ * For `serve`, as the commands in `scripts/` give it: collect garbage while there is little of it. On a large host the runtime
+ * would let hundreds of MiB pile up first.
+ */
+export const serveFlags = ['--initial-old-space-size=32'] as const;
+
 export interface SitePartner {
   readonly name: string;
   readonly password: string;
@@ -163,6 +169,9 @@ export async function createSite(options: SiteOptions): Promise<Site> {
   return site;
 }
 
+/** What `createSite` makes in its folder, apart from `site.json` and `known_hosts` at the end. */
+export const siteParts = ['dmz', 'internal', 'partners', 'inside'] as const;
+
 /** The site that `createSite` made in a folder before, if there is one. */
 export async function existingSite(folder: string): Promise<Site | undefined> {
   try {
@@ -182,7 +191,8 @@ export function sftpArguments(site: Site, partner: SitePartner, options: readonl
     '-i',
     partner.keyFile,
     '-o',
-    `UserKnownHostsFile=${site.knownHosts}`,
+    // A list, so that a blank in the path must be quoted.
+    `UserKnownHostsFile="${site.knownHosts}"`,
     '-o',
     'GlobalKnownHostsFile=/dev/null',
     '-o',

@@ -1,7 +1,7 @@
 /** The transfers that the demo shows: real OpenSSH `sftp` sessions, and what the nodes recorded of each. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -51,11 +51,18 @@ export const delivered = (site: Site, path: string, patienceMs?: number): Promis
   eventually(`${path} is delivered`, () => readFile(join(site.inside.delivered, path)), patienceMs);
 
 /** Offers a file to a partner as staff do: written beside, then renamed into the partner's outgoing folder. */
-export async function offer(site: Site, partner: string, name: string, content: Buffer | string): Promise<void> {
+export const offer = (site: Site, partner: string, name: string, content: Buffer | string): Promise<void> =>
+  offerDraft(site, partner, name, (draft) => writeFile(draft, content));
+
+/** The same with a copy of a file of any size. */
+export const offerFile = (site: Site, partner: string, name: string, path: string): Promise<void> =>
+  offerDraft(site, partner, name, (draft) => copyFile(path, draft));
+
+async function offerDraft(site: Site, partner: string, name: string, write: (draft: string) => Promise<void>): Promise<void> {
   const folder = join(site.inside.outgoing, partner);
   await mkdir(folder, { recursive: true });
-  const draft = join(site.inside.outgoing, `.draft-${name}`);
-  await writeFile(draft, content);
+  const draft = join(site.inside.outgoing, `.draft-${partner}-${name}`);
+  await write(draft);
   await rename(draft, join(folder, name));
 }
 
@@ -73,6 +80,9 @@ export async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
 }
+
+/** A path as a word of a batch of `sftp`. */
+const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `"${path.replace(/["\\]/g, '\\$&')}"`);
 
 interface Walker {
   readonly site: Site;
@@ -109,7 +119,7 @@ export async function walk(walker: Walker): Promise<void> {
   say('1. acme sends a file; the internal node pulls it and delivers it inside');
   const order = `order 4711 of acme\n${'x'.repeat(4096)}\n`;
   await writeFile(join(scratch, 'order.csv'), order);
-  await transfer(walker, acme, [`put ${join(scratch, 'order.csv')} /Inbox/order.csv`, 'ls -l /Inbox']);
+  await transfer(walker, acme, [`put ${quoted(join(scratch, 'order.csv'))} /Inbox/order.csv`, 'ls -l /Inbox']);
   if (sha256(await delivered(site, 'acme/order.csv')) !== sha256(order)) throw new Error('the delivered bytes differ');
   say(`  delivered, identical: ${join(site.inside.delivered, 'acme/order.csv')}`);
   await showTrace(walker, 'acme/Inbox/order.csv');
@@ -120,7 +130,7 @@ export async function walk(walker: Walker): Promise<void> {
     'globex sees prices.csv',
     async () => (await sftp(site, globex, ['ls /Outbox'])).output.includes('prices.csv') || undefined,
   );
-  await transfer(walker, globex, [`get /Outbox/prices.csv ${join(scratch, 'prices.csv')}`]);
+  await transfer(walker, globex, [`get /Outbox/prices.csv ${quoted(join(scratch, 'prices.csv'))}`]);
   if ((await readFile(join(scratch, 'prices.csv'), 'utf8')) !== 'price list for globex\n')
     throw new Error('the fetched bytes differ');
   say('  fetched, identical');
@@ -128,12 +138,12 @@ export async function walk(walker: Walker): Promise<void> {
 
   say('3. acme sends a PDF; the dispatcher hands it to globex inside the DMZ, still sealed');
   await writeFile(join(scratch, 'drawing.pdf'), '%PDF-1.7 a drawing\n');
-  await transfer(walker, acme, [`put ${join(scratch, 'drawing.pdf')} /Inbox/drawing.pdf`]);
+  await transfer(walker, acme, [`put ${quoted(join(scratch, 'drawing.pdf'))} /Inbox/drawing.pdf`]);
   await eventually(
     'globex sees drawing.pdf',
     async () => (await sftp(site, globex, ['ls /Outbox'])).output.includes('drawing.pdf') || undefined,
   );
-  await transfer(walker, globex, [`get /Outbox/drawing.pdf ${join(scratch, 'fetched.pdf')}`]);
+  await transfer(walker, globex, [`get /Outbox/drawing.pdf ${quoted(join(scratch, 'fetched.pdf'))}`]);
   if ((await readFile(join(scratch, 'fetched.pdf'), 'utf8')) !== '%PDF-1.7 a drawing\n')
     throw new Error('the fetched bytes differ');
   say('  fetched by globex, identical; nobody inside had to touch it');

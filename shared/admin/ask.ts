@@ -2,7 +2,9 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { SallyportError } from '../errors.ts';
+import { exitCodes } from '../exit-codes.ts';
 import { Secret } from '../secret.ts';
+import { EarlyExit } from './cli.ts';
 import type { OutputTarget } from './output.ts';
 
 export interface Terminal {
@@ -16,8 +18,7 @@ export const isInteractive = ({ input, error }: Terminal): boolean => input.isTT
 
 /** @returns whether the answer was yes; Return alone is no. */
 export async function confirm(terminal: Terminal, question: string): Promise<boolean> {
-  terminal.error.write(`${question} [y/N] `);
-  const answer = await readLine(terminal, true);
+  const answer = await readLine(terminal, `${question} [y/N] `, true);
   return /^y(es)?$/i.test(answer.trim());
 }
 
@@ -27,8 +28,7 @@ export async function askNewPassword(terminal: Terminal, whose: string): Promise
     throw new SallyportError('usage', 'there is no terminal to ask for the password; use --password-file FILE (or -)');
   const answers: string[] = [];
   for (const question of [`Password for ${whose}: `, 'Again: ']) {
-    terminal.error.write(question);
-    answers.push(await readLine(terminal, false));
+    answers.push(await readLine(terminal, question, false));
     terminal.error.write('\n');
   }
   const [first = '', second = ''] = answers;
@@ -37,7 +37,8 @@ export async function askNewPassword(terminal: Terminal, whose: string): Promise
   return new Secret(first);
 }
 
-async function readLine({ input, error, signal }: Terminal, echo: boolean): Promise<string> {
+/** @param question Part of the line that is edited: written apart from it, the first redraw would wipe it out. */
+async function readLine({ input, error, signal }: Terminal, question: string, echo: boolean): Promise<string> {
   const output = new Writable({
     write(chunk, _encoding, done) {
       if (echo) error.write(String(chunk));
@@ -45,8 +46,17 @@ async function readLine({ input, error, signal }: Terminal, echo: boolean): Prom
     },
   });
   const lines = createInterface({ input, output, terminal: true });
+  const left = Promise.withResolvers<never>();
+  // The terminal is in raw mode: Ctrl-C comes as a key, Ctrl-D as an end, neither as a signal.
+  lines.once('SIGINT', () => lines.close());
+  lines.once('close', () => left.reject(new EarlyExit(exitCodes.interrupted)));
+  // Only now: until the line is ours, the terminal itself shows what is typed.
+  if (!echo) error.write(question);
   try {
-    return await lines.question('', { signal });
+    return await Promise.race([lines.question(echo ? question : '', { signal }), left.promise]);
+  } catch (cause) {
+    error.write('\n');
+    throw cause;
   } finally {
     lines.close();
   }

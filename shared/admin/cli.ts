@@ -58,6 +58,8 @@ export class Program {
   #json = false;
   /** The verb as typed, for hints. */
   #verb = 'VERB';
+  /** The value of `--config` as typed, for hints. */
+  #config: string | undefined;
 
   constructor(surroundings: Surroundings, options: ProgramOptions) {
     this.#surroundings = surroundings;
@@ -86,6 +88,7 @@ export class Program {
     this.#withGlobals(command);
     command.action(async (...given: unknown[]) => {
       const options = command.optsWithGlobals<GlobalOptions>();
+      this.#config = options.config;
       const args = given
         .slice(0, -2)
         .flat()
@@ -110,7 +113,8 @@ export class Program {
       if (error instanceof CommanderError) return this.#usageFailure(error);
       if (error instanceof EarlyExit) return error.exitCode;
       const failure = asSallyportError(error);
-      showFailure(failure, this.#output(this.#json), { program: this.#options.name, verb: this.#verb });
+      const config = this.#config === undefined ? '' : ` --config ${this.#config}`;
+      showFailure(failure, this.#output(this.#json), { program: this.#options.name, verb: this.#verb, config });
       return exitCodeOf(failure.code);
     }
   }
@@ -215,12 +219,14 @@ function showExitCodes(output: Output): void {
 interface Called {
   readonly program: string;
   readonly verb: string;
+  /** ` --config FILE` as it was given, or nothing. */
+  readonly config: string;
 }
 
 const nextSteps: Partial<Record<ErrorCode, (called: Called) => string>> = {
-  'not-running': ({ program }) => `start the node: ${program} serve`,
-  'tunnel-down': ({ program }) => `${program} status shows why the other node is not connected`,
-  'config-invalid': ({ program }) => `correct it, then run: ${program} config check`,
+  'not-running': ({ program, config }) => `start the node: ${program} serve${config}`,
+  'tunnel-down': ({ program, config }) => `${program} status${config} shows why the other node is not connected`,
+  'config-invalid': ({ program, config }) => `correct it, then run: ${program} config check${config}`,
   'no-such-file': ({ program }) => (program === 'sallyport' ? 'sallyport ls shows what there is' : ''),
   'item-unknown': ({ program }) => (program === 'sallyport' ? 'sallyport ls shows what there is' : ''),
   usage: ({ program, verb }) => `${program} ${verb} --help shows examples`,

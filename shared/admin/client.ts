@@ -4,6 +4,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import { pipeline } from 'node:stream/promises';
 import { type ErrorFields, isErrorCode, SallyportError } from '../errors.ts';
 import type { AdminFailure } from './routes.ts';
+import { SocketPath } from './socket-path.ts';
 
 const maxAnswerBytes = 64 * 1024 * 1024;
 
@@ -80,27 +81,37 @@ export class AdminClient {
     return readAnswer((await this.#send(call, body)).response);
   }
 
-  #send({ method, path, query = {} }: Call, body?: Buffer | AsyncIterable<Buffer>): Promise<Exchange> {
+  async #send({ method, path, query = {} }: Call, body?: Buffer | AsyncIterable<Buffer>): Promise<Exchange> {
     const search = new URLSearchParams(
       Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined),
     );
     const target = `/${path.map(encodeURIComponent).join('/')}${search.size > 0 ? `?${search}` : ''}`;
+    const socket = this.#open();
     return new Promise((resolve, reject) => {
       // Kept alive: a node that closes at once after an early refusal would break the write before the answer is read.
       const headers = method === 'PUT' ? { connection: 'keep-alive' } : {};
       const request = httpRequest({
-        socketPath: this.#socket,
+        socketPath: socket.usable,
         method,
         path: target,
         headers,
         agent: false,
         ...(this.#signal && { signal: this.#signal }),
       });
+      request.once('close', () => socket[Symbol.dispose]());
       request.once('response', (response) => resolve({ request, response }));
       request.once('error', (error) => reject(this.#explained(error)));
       if (body === undefined || Buffer.isBuffer(body)) request.end(body);
       else pipeline(body, request).catch((error) => reject(this.#explained(error)));
     });
+  }
+
+  #open(): SocketPath {
+    try {
+      return SocketPath.open(this.#socket);
+    } catch (error) {
+      throw this.#explained(error);
+    }
   }
 
   #explained(error: unknown): SallyportError {

@@ -4,6 +4,7 @@
  */
 import { stripVTControlCharacters, styleText } from 'node:util';
 import { printable } from '../log.ts';
+import { printableJson } from '../printable-json.ts';
 
 export interface OutputTarget {
   readonly isTTY?: boolean | undefined;
@@ -43,7 +44,7 @@ export class Output {
   }
 
   document(value: unknown): void {
-    this.#out.write(`${JSON.stringify(value, null, 2)}\n`);
+    this.#out.write(`${printableJson(value, 2)}\n`);
   }
 
   style(style: Style, text: string): string {

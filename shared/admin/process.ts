@@ -1,5 +1,15 @@
-/** Signals as `serve` and the other verbs want them. Only `main.ts` calls this. */
+/** Signals and output streams as `serve` and the other verbs want them. Only `main.ts` calls this. */
 import type { Signals } from './serve.ts';
+
+/**
+ * Whoever reads the output may leave early (`sallyport ls | head`): the rest goes nowhere, and that is no failure.
+ * Only `main.ts` calls this, for standard output and standard error.
+ */
+export function tolerateClosedPipe(stream: Pick<NodeJS.WriteStream, 'on'>): void {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
 
 type SignalSource = Pick<NodeJS.Process, 'on'>;
 

@@ -137,6 +137,20 @@ test('a socket left behind is replaced, a living one and a file are not', async 
   await rm(folder, { recursive: true });
 });
 
+test('a socket may lie deeper than its address has room for', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-admin-'));
+  const socket = join(folder, 'a'.repeat(100), 'b'.repeat(100), 'socket');
+  const server = new AdminServer({ routes, log: silentLogger }, { socket });
+  await assert.rejects(new AdminClient({ socket }).get(['v1', 'missing']), { code: 'not-running' });
+  await server.start();
+  assert.deepEqual(await new AdminClient({ socket }).get(['v1', 'hello', 'you']), { name: 'you', loud: null });
+  await assert.rejects(new AdminServer({ routes, log: silentLogger }, { socket }).start(), { code: 'already-running' });
+  assert.equal((await stat(socket)).mode & 0o777, 0o600);
+  await server.stop(AbortSignal.abort());
+  await assert.rejects(stat(socket), { code: 'ENOENT' });
+  await rm(folder, { recursive: true });
+});
+
 test('what is not in the table does not exist', async () => {
   await withServer(async (client, socket) => {
     assert.deepEqual(await client.get(['v1', 'hello', 'a/b %'], { loud: 'yes', gone: undefined }), {

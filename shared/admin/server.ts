@@ -12,6 +12,7 @@ import { asSallyportError, type ErrorCode, SallyportError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Service } from '../service.ts';
 import { type AdminFailure, type AdminRequest, type AdminRoute, type Matched, matchRoute } from './routes.ts';
+import { SocketPath } from './socket-path.ts';
 
 export interface AdminServerOptions {
   /** Path of the socket. Its folder is made with mode 0700 when it is not there. */
@@ -27,6 +28,7 @@ export class AdminServer implements Service {
   readonly #deps: { readonly routes: readonly AdminRoute[]; readonly log: Logger };
   readonly #options: AdminServerOptions;
   #server: Server | undefined;
+  #path: SocketPath | undefined;
 
   constructor(deps: { readonly routes: readonly AdminRoute[]; readonly log: Logger }, options: AdminServerOptions) {
     this.#deps = deps;
@@ -43,7 +45,8 @@ export class AdminServer implements Service {
     server.maxConnections = maxConnections;
     // Errors of a single connection end that connection only.
     server.on('clientError', (_error, connection) => connection.destroy());
-    server.listen(socket);
+    this.#path = SocketPath.open(socket);
+    server.listen(this.#path.usable);
     await once(server, 'listening');
     // Until here only the folder's mode keeps others out, and that is enough.
     await chmod(socket, 0o600);
@@ -61,6 +64,8 @@ export class AdminServer implements Service {
     else signal.addEventListener('abort', cut, { once: true });
     await closed;
     signal.removeEventListener('abort', cut);
+    // Closing removes the socket by its path.
+    this.#path?.[Symbol.dispose]();
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -165,11 +170,14 @@ async function preparePlace(socket: string): Promise<void> {
 
 function answers(socket: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const probe = connect(socket);
-    probe.once('connect', () => {
+    const path = SocketPath.open(socket);
+    const probe = connect(path.usable);
+    const done = (answer: boolean): void => {
       probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
+      path[Symbol.dispose]();
+      resolve(answer);
+    };
+    probe.once('connect', () => done(true));
+    probe.once('error', () => done(false));
   });
 }

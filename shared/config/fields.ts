@@ -1,6 +1,8 @@
 /** Field types that both nodes' configuration files use. */
 import { BlockList, isIP } from 'node:net';
+import { basename } from 'node:path';
 import { z } from 'zod';
+import { socketNameBytes } from '../admin/socket-path.ts';
 import { SallyportError } from '../errors.ts';
 import { type NodeRole, parseFingerprint } from '../pki/fingerprint.ts';
 import { parseSize, UnitError } from './units.ts';
@@ -99,8 +101,8 @@ export const threads = z
 
 export const version = z.literal(1).describe('Format of this file.');
 
-/** Linux gives the path of a Unix socket 108 bytes, its closing NUL included (unix(7)). */
+/** Its folder may lie as deep as it likes, see `SocketPath`. */
 export function checkSocketPath(socket: string, wrong: (message: string) => void): void {
-  const length = Buffer.byteLength(socket);
-  if (length > 107) wrong(`the path of the socket has ${length} bytes, the most is 107: set admin.socket to a shorter one`);
+  const length = Buffer.byteLength(basename(socket));
+  if (length > socketNameBytes) wrong(`the name of the socket has ${length} bytes, the most is ${socketNameBytes}`);
 }

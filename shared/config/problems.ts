@@ -15,6 +15,8 @@ export interface ConfigProblem extends Position {
   /** `tunnel.listen`; empty for the file as a whole. */
   readonly path: string;
   readonly message: string;
+  /** What to do, when it is not "correct it". */
+  readonly next?: string;
 }
 
 /** `dmz.yaml:4:11 sftp.listen: expected host:port`. */
@@ -33,7 +35,8 @@ export class ConfigError extends SallyportError {
     const sorted = [...problems].sort(byPlace);
     const lines = sorted.slice(0, shown).map(formatProblem);
     if (sorted.length > shown) lines.push(`and ${sorted.length - shown} more`);
-    super('config-invalid', lines.join('\n'), { problems: sorted.length });
+    const next = sorted[0]?.next;
+    super('config-invalid', lines.join('\n'), { problems: sorted.length, ...(next === undefined ? {} : { next }) });
     this.problems = sorted;
   }
 }

@@ -29,8 +29,9 @@ export async function readYamlFile(file: string, label: string = file): Promise<
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const empty = parseYaml('', label);
-    const reason = code === 'ENOENT' ? 'there is no such file' : message;
-    return { ...empty, value: undefined, problems: [{ file: label, line: 1, column: 1, path: '', message: reason }] };
+    const problem = { file: label, line: 1, column: 1, path: '' };
+    const missing = { message: 'there is no such file', next: 'name the file with --config, or make a new node with: init' };
+    return { ...empty, value: undefined, problems: [{ ...problem, ...(code === 'ENOENT' ? missing : { message }) }] };
   }
 }
 

@@ -4,6 +4,7 @@
  * A failed write of the database is final: after an I/O error nothing more is accepted until a restart, because the
  * kernel may have dropped the pages that a second fsync would then call durable.
  */
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { asSallyportError, SallyportError } from '../errors.ts';
@@ -21,11 +22,14 @@ const post = (answer: JobAnswer): void => port.postMessage(answer);
 const refuse = (jobs: readonly Job[], failure: JobFailure): void =>
   post({ kind: 'answers', answers: jobs.map(({ id }) => ({ id, failure })) });
 const failureOf = (error: unknown): JobFailure => {
-  const { code, message, fields } = asSallyportError(error, 'database-failed');
+  // A full disk refuses a commit for certain; after other failures nobody knows.
+  const { code, message, fields } = asSallyportError(error, isFull(error) ? 'no-space' : 'database-failed');
   return { code, detail: message, fields };
 };
 
 const auditRetryMs = 5000;
+/** The audit file follows the records after so long, in one write for many commits. A crash before that loses nothing. */
+const auditDelayMs = 50;
 
 class DatabaseWorker {
   readonly #db: DatabaseSync;
@@ -36,8 +40,12 @@ class DatabaseWorker {
   #scheduled = false;
   #dead: JobFailure | undefined;
   #lastSeq = 0;
+  /** The batch under way recorded events. */
+  #emitted = false;
+  /** The batch under way asked for it, instead of the usual delay. */
+  #auditDue = false;
   #closing = false;
-  #auditRetry: NodeJS.Timeout | undefined;
+  #auditTimer: NodeJS.Timeout | undefined;
   /** Events are committed that could not be written to the audit trail; warned about once. */
   #auditBehind = false;
 
@@ -51,14 +59,23 @@ class DatabaseWorker {
       statements.set(text, made);
       return made;
     };
-    this.#store = { db: this.#db, sql, emit: (event) => insertEvent(sql, event) };
+    const emit = (event: EventRecord): void => {
+      insertEvent(sql, event);
+      this.#emitted = true;
+    };
+    this.#store = { db: this.#db, sql, emit };
     this.#operations = {
       ...module.operations,
       'events.emit': (store: Store, events: readonly EventRecord[]) => {
         for (const event of events) store.emit(event);
       },
+      'audit.flush': () => {
+        this.#auditDue = true;
+      },
     };
-    this.#audit = new AuditTrail(settings.audit);
+    this.#audit = new AuditTrail(settings.audit, (error) =>
+      this.#distrust(`flushing the audit trail failed: ${failureOf(error).detail}`),
+    );
     this.#lastSeq = this.#audit.open();
     raiseEventNumber(this.#db, this.#lastSeq);
     this.#writeAudit();
@@ -93,6 +110,7 @@ class DatabaseWorker {
       return;
     }
     let answers: { id: number; result?: unknown; failure?: JobFailure }[];
+    this.#emitted = false;
     try {
       this.#db.exec('BEGIN IMMEDIATE');
       answers = jobs.map((job) => this.#run(job));
@@ -100,13 +118,14 @@ class DatabaseWorker {
     } catch (error) {
       const failure = failureOf(error);
       this.#rollBack();
-      if (isIoError(error))
-        this.#dead = { code: 'store-suspect', detail: `the record store failed: ${failure.detail}`, fields: {} };
+      if (isIoError(error)) this.#distrust(`the record store failed: ${failure.detail}`);
       refuse(jobs, this.#dead ?? failure);
       return;
     }
+    if (this.#auditDue) this.#writeAudit();
+    this.#auditDue = false;
     post({ kind: 'answers', answers });
-    this.#writeAudit();
+    if (this.#emitted) this.#auditTimer ??= setTimeout(() => this.#writeAudit(), auditDelayMs);
   }
 
   #run(job: Job): { id: number; result?: unknown; failure?: JobFailure } {
@@ -125,6 +144,12 @@ class DatabaseWorker {
     }
   }
 
+  /** A flush that failed is final: the kernel may have dropped what a second one would call durable. */
+  #distrust(detail: string): void {
+    const next = 'check the disk of the state folder, then restart the node';
+    this.#dead ??= { code: 'store-suspect', detail: `${detail}; ${next}`, fields: {} };
+  }
+
   #rollBack(): void {
     try {
       this.#db.exec('ROLLBACK');
@@ -135,8 +160,8 @@ class DatabaseWorker {
 
   /** Copies every event that is committed but not yet in the audit file. The records are the truth, the file follows. */
   #writeAudit(): void {
-    clearTimeout(this.#auditRetry);
-    this.#auditRetry = undefined;
+    clearTimeout(this.#auditTimer);
+    this.#auditTimer = undefined;
     const before = this.#lastSeq;
     try {
       for (;;) {
@@ -149,14 +174,14 @@ class DatabaseWorker {
       // A full disk must not stop the hand-over that frees it: the rows wait and are written when there is room.
       if (!this.#auditBehind) process.emitWarning(`audit trail not written: ${failureOf(error).detail}`);
       this.#auditBehind = true;
-      this.#auditRetry = setTimeout(() => this.#writeAudit(), auditRetryMs).unref();
+      this.#auditTimer = setTimeout(() => this.#writeAudit(), auditRetryMs);
     }
     if (this.#lastSeq > before) post({ kind: 'events', lastSeq: this.#lastSeq });
   }
 
   #shut(): void {
     this.#writeAudit();
-    clearTimeout(this.#auditRetry);
+    clearTimeout(this.#auditTimer);
     this.#audit.close();
     this.#db.close();
     post({ kind: 'closed' });
@@ -176,6 +201,8 @@ function raiseEventNumber(db: DatabaseSync, least: number): void {
 }
 
 function openDatabase(file: string, migrations: readonly string[]): DatabaseSync {
+  // Made before SQLite opens it, which would follow the umask; the files beside it take over its mode.
+  closeSync(openSync(file, 'a', 0o600));
   const db = new DatabaseSync(file, { timeout: 0 });
   try {
     // Exclusive: a second process on the same state folder fails here instead of corrupting anything later.
@@ -203,6 +230,8 @@ function migrate(db: DatabaseSync, file: string, all: readonly string[]): void {
 const sqliteCode = (error: unknown): number => (error as { errcode?: number } | undefined)?.errcode ?? 0;
 /** SQLITE_IOERR (10), SQLITE_CORRUPT (11), SQLITE_NOTADB (26); the low byte is the primary code. */
 const isIoError = (error: unknown): boolean => [10, 11, 26].includes(sqliteCode(error) & 0xff);
+/** SQLITE_FULL. */
+const isFull = (error: unknown): boolean => (sqliteCode(error) & 0xff) === 13;
 const isBusy = (error: unknown): boolean => [5, 6].includes(sqliteCode(error) & 0xff);
 
 try {

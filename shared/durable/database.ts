@@ -44,6 +44,7 @@ interface Waiting {
 /** Operations that every database has. */
 interface BuiltIn {
   'events.emit': (events: readonly EventRecord[]) => void;
+  'audit.flush': (none: null) => void;
 }
 
 /** The part of a record store that one room works with: its own operations. */
@@ -112,7 +113,12 @@ export class Database<T extends OperationTable> implements Records<T>, EventSink
     return this.#post('events.emit', events) as Promise<void>;
   }
 
-  /** Called with the newest event number after each commit that recorded events. One listener. */
+  /** Resolves when the audit trail holds every event recorded so far; it follows the records with a short delay. */
+  auditWritten(): Promise<void> {
+    return this.#post('audit.flush', null) as Promise<void>;
+  }
+
+  /** Called with the newest event number soon after events were recorded. One listener. */
   onEvents(listener: (lastSeq: number) => void): void {
     this.#onEvents = listener;
   }

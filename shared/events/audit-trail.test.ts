@@ -29,8 +29,8 @@ const lines = (folder: string): string[] =>
   files(folder).flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n').filter(Boolean));
 const numbers = (folder: string): number[] => lines(folder).map((line) => (JSON.parse(line) as { seq: number }).seq);
 
-function opened(folder: string): { trail: AuditTrail; last: number } {
-  const trail = new AuditTrail({ folder, node: 'dmz1' });
+function opened(folder: string, now?: () => Date): { trail: AuditTrail; last: number } {
+  const trail = new AuditTrail({ folder, node: 'dmz1' }, (error) => assert.fail(String(error)), now);
   return { trail, last: trail.open() };
 }
 
@@ -183,4 +183,31 @@ test('no event of the catalogue has a field that the trail keeps for itself', ()
 test('every event has its own number', () => {
   const ids = Object.values(eventCatalogue).map(({ id }) => id);
   assert.equal(new Set(ids).size, ids.length);
+});
+
+test('a line holds no character that drives a terminal, and tells the same text', () => {
+  const path = '/Inbox/\u001b[2J\u009b2J\r\n\u2028\u202efdp';
+  const line = auditLine(made(1, { path }), 'dmz1', '0'.repeat(64));
+  assert.doesNotMatch(line, /[\p{Cc}\u2028\u202e]/u);
+  assert.equal((JSON.parse(line) as { path: string }).path, path);
+});
+
+test('a clock that goes back over midnight breaks no chain and repeats no event', (t) => {
+  const folder = tempFolder(t);
+  let today = '2026-03-02';
+  const now = (): Date => new Date(`${today}T12:00:00Z`);
+  const first = opened(folder, now);
+  first.trail.append(range(1, 2));
+  today = '2026-03-01';
+  first.trail.append(range(3, 4));
+  first.trail.close();
+  const second = opened(folder, now);
+  assert.equal(second.last, 4);
+  second.trail.append(range(5, 5));
+  today = '2026-03-03';
+  second.trail.append(range(6, 6));
+  second.trail.close();
+  assert.deepEqual(files(folder), ['2026-03-02.jsonl', '2026-03-03.jsonl']);
+  assert.deepEqual(numbers(folder), [1, 2, 3, 4, 5, 6]);
+  assert.equal(firstBrokenLine(lines(folder)), undefined);
 });

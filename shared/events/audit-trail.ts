@@ -3,7 +3,7 @@
  * cannot be changed, removed or inserted without breaking every later one. It is copied from the events table after each
  * commit; a torn last line (power cut) is cut off and written again from there.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import {
   closeSync,
   fdatasyncSync,
@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { SallyportError } from '../errors.ts';
+import { printableJson } from '../printable-json.ts';
 import { eventCatalogue } from './catalogue.ts';
 import type { NumberedEvent } from './event.ts';
 
@@ -32,7 +33,7 @@ const tailBytes = 64 * 1024;
 const genesis = '0'.repeat(64);
 const dayFile = /^\d{4}-\d{2}-\d{2}\.jsonl$/;
 
-export const lineHash = (line: string): string => createHash('sha256').update(line).digest('hex');
+export const lineHash = (line: string): string => hash('sha256', line);
 
 /** One line of the trail, without its line feed. */
 export function auditLine(event: NumberedEvent, node: string, prev: string): string {
@@ -50,27 +51,32 @@ export function auditLine(event: NumberedEvent, node: string, prev: string): str
     partner,
   };
   // Twice: the first time for the order in the line, the second so that no field of an event can speak for the trail.
-  return JSON.stringify({ ...own, ...fields, ...own, prev });
+  return printableJson({ ...own, ...fields, ...own, prev });
 }
 
 export class AuditTrail {
   readonly #options: AuditOptions;
+  readonly #onFlushFailed: (error: unknown) => void;
+  readonly #now: () => Date;
   #fd: number | undefined;
   #day = '';
   #prev = genesis;
   #flushTimer: NodeJS.Timeout | undefined;
 
-  constructor(options: AuditOptions) {
+  /** @param onFlushFailed What was written may be lost. Never tried again. */
+  constructor(options: AuditOptions, onFlushFailed: (error: unknown) => void, now = () => new Date()) {
     this.#options = options;
+    this.#onFlushFailed = onFlushFailed;
+    this.#now = now;
   }
 
   /** Finds the end of the chain. @returns the number of the last event that is in the trail, 0 when there is none. */
   open(): number {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
-    for (const name of readdirSync(this.#options.folder)
-      .filter((n) => dayFile.test(n))
-      .sort()
-      .reverse()) {
+    const names = readdirSync(this.#options.folder).filter((name) => dayFile.test(name));
+    names.sort().reverse();
+    this.#day = names[0]?.slice(0, 10) ?? '';
+    for (const name of names) {
       const last = this.#lastLine(join(this.#options.folder, name));
       if (!last) continue;
       this.#prev = lineHash(last);
@@ -111,18 +117,24 @@ export class AuditTrail {
   }
 
   #fileOfToday(): number {
-    const day = new Date().toISOString().slice(0, 10);
-    if (this.#fd !== undefined && day === this.#day) return this.#fd;
+    const today = this.#now().toISOString().slice(0, 10);
+    if (this.#fd !== undefined && today <= this.#day) return this.#fd;
     this.close();
-    this.#day = day;
-    this.#fd = openSync(join(this.#options.folder, `${day}.jsonl`), 'a', 0o600);
+    // The chain runs through the files in the order of their names: where the clock went back, the newest file goes on.
+    if (today > this.#day) this.#day = today;
+    this.#fd = openSync(join(this.#options.folder, `${this.#day}.jsonl`), 'a', 0o600);
     return this.#fd;
   }
 
   #flush(): void {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
-    if (this.#fd !== undefined) fdatasyncSync(this.#fd);
+    if (this.#fd === undefined) return;
+    try {
+      fdatasyncSync(this.#fd);
+    } catch (error) {
+      this.#onFlushFailed(error);
+    }
   }
 
   /** The last whole line of a file; a torn one behind it is cut off. */

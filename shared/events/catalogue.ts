@@ -48,6 +48,13 @@ export const eventCatalogue = {
     { freeBytes: 'now', gateBytes: 'needed' },
     'Make room on the file system of the state folder.',
   ),
+  'store.replaced': kind(
+    'SP-1012',
+    'alarm',
+    'The DMZ node has another record store than before: restored from a backup, or begun anew.',
+    { peer: 'name of the node', last: 'number of the last event of the store before' },
+    'If nobody did that, treat the DMZ host as suspect. Files offered since the backup are gone there: offer them again.',
+  ),
   // tunnel
   'link.up': kind('SP-1101', 'info', 'The tunnel is connected.', {
     peer: 'name of the other node',
@@ -193,7 +200,7 @@ export const eventCatalogue = {
     'alarm',
     'No rule matches an item; it waits.',
     { path: 'as the partner names it' },
-    'Add a rule, then `sallyport pull` or wait for the next look.',
+    'Add a rule and send the internal node SIGHUP, or take the file with `sallyport pull`.',
   ),
   'item.held': kind('SP-1503', 'info', 'A rule holds an item until somebody pulls it.', {
     path: 'as the partner names it',
@@ -244,6 +251,13 @@ export const eventCatalogue = {
     outcome: 'what became of it',
   }),
   'item.pulled': kind('SP-1608', 'info', 'A member of staff took an item by hand.', { path: 'as the partner names it' }),
+  'item.gone': kind(
+    'SP-1609',
+    'warning',
+    'The DMZ does not have an item any more that the inside did not take.',
+    { path: 'as the partner names it' },
+    'Nothing, when the trace shows that the partner removed, renamed or replaced it. Otherwise ask the partner to send it again.',
+  ),
   // outbound
   'outgoing.found': kind('SP-1701', 'info', 'A finished file was found in an outgoing folder.', {
     file: 'below the folder',

@@ -76,8 +76,8 @@ export function readTrace(sql: Sql, traceOrItem: string): NumberedEvent[] {
   return (rows as unknown as EventRow[]).map(toEvent);
 }
 
-/** The last number that is here of another node's events; 0 when none is. */
-export function lastOriginSeq(sql: Sql, node: string): number {
-  const row = sql('SELECT MAX(origin_seq) AS seq FROM events WHERE origin = ?').get(node) as { seq: number | null };
-  return row.seq ?? 0;
+/** The last that is here of another node's events, with the number it has there. */
+export function readOrigin(sql: Sql, origin: string): NumberedEvent | undefined {
+  const row = sql('SELECT * FROM events WHERE origin = ? ORDER BY origin_seq DESC LIMIT 1').get(origin) as EventRow | undefined;
+  return row && { ...toEvent(row), seq: row.origin_seq ?? 0 };
 }

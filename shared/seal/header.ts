@@ -5,10 +5,19 @@
  * time, points of low order refused. Stanzas of types other than X25519 are skipped, as the format asks. What is wrong with
  * a header is said in the detail of the error only: all failures have the one code `sealed-damaged`.
  */
-import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  timingSafeEqual,
+} from 'node:crypto';
 import { SallyportError } from '../errors.ts';
-import { identityKey, recipientKey } from './age-key.ts';
-import { generatePair, rawPublicKey, sharedSecret } from './x25519.ts';
+import { KeyRing, type PrivateKey, type PublicKey } from './key-ring.ts';
+import { generatePair, publicKeyFrom, rawPublicKey, sharedSecret } from './x25519.ts';
 
 export const fileKeyBytes = 16;
 export const maxHeaderBytes = 16 * 1024;
@@ -43,10 +52,10 @@ const damaged = (detail: string): SallyportError => new SallyportError('sealed-d
  * @returns All bytes up to and with the line feed after the MAC.
  * @throws SallyportError `key-file` when a recipient is none.
  */
-export function sealHeader(fileKey: Buffer, recipients: readonly string[]): Buffer {
+export function sealHeader(fileKey: Buffer, recipients: readonly string[], keys = new KeyRing()): Buffer {
   if (recipients.length === 0 || recipients.length > maxStanzas)
     throw new SallyportError('key-file', `a file is sealed to 1 to ${maxStanzas} recipients, not ${recipients.length}`);
-  const stanzas = recipients.map((recipient) => wrap(fileKey, recipientKey(recipient)));
+  const stanzas = recipients.map((recipient) => wrap(fileKey, keys.recipient(recipient)));
   const covered = Buffer.from(`${versionLine}${stanzas.join('')}---`, 'latin1');
   return Buffer.concat([covered, Buffer.from(` ${toBase64(headerMac(covered, fileKey))}\n`, 'latin1')]);
 }
@@ -56,13 +65,12 @@ export function sealHeader(fileKey: Buffer, recipients: readonly string[]): Buff
  * @returns The 16-byte file key; the caller fills it with zeros after use.
  * @throws SallyportError `sealed-damaged`; `key-file` when the identity is none.
  */
-export function openHeader(header: Buffer, identity: string): Buffer {
+export function openHeader(header: Buffer, identity: string, keys = new KeyRing()): Buffer {
   const parsed = parse(header);
-  const ours = identityKey(identity);
-  const ourPublic = rawPublicKey(ours);
+  const ours = keys.identity(identity);
   for (const stanza of parsed.stanzas) {
     if (stanza.type !== 'X25519') continue;
-    const fileKey = unwrap(stanza, ours, ourPublic);
+    const fileKey = unwrap(stanza, ours);
     if (!fileKey) continue;
     if (timingSafeEqual(headerMac(parsed.covered, fileKey), parsed.mac)) return fileKey;
     fileKey.fill(0);
@@ -99,27 +107,25 @@ export function headerSha256(header: Buffer): string {
   return createHash('sha256').update(header).digest('hex');
 }
 
-function wrap(fileKey: Buffer, recipient: Buffer): string {
+function wrap(fileKey: Buffer, recipient: PublicKey): string {
   const { publicKey, privateKey } = generatePair();
   const share = rawPublicKey(publicKey);
-  const secret = sharedSecret(privateKey, recipient);
+  const secret = sharedSecret(privateKey, recipient.key);
   if (!secret) throw new SallyportError('key-file', 'the recipient is a point of low order');
-  const key = wrapKey(secret, share, recipient);
+  const key = wrapKey(secret, share, recipient.raw);
   const cipher = createCipheriv('chacha20-poly1305', key, zeroNonce, { authTagLength: tagBytes });
   const body = Buffer.concat([cipher.update(fileKey), cipher.final(), cipher.getAuthTag()]);
-  key.fill(0);
   return `-> X25519 ${toBase64(share)}\n${toBase64(body)}\n`;
 }
 
 /** @returns The file key, or undefined when the stanza is for somebody else. */
-function unwrap(stanza: Stanza, ours: KeyObject, ourPublic: Buffer): Buffer | undefined {
+function unwrap(stanza: Stanza, ours: PrivateKey): Buffer | undefined {
   const share = stanza.args.length === 1 ? fromBase64(stanza.args[0] ?? '') : undefined;
   if (share?.length !== 32 || stanza.body.length !== fileKeyBytes + tagBytes) throw damaged('an X25519 stanza is malformed');
-  const secret = sharedSecret(ours, share);
+  const secret = sharedSecret(ours.key, publicKeyFrom(share));
   if (!secret) throw damaged('an X25519 stanza holds a point of low order');
-  const key = wrapKey(secret, share, ourPublic);
+  const key = wrapKey(secret, share, ours.publicRaw);
   const decipher = createDecipheriv('chacha20-poly1305', key, zeroNonce, { authTagLength: tagBytes });
-  key.fill(0);
   decipher.setAuthTag(stanza.body.subarray(fileKeyBytes));
   const fileKey = decipher.update(stanza.body.subarray(0, fileKeyBytes));
   try {
@@ -131,17 +137,23 @@ function unwrap(stanza: Stanza, ours: KeyObject, ourPublic: Buffer): Buffer | un
   }
 }
 
-function wrapKey(secret: Buffer, share: Buffer, recipient: Buffer): Buffer {
-  const key = Buffer.from(hkdfSync('sha256', secret, Buffer.concat([share, recipient]), wrapInfo, 32));
+function wrapKey(secret: Buffer, share: Buffer, recipient: Buffer): KeyObject {
+  const key = derive(secret, Buffer.concat([share, recipient]), wrapInfo);
   secret.fill(0);
   return key;
 }
 
-function headerMac(covered: Buffer, fileKey: Buffer): Buffer {
-  const key = Buffer.from(hkdfSync('sha256', fileKey, Buffer.alloc(0), 'header', 32));
-  const mac = createHmac('sha256', key).update(covered).digest();
-  key.fill(0);
-  return mac;
+const headerMac = (covered: Buffer, fileKey: Buffer): Buffer =>
+  createHmac('sha256', derive(fileKey, Buffer.alloc(0), 'header'))
+    .update(covered)
+    .digest();
+
+/** A key object, because node:crypto tries what it is given as one first: bytes cost it a thrown error each time. */
+function derive(from: Buffer, salt: Buffer, info: string): KeyObject {
+  const raw = Buffer.from(hkdfSync('sha256', createSecretKey(from), salt, info, 32));
+  const key = createSecretKey(raw);
+  raw.fill(0);
+  return key;
 }
 
 function parse(header: Buffer): ParsedHeader {

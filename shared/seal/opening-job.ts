@@ -8,6 +8,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { SallyportError } from '../errors.ts';
 import { Chunker } from './chunker.ts';
 import { headerLength, headerSha256, openHeader } from './header.ts';
+import type { KeyRing } from './key-ring.ts';
 import { OutputFile } from './output-file.ts';
 import { PayloadCipher, payloadNonceBytes, sealedChunkBytes } from './payload.ts';
 
@@ -36,13 +37,15 @@ const damaged = (detail: string): SallyportError => new SallyportError('sealed-d
 export class OpeningJob {
   readonly file: OutputFile;
   readonly #identity: string;
+  readonly #keys: KeyRing;
   readonly #hash = createHash('sha256');
   #segment: OpenSegment | undefined;
   #out: Buffer[] = [];
 
-  constructor(args: { readonly path: string; readonly identity: string }) {
+  constructor(deps: { readonly keys: KeyRing }, args: { readonly path: string; readonly identity: string }) {
     this.file = new OutputFile(args.path);
     this.#identity = args.identity;
+    this.#keys = deps.keys;
   }
 
   /** @throws SallyportError `no-space`, `store-suspect`, `internal` */
@@ -120,7 +123,7 @@ export class OpeningJob {
     }
     const header = start.subarray(0, length);
     if (headerSha256(header) !== segment.expected.headerSha256) throw damaged('the header is not the one of the record');
-    const fileKey = openHeader(header, this.#identity);
+    const fileKey = openHeader(header, this.#identity, this.#keys);
     segment.cipher = new PayloadCipher(fileKey, start.subarray(length, length + payloadNonceBytes));
     fileKey.fill(0);
     segment.start = empty;

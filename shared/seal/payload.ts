@@ -16,7 +16,7 @@ export class PayloadCipher {
 
   /** @param fileKey 16 bytes; stays the caller's to fill with zeros. */
   constructor(fileKey: Buffer, payloadNonce: Buffer) {
-    const raw = Buffer.from(hkdfSync('sha256', fileKey, payloadNonce, 'payload', 32));
+    const raw = Buffer.from(hkdfSync('sha256', createSecretKey(fileKey), payloadNonce, 'payload', 32));
     this.#key = createSecretKey(raw);
     raw.fill(0);
   }

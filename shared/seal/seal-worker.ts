@@ -4,7 +4,9 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { SallyportError } from '../errors.ts';
+import { keepMemoryFlat } from '../memory.ts';
 import { type Failure, toFailure } from './file-failure.ts';
+import { KeyRing } from './key-ring.ts';
 import { OpeningJob } from './opening-job.ts';
 import { FolderFlusher } from './output-file.ts';
 import { sealedChunkBytes } from './payload.ts';
@@ -25,6 +27,7 @@ class SealWorker {
   readonly #jobs = new Map<number, Job>();
   readonly #failures = new Map<number, Failure>();
   readonly #folders = new FolderFlusher();
+  readonly #keys = new KeyRing();
   readonly #scratch = Buffer.allocUnsafeSlow(maxReadChunks * sealedChunkBytes);
   readonly #finishing = new Set<Promise<void>>();
 
@@ -54,10 +57,10 @@ class SealWorker {
     const { id } = message;
     switch (message.op) {
       case 'seal':
-        this.#add(id, new SealingJob({ folders: this.#folders }, message)).begin();
+        this.#add(id, new SealingJob({ folders: this.#folders, keys: this.#keys }, message)).begin();
         break;
       case 'open':
-        this.#add(id, new OpeningJob(message)).begin();
+        this.#add(id, new OpeningJob({ keys: this.#keys }, message)).begin();
         break;
       case 'segment':
         this.#opening(id).beginSegment(message.expected);
@@ -157,6 +160,7 @@ class SealWorker {
 
 const closeJob = (job: Job, remove: boolean): void => (job instanceof ReadingJob ? job.close() : job.close(remove));
 
+keepMemoryFlat();
 const worker = new SealWorker();
 port.on('message', (message: ToWorker) => {
   if (message.op === 'stop') void worker.stop();

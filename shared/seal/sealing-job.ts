@@ -6,6 +6,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
 import { Chunker } from './chunker.ts';
 import { fileKeyBytes, headerSha256, sealHeader } from './header.ts';
+import type { KeyRing } from './key-ring.ts';
 import { type FolderFlusher, OutputFile } from './output-file.ts';
 import { chunkBytes, PayloadCipher, payloadNonceBytes } from './payload.ts';
 import type { SealedSegment } from './seal-workers.ts';
@@ -14,6 +15,7 @@ export class SealingJob {
   readonly file: OutputFile;
   readonly #recipients: readonly string[];
   readonly #folders: FolderFlusher;
+  readonly #keys: KeyRing;
   readonly #hash = createHash('sha256');
   readonly #chunker = new Chunker(chunkBytes);
   #cipher: PayloadCipher | undefined;
@@ -24,12 +26,13 @@ export class SealingJob {
   #out: Buffer[] = [];
 
   constructor(
-    deps: { readonly folders: FolderFlusher },
+    deps: { readonly folders: FolderFlusher; readonly keys: KeyRing },
     args: { readonly path: string; readonly recipients: readonly string[] },
   ) {
     this.file = new OutputFile(args.path);
     this.#recipients = args.recipients;
     this.#folders = deps.folders;
+    this.#keys = deps.keys;
   }
 
   /** @throws SallyportError `key-file`, `no-space`, `store-suspect`, `internal` */
@@ -37,7 +40,7 @@ export class SealingJob {
     const fileKey = randomBytes(fileKeyBytes);
     try {
       const nonce = randomBytes(payloadNonceBytes);
-      this.#header = sealHeader(fileKey, this.#recipients);
+      this.#header = sealHeader(fileKey, this.#recipients, this.#keys);
       this.#cipher = new PayloadCipher(fileKey, nonce);
       this.#out.push(this.#header, nonce);
     } finally {
@@ -62,8 +65,10 @@ export class SealingJob {
     );
     this.#cipher = undefined;
     this.#write();
+    const entry = this.#folders.flush(dirname(this.file.path));
+    entry.catch(() => {}); // when the file fails, that is the error
     await this.file.flush();
-    await this.#folders.flush(dirname(this.file.path));
+    await entry;
     return {
       header: this.#header,
       headerSha256: headerSha256(this.#header),

@@ -27,10 +27,10 @@ export function rawPublicKey(key: KeyObject): Buffer {
 export const generatePair = (): { publicKey: KeyObject; privateKey: KeyObject } => generateKeyPairSync('x25519');
 
 /** @returns The shared secret, or undefined when `theirs` is a point of low order (RFC 7748 §6.1: the result is zero). */
-export function sharedSecret(ours: KeyObject, theirs: Buffer): Buffer | undefined {
+export function sharedSecret(ours: KeyObject, theirs: KeyObject): Buffer | undefined {
   let secret: Buffer;
   try {
-    secret = diffieHellman({ privateKey: ours, publicKey: publicKeyFrom(theirs) });
+    secret = diffieHellman({ privateKey: ours, publicKey: theirs });
   } catch {
     return undefined; // OpenSSL refuses the zero result itself; the check below holds for libraries that do not
   }

@@ -67,6 +67,7 @@ export class MessageSocket {
   #roomWaiters: (() => void)[] = [];
   #closed: { readonly code: CloseCode | undefined; readonly detail: string } | undefined;
   #ending = false;
+  #gathering = false;
   #lastError = '';
 
   constructor(ws: WebSocket, tls: TLSSocket) {
@@ -148,9 +149,21 @@ export class MessageSocket {
 
   #send(data: string | Buffer, size: number): void {
     this.#unsent += size;
+    this.#gather();
     this.#ws.send(data, () => {
       this.#unsent -= size;
       if (this.#unsent <= lowWaterBytes) this.#releaseWaiters();
+    });
+  }
+
+  /** What is sent in one turn of the event loop leaves together: one TLS record and one system call instead of many. */
+  #gather(): void {
+    if (this.#gathering) return;
+    this.#gathering = true;
+    this.#tls.cork();
+    setImmediate(() => {
+      this.#gathering = false;
+      this.#tls.uncork();
     });
   }
 

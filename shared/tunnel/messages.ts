@@ -157,6 +157,7 @@ export const dmzStatusSchema = z.strictObject({
   items: z.strictObject({ ready: count, held: count, unrouted: count, leased: count, offered: count, partial: count }),
   cacheBytes: count,
   freeBytes: count,
+  /** How long the oldest item that is ready for the inside has waited. */
   oldestReadyMs: count.nullable(),
   lastEvent: count,
   rssBytes: count,
@@ -298,8 +299,8 @@ export const streams = {
       expiresAtMs: millis,
       trace: id,
     }),
-    result: z.strictObject({ stored: z.literal(true) }),
-    does: 'A sealed item for a partner. Answered after it is durable; an id that is already stored is answered at once.',
+    result: z.strictObject({ stored: z.literal(true), path: path.optional() }),
+    does: 'A sealed item for a partner. Answered after it is durable, with the path when its name was taken; an id that is already stored is answered at once.',
   },
   'events.read': {
     by: 'inside',

@@ -61,12 +61,25 @@ export interface RefusalDeps {
 
 const quietMs = 60_000;
 
+export interface LastRefusal {
+  readonly atMs: number;
+  readonly check: RefusalCheck;
+  /** Escaped, with what to do about it. */
+  readonly detail: string;
+}
+
 export class Refusals {
   readonly #deps: RefusalDeps;
   readonly #seen = new Map<RefusalCheck, { lastMs: number; leftOut: number }>();
+  #last: LastRefusal | undefined;
 
   constructor(deps: RefusalDeps) {
     this.#deps = deps;
+  }
+
+  /** The newest one, for status. */
+  get last(): LastRefusal | undefined {
+    return this.#last;
   }
 
   /** @param detail What was wrong; may hold text of the other side. */
@@ -74,6 +87,7 @@ export class Refusals {
     const { clock, events, log } = this.#deps;
     const safe = printable(detail, 600);
     log.debug({ check, detail: safe }, 'tunnel connection refused');
+    this.#last = { atMs: clock.nowMs(), check, detail: safe };
     const nowMs = clock.monotonicMs();
     const before = this.#seen.get(check);
     if (before && nowMs - before.lastMs < quietMs) {

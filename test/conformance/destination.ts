@@ -1,10 +1,10 @@
 /** What every destination must do. Each implementation runs this with a way to make one on an empty folder. */
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Destination } from '../../internal-node/destination.ts';
+import type { Destination, DraftFacts } from '../../internal-node/destination.ts';
 import { newItemId } from '../../shared/ids.ts';
 
 export interface DestinationUnderTest {
@@ -28,50 +28,68 @@ export function destinationConformance(name: string, make: (folder: string) => P
   const allowed = () => undefined;
 
   check('shows nothing before the file is published, then all of it at once', async ({ destination, visible }) => {
-    const item = await draft(destination, 'content');
+    const { item, facts } = await draft(destination, 'content');
     const file = await destination.plan({ partner: 'acme', components: ['a', 'b.csv'] });
     assert.deepEqual(await visible(), {});
     assert.deepEqual(await destination.drafts(), [item]);
-    assert.equal(await destination.publish(item, file, allowed), 'published');
+    assert.equal(await destination.publish(item, facts, file, allowed), 'published');
     assert.deepEqual(await visible(), { 'acme/a/b.csv': 'content' });
+    await destination.forget(item);
     assert.deepEqual(await destination.drafts(), []);
   });
 
-  check('tells a draft from a published one', async ({ destination }) => {
-    const item = await draft(destination, 'content');
-    const facts = await destination.keep(item);
-    assert.equal(await destination.standing(item, facts), 'draft');
-    await destination.publish(item, await destination.plan({ partner: 'acme', components: ['x'] }), allowed);
-    assert.equal(await destination.standing(item, facts), 'published');
-    await assert.rejects(destination.standing(item, { ...facts, place: 'another' }), { code: 'destination-unavailable' });
+  check('tells a draft from a published one, and from one that somebody removed', async ({ destination }) => {
+    const { item, facts } = await draft(destination, 'content');
+    const file = await destination.plan({ partner: 'acme', components: ['x'] });
+    assert.equal(await destination.standing(item, facts, file), 'draft');
+    await destination.publish(item, facts, file, allowed);
+    for (let look = 0; look < 2; look += 1) assert.equal(await destination.standing(item, facts, file), 'published');
+    const elsewhere = { ...facts, place: 'another' };
+    await assert.rejects(destination.standing(item, elsewhere, file), { code: 'destination-unavailable' });
+    await destination.forget(item);
+
+    const removed = await draft(destination, 'content');
+    await rm(destination.draftPath(removed.item));
+    assert.equal(await destination.standing(removed.item, removed.facts, file), 'missing');
+  });
+
+  check('publishes no draft but the one that was kept', async ({ destination, visible }) => {
+    const { item, facts } = await draft(destination, 'content');
+    const file = await destination.plan({ partner: 'acme', components: ['x'] });
+    await writeFile(`${destination.draftPath(item)}-other`, 'half of anoth', { mode: 0o600 });
+    await rename(`${destination.draftPath(item)}-other`, destination.draftPath(item));
+    await assert.rejects(destination.publish(item, facts, file, allowed), { code: 'destination-unavailable' });
+    assert.equal(await destination.standing(item, facts, file), 'missing');
+    assert.deepEqual(await visible(), {});
   });
 
   check('does nothing when the last check says no', async ({ destination, visible }) => {
-    const item = await draft(destination, 'content');
-    const facts = await destination.keep(item);
+    const { item, facts } = await draft(destination, 'content');
     const file = await destination.plan({ partner: 'acme', components: ['x'] });
     const refuse = () => {
       throw new Error('the lease is over');
     };
-    await assert.rejects(destination.publish(item, file, refuse));
+    await assert.rejects(destination.publish(item, facts, file, refuse));
     assert.deepEqual(await visible(), {});
-    assert.equal(await destination.standing(item, facts), 'draft');
+    assert.equal(await destination.standing(item, facts, file), 'draft');
+    assert.equal(await destination.publish(item, facts, file, allowed), 'published');
   });
 
   check('keeps an existing file, also one that came after the plan', async ({ destination, visible }) => {
     const target = { partner: 'acme', components: ['x.csv'] };
     const [one, two, three] = [await draft(destination, '1'), await draft(destination, '2'), await draft(destination, '3')];
+    const publish = async ({ item, facts }: Draft, file: string) => await destination.publish(item, facts, file, allowed);
     const file = await destination.plan(target);
-    assert.equal(await destination.publish(one, file, allowed), 'published');
-    assert.equal(await destination.publish(two, file, allowed), 'taken');
+    assert.equal(await publish(one, file), 'published');
+    assert.equal(await publish(two, file), 'taken');
     assert.deepEqual(await visible(), { 'acme/x.csv': '1' });
-    assert.equal(await destination.publish(two, await destination.plan(target), allowed), 'published');
-    assert.equal(await destination.publish(three, await destination.plan(target), allowed), 'published');
+    assert.equal(await publish(two, await destination.plan(target)), 'published');
+    assert.equal(await publish(three, await destination.plan(target)), 'published');
     assert.deepEqual(await visible(), { 'acme/x.csv': '1', 'acme/x (2).csv': '2', 'acme/x (3).csv': '3' });
   });
 
   check('begins a draft anew and discards one', async ({ destination }) => {
-    const item = await draft(destination, 'old');
+    const { item } = await draft(destination, 'old');
     await writeFile(await destination.stage(item), 'new', { flag: 'wx' });
     assert.equal(await readFile(destination.draftPath(item), 'utf8'), 'new');
     await destination.discard(item);
@@ -80,9 +98,9 @@ export function destinationConformance(name: string, make: (folder: string) => P
   });
 
   check('opens what it delivered, and only that', async ({ destination }) => {
-    const item = await draft(destination, 'content');
+    const { item, facts } = await draft(destination, 'content');
     const file = await destination.plan({ partner: 'acme', components: ['x'] });
-    await destination.publish(item, file, allowed);
+    await destination.publish(item, facts, file, allowed);
     await using handle = await destination.open(file);
     assert.equal(await handle.readFile('utf8'), 'content');
     await assert.rejects(destination.open('acme/none'), { code: 'no-such-file' });
@@ -101,10 +119,15 @@ export function destinationConformance(name: string, make: (folder: string) => P
   });
 }
 
-async function draft(destination: Destination, content: string): Promise<string> {
+interface Draft {
+  readonly item: string;
+  readonly facts: DraftFacts;
+}
+
+async function draft(destination: Destination, content: string): Promise<Draft> {
   const item = newItemId();
   await writeFile(await destination.stage(item), content, { mode: 0o600, flag: 'wx' });
-  return item;
+  return { item, facts: await destination.keep(item) };
 }
 
 /** Visible files below a folder; what begins with `.sallyport` is ours and hidden. */

@@ -197,6 +197,7 @@ const item: ListedItem = {
 const events: readonly TracedEvent[] = [
   {
     seq: 7,
+    id: 'SP-1404',
     name: 'item.completed',
     atMs: item.atMs,
     node: 'edge1',
@@ -208,6 +209,7 @@ const events: readonly TracedEvent[] = [
   },
   {
     seq: 3,
+    id: 'SP-1606',
     name: 'item.quarantined',
     atMs: item.atMs + 1000,
     node: 'inner1',
@@ -231,6 +233,7 @@ const status = {
     group: null,
     classicalAdmitted: false,
     lastFailure: 'connection refused',
+    refusedBy: null,
     clockSkewMs: null,
   },
   policy: null,

@@ -1,0 +1,225 @@
+/**
+ * Kills a node right before its N-th system call of one kind in one thread, for every N of an action (an upload, a delivery,
+ * an offer), lets it start again, and asks after each what a partner and a consumer would ask. So every crash point of the
+ * hand-over is met on purpose, on the real processes.
+ */
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createSite, type Site } from '../../scripts/site/site.ts';
+import { Supervisor } from '../../scripts/site/supervisor.ts';
+import { ask, eventually, offer, sftp, sha256 } from '../../scripts/site/walk.ts';
+import { type Call, inject, onePoolThread, type Thread } from './injection.ts';
+import { Consumer, residue } from './oracle.ts';
+
+type NodeKind = 'dmz' | 'internal';
+/** What is done while the node is killed. */
+export const actions = ['upload', 'rename', 'delivery', 'offer', 'store'] as const;
+export type Action = (typeof actions)[number];
+
+const victimOf: Readonly<Record<Action, NodeKind>> = {
+  upload: 'dmz',
+  rename: 'dmz',
+  delivery: 'internal',
+  offer: 'internal',
+  store: 'dmz',
+};
+
+export interface CrashPoint {
+  readonly action: Action;
+  readonly thread: Thread;
+  readonly call: Call;
+  readonly n: number;
+}
+
+export interface CrashResult {
+  readonly points: number;
+  /** Points at which the node died; the others were past the end of the action. */
+  readonly deaths: number;
+  readonly acknowledged: number;
+  readonly faults: readonly string[];
+}
+
+/** Bytes of an offer above which the DMZ notes it before it writes; more than the pipes hold, so that it takes a while. */
+const offerBytes = 12_000_000;
+const patienceMs = 20_000;
+
+export class CrashStep implements AsyncDisposable {
+  readonly #site: Site;
+  readonly #supervisor: Supervisor;
+  readonly #consumer: Consumer;
+  readonly #log: (line: string) => void;
+  readonly #faults: string[] = [];
+  readonly #offered = new Map<string, string>();
+  #points = 0;
+  #deaths = 0;
+  #acknowledged = 0;
+  #stopped = false;
+
+  private constructor(site: Site, log: (line: string) => void) {
+    this.#site = site;
+    this.#log = log;
+    this.#supervisor = new Supervisor(site, { dmz: onePoolThread, internal: onePoolThread });
+    this.#consumer = new Consumer(join(site.inside.delivered, 'acme'));
+  }
+
+  static async start(log: (line: string) => void): Promise<CrashStep> {
+    const site = await createSite({ folder: await mkdtemp(join(tmpdir(), 'sallyport-crashstep-')) });
+    await hurry(site);
+    const walk = new CrashStep(site, log);
+    await walk.#supervisor.start(AbortSignal.timeout(patienceMs));
+    await walk.#together();
+    walk.#consumer.start();
+    return walk;
+  }
+
+  /** Does the action once, with the node killed at the point. @returns whether it came so far. */
+  async step(point: CrashPoint): Promise<boolean> {
+    const { action, thread, call, n } = point;
+    const victim = victimOf[action];
+    const pid = this.#supervisor.pid(victim);
+    const deathsBefore = this.#supervisor.deaths[victim];
+    this.#points += 1;
+    const label = `${action} ${thread} ${call} ${n}`;
+    const killer = await inject(pid, { thread, call, what: `signal=KILL:when=${n}` });
+    const settled = await this.#act(
+      action,
+      `${this.#points}-${thread}-${call}-${n}`,
+      () => this.#supervisor.deaths[victim] > deathsBefore,
+    );
+    const died = this.#supervisor.deaths[victim] > deathsBefore;
+    await killer[Symbol.asyncDispose]();
+    if (died) this.#deaths += 1;
+    await this.#supervisor.ready(AbortSignal.timeout(patienceMs));
+    await this.#together();
+    await settled().catch((error: unknown) => this.#faults.push(`${label}: ${(error as Error).message}`));
+    this.#log(`${label}: ${died ? 'died' : 'past the end'}`);
+    return died;
+  }
+
+  /** Stops both nodes and looks at what is left. */
+  async end(): Promise<CrashResult> {
+    await this.#checkOutbox();
+    await eventually('nothing is left to do', () => this.#isQuiet(), patienceMs).catch((error: Error) =>
+      this.#faults.push(error.message),
+    );
+    await this.#stop();
+    const faults = [...this.#faults, ...this.#consumer.faults, ...(await residue(this.#site))];
+    if (faults.length > 0) this.#log(`kept for a look: ${this.#site.folder}`);
+    else await rm(this.#site.folder, { recursive: true, force: true });
+    return { points: this.#points, deaths: this.#deaths, acknowledged: this.#acknowledged, faults };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stop();
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    await this.#supervisor.stop();
+    await this.#consumer.stop();
+  }
+
+  /** @returns what must come true in the end, to be awaited when the node runs again. */
+  async #act(action: Action, name: string, isOver: () => boolean): Promise<() => Promise<void>> {
+    switch (action) {
+      case 'upload':
+        return await this.#upload(name, 300_001, []);
+      case 'rename':
+        return await this.#upload(name, 1000, [`rename "/Inbox/${name}.part" "/Inbox/${name}"`]);
+      case 'delivery': {
+        const settled = await this.#upload(name, 300_001, []);
+        await eventually('it is delivered or dead', async () => isOver() || this.#consumer.has(name), patienceMs);
+        await sleep(300); // the steps behind the delivery
+        return settled;
+      }
+      case 'offer':
+      case 'store':
+        return await this.#offer(name, isOver);
+    }
+  }
+
+  async #upload(name: string, size: number, more: readonly string[]): Promise<() => Promise<void>> {
+    const { acme } = this.#site.partners;
+    if (!acme) throw new Error('no partner acme');
+    const content = Buffer.alloc(size, `${name}; `);
+    this.#consumer.sent(name, content);
+    const local = join(this.#site.folder, 'upload');
+    await writeFile(local, content);
+    const batch = [`put ${local} "/Inbox/${name}${more.length > 0 ? '.part' : ''}"`, ...more];
+    const { code } = await sftp(this.#site, acme, batch, ['-o', 'ConnectTimeout=10']);
+    if (code !== 0) return async () => {};
+    this.#acknowledged += 1;
+    return async () => {
+      await eventually(
+        `${name} was acknowledged, so it is delivered`,
+        async () => this.#consumer.has(name) || undefined,
+        patienceMs,
+      );
+    };
+  }
+
+  async #offer(name: string, isOver: () => boolean): Promise<() => Promise<void>> {
+    const content = Buffer.alloc(offerBytes, `${name}; `);
+    this.#offered.set(name, sha256(content));
+    await offer(this.#site, 'globex', name, content);
+    const isThere = async (): Promise<boolean> => (await this.#outbox()).includes(name);
+    await eventually('it is offered or dead', async () => isOver() || (await isThere()), patienceMs);
+    await sleep(200);
+    return async () => {
+      await eventually(`${name} is offered`, async () => (await isThere()) || undefined, patienceMs);
+    };
+  }
+
+  async #outbox(): Promise<string[]> {
+    const { globex } = this.#site.partners;
+    if (!globex) throw new Error('no partner globex');
+    const { output } = await sftp(this.#site, globex, ['ls -1 /Outbox'], ['-o', 'ConnectTimeout=10']);
+    const lines = output.split('\n').filter((line) => line.startsWith('/Outbox/'));
+    return lines.map((line) => line.trim().slice('/Outbox/'.length));
+  }
+
+  /** Everything that was offered is there once and identical. */
+  async #checkOutbox(): Promise<void> {
+    const { globex } = this.#site.partners;
+    const names = await this.#outbox();
+    for (const name of names) if (!this.#offered.has(name)) this.#faults.push(`${name}: unexpected in the Outbox (a duplicate?)`);
+    const folder = join(this.#site.folder, 'fetched');
+    await mkdir(folder);
+    for (const [name, digest] of globex ? this.#offered : []) {
+      if (globex) await sftp(this.#site, globex, [`get "/Outbox/${name}" ${folder}/`]);
+      const content = await readFile(join(folder, name)).catch(() => Buffer.alloc(0));
+      if (sha256(content) !== digest) this.#faults.push(`${name}: fetched altered or not at all`);
+    }
+  }
+
+  /** The inside is connected and says that it is well. */
+  async #together(): Promise<void> {
+    await eventually('the nodes are connected', async () => (await this.#status()).tunnel.up || undefined, patienceMs);
+  }
+
+  async #isQuiet(): Promise<true | undefined> {
+    const { items, dmz } = await this.#status();
+    return (items.waiting === 0 && dmz?.items.ready === 0 && dmz.items.leased === 0) || undefined;
+  }
+
+  async #status(): Promise<Status> {
+    return JSON.parse(await ask(this.#site, 'internal', 'status', '--json')) as Status;
+  }
+}
+
+interface Status {
+  readonly tunnel: { readonly up: boolean };
+  readonly items: { readonly waiting: number };
+  readonly dmz: { readonly items: { readonly ready: number; readonly leased: number } } | null;
+}
+
+/** Short waits, so that a step takes seconds. */
+async function hurry(site: Site): Promise<void> {
+  const text = await readFile(site.internal.config, 'utf8');
+  const quick = text.replace(/^outgoing:$/m, 'outgoing:\n  settle: 100ms\n  rescan: 1s');
+  await writeFile(site.internal.config, quick);
+  await appendFile(site.internal.config, 'pull:\n  poll: 500ms\n  retryFirst: 100ms\n  retryMost: 1s\n');
+}

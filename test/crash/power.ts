@@ -1,0 +1,73 @@
+/**
+ * A disk whose power can be cut: an ext4 image on a loop device, bound to some folders of a site. A cut drops everything that
+ * was not yet durable, as if the host had lost its power at that instant. Needs root.
+ */
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+/** Sparse: it takes only what is written. Large enough for the gates of free space. */
+const imageBytes = 4 * 1024 ** 3;
+
+export class PowerDisk implements AsyncDisposable {
+  readonly #image: string;
+  readonly #mount: string;
+  readonly #folders: readonly string[];
+
+  private constructor(image: string, mount: string, folders: readonly string[]) {
+    this.#image = image;
+    this.#mount = mount;
+    this.#folders = folders;
+  }
+
+  /** @param folders Absolute; made when missing, and empty afterwards. */
+  static async make(image: string, folders: readonly string[]): Promise<PowerDisk> {
+    const disk = new PowerDisk(image, `${image}.mount`, folders);
+    await using file = await open(image, 'wx', 0o600);
+    await file.truncate(imageBytes);
+    await run('mkfs.ext4', ['-q', '-F', '-m', '0', image]);
+    await mkdir(disk.#mount, { mode: 0o700 });
+    await run('mount', ['-o', 'loop', image, disk.#mount]);
+    for (const folder of folders) {
+      await mkdir(disk.#place(folder), { mode: 0o700 });
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+    }
+    await disk.#bind();
+    return disk;
+  }
+
+  /** From now on nothing reaches the disk any more; every access fails. */
+  async cut(): Promise<void> {
+    await run('xfs_io', ['-x', '-c', 'shutdown', this.#mount]);
+  }
+
+  /** After a cut, when nobody uses it any more: what was durable is there again. */
+  async restore(): Promise<void> {
+    await this.#unmount();
+    await run('mount', ['-o', 'loop', this.#image, this.#mount]);
+    await this.#bind();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#unmount();
+    await rm(this.#mount, { recursive: true });
+    await rm(this.#image);
+  }
+
+  #place(folder: string): string {
+    return join(this.#mount, folder.replaceAll('/', '_'));
+  }
+
+  async #bind(): Promise<void> {
+    for (const folder of this.#folders) {
+      await run('mount', ['--bind', this.#place(folder), folder]);
+      await chmod(folder, 0o700);
+    }
+  }
+
+  async #unmount(): Promise<void> {
+    for (const mounted of [...this.#folders, this.#mount]) await run('umount', [mounted]);
+  }
+}
