@@ -245,7 +245,7 @@ test('a refusal is reported and tried again, the file is kept', async () => {
   await run.cycle();
   assert.deepEqual(await run.events(), ['outgoing.found', 'outgoing.failed']);
   site.dmz.before = () => undefined;
-  site.clock.advance(1000);
+  site.clock.advance(5000);
   await run.sender.pass();
   assert.equal(site.dmz.offers.length, 1);
 });

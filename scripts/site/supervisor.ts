@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DmzNodeStatus } from '../../dmz-node/admin/api.ts';
 import { AdminClient } from '../../shared/admin/client.ts';
-import { commands, readPids, type Site } from './site.ts';
+import { commands, readPids, type Site, serveFlags } from './site.ts';
 
 const kinds = ['dmz', 'internal'] as const;
 type NodeKind = (typeof kinds)[number];
@@ -109,7 +109,8 @@ export class Supervisor {
   }
 
   #launch(kind: NodeKind): void {
-    const command = [...commands[kind], 'serve', '--config', this.#site[kind].config];
+    const [node, main] = commands[kind];
+    const command = [node, ...serveFlags, main, 'serve', '--config', this.#site[kind].config];
     const [program = '', ...args] = [...withSupervisor, ...this.#prefix[kind], ...command];
     // Not in our process group: Ctrl-C at a terminal is for us, and we stop them in order.
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });

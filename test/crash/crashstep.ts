@@ -83,12 +83,11 @@ export class CrashStep implements AsyncDisposable {
     this.#points += 1;
     const label = `${action} ${thread} ${call} ${n}`;
     const killer = await inject(pid, { thread, call, what: `signal=KILL:when=${n}` });
-    const settled = await this.#act(
-      action,
-      `${this.#points}-${thread}-${call}-${n}`,
-      () => this.#supervisor.deaths[victim] > deathsBefore,
-    );
-    const died = this.#supervisor.deaths[victim] > deathsBefore;
+    const isDead = (): boolean => this.#supervisor.deaths[victim] > deathsBefore;
+    const settled = await this.#act(action, `${this.#points}-${thread}-${call}-${n}`, isDead);
+    // Who was killed takes a moment to be gone.
+    for (let waitedMs = 0; waitedMs < 1000 && !isDead(); waitedMs += 25) await sleep(25);
+    const died = isDead();
     await killer[Symbol.asyncDispose]();
     if (died) this.#deaths += 1;
     await this.#supervisor.ready(AbortSignal.timeout(patienceMs));
@@ -216,8 +215,8 @@ interface Status {
   readonly dmz: { readonly items: { readonly ready: number; readonly leased: number } } | null;
 }
 
-/** Short waits, so that a step takes seconds. */
-async function hurry(site: Site): Promise<void> {
+/** Short waits, so that a step takes seconds. Before the nodes start. */
+export async function hurry(site: Site): Promise<void> {
   const text = await readFile(site.internal.config, 'utf8');
   const quick = text.replace(/^outgoing:$/m, 'outgoing:\n  settle: 100ms\n  rescan: 1s');
   await writeFile(site.internal.config, quick);

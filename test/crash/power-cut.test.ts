@@ -27,7 +27,10 @@ interface Scene extends AsyncDisposable {
 /** @param parts Folders of the site that lie on the disk. */
 async function scene(...parts: readonly string[]): Promise<Scene> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-power-'));
-  const disk = await PowerDisk.make(join(folder, 'disk'), parts.map((part) => join(folder, part)));
+  const disk = await PowerDisk.make(
+    join(folder, 'disk'),
+    parts.map((part) => join(folder, part)),
+  );
   const site = await createSite({ folder });
   const supervisor = new Supervisor(site);
   const consumer = new Consumer(join(site.inside.delivered, 'acme'));
@@ -78,7 +81,7 @@ const content = (name: string): Buffer => Buffer.alloc(300_001, `${name}; `);
 
 it('an acknowledged upload survives a power cut of the DMZ host at that instant', { timeout: 120_000 }, async () => {
   await using s = await scene('dmz');
-  for (const name of ['one', 'two', 'three']) {
+  for (const name of ['one', 'two']) {
     // The inside stands still meanwhile, so that only the DMZ node has the file.
     const inside = s.supervisor.pid('internal');
     await upload(s, name, content(name), {
@@ -95,9 +98,11 @@ it('an acknowledged upload survives a power cut of the DMZ host at that instant'
   assert.deepEqual([...s.consumer.faults, ...(await residue(s.site))], []);
 });
 
-it('a delivered file survives a power cut of the inside as soon as the DMZ has dropped its copy', { timeout: 120_000 }, async () => {
+it('a delivered file survives a power cut of the inside as soon as the DMZ has dropped its copy', {
+  timeout: 120_000,
+}, async () => {
   await using s = await scene('inside', 'internal/state');
-  for (const name of ['one', 'two', 'three']) {
+  for (const name of ['one', 'two']) {
     await upload(s, name, content(name), {
       after: async () => {
         const dropped = async () => (await filesBelow(join(s.site.dmz.state, 'objects'))).length === 0 || undefined;
@@ -115,7 +120,7 @@ it('a delivered file survives a power cut of the inside as soon as the DMZ has d
 
 it('both hosts lose their power while files are on their way: each arrives once', { timeout: 120_000 }, async () => {
   await using s = await scene('dmz', 'inside', 'internal/state');
-  for (const [index, name] of ['one', 'two', 'three', 'four'].entries()) {
+  for (const [index, name] of ['one', 'two', 'three'].entries()) {
     await upload(s, name, content(name), {
       after: async () => {
         await sleep(index * 15);

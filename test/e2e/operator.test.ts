@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import type { InternalStatus, Listing, PushedItem, TraceAnswer } from '../../internal-node/admin/api.ts';
 import { commands } from '../../scripts/site/site.ts';
 import { ask, delivered, eventually, sftp } from '../../scripts/site/walk.ts';
@@ -114,9 +114,21 @@ it('bytes out of order are refused in words, on the write and on the close', asy
 });
 
 describe('a changed configuration', () => {
+  const wrongFile = (): string => join(pair.site.folder, 'internal/conf.d/wrong.yaml');
+  // A test that fails in the middle must not fail the next ones.
+  let partners: string;
+  before(async () => {
+    partners = await readFile(partnersFile(), 'utf8');
+  });
+  afterEach(async () => {
+    await rm(wrongFile(), { force: true });
+    await writeFile(partnersFile(), partners);
+    await reload();
+    await eventually('all is well', async () => (await statusOf()).configRefused === null || undefined);
+  });
+
   it('that is wrong is told on one line of status, and the last good one stays', async () => {
-    const file = join(pair.site.folder, 'internal/conf.d/wrong.yaml');
-    await writeFile(file, 'rules:\n  - delivr: inside\n  - path: "*.x"\n', { mode: 0o600 });
+    await writeFile(wrongFile(), 'rules:\n  - delivr: inside\n  - path: "*.x"\n', { mode: 0o600 });
     await reload();
     await eventually('the refusal', async () => (await statusOf()).configRefused ?? undefined);
     const { out } = await inside('status');
@@ -124,22 +136,18 @@ describe('a changed configuration', () => {
       out,
       /^! a changed configuration is wrong, the last good one is in use: .*delivr: unknown key - did you mean "deliver"\?.*; .*\n {2}next: sallyport config check/,
     );
-    await rm(file);
-    await reload();
-    await eventually('all is well', async () => (await statusOf()).configRefused === null || undefined);
   });
 
   it('that disables a partner ends his live session, and he cannot come back', async () => {
-    const before = await readFile(partnersFile(), 'utf8');
     await using session = await asAcme();
     const handle = await session.open('/Inbox/open.bin', writing);
     assert.equal((await session.ask(op.write, handle, 0n, Buffer.alloc(10))).status, 0);
-    await writeFile(partnersFile(), before.replace('  acme:\n', '  acme:\n    disabled: true\n'));
+    await writeFile(partnersFile(), partners.replace('  acme:\n', '  acme:\n    disabled: true\n'));
     await reload();
     assert.equal(await session.next(), undefined, 'the connection is closed');
     assert.notEqual((await sftp(pair.site, pair.acme, ['pwd'])).code, 0);
     assert.equal((await sftp(pair.site, pair.globex, ['pwd'])).code, 0, 'the other one is not touched');
-    await writeFile(partnersFile(), before);
+    await writeFile(partnersFile(), partners);
     await reload();
     await eventually('he is let in again', async () => (await sftp(pair.site, pair.acme, ['pwd'])).code === 0 || undefined);
   });

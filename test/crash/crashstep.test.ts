@@ -1,0 +1,33 @@
+/** Some crash points of each action; all of them: `./scripts/crashstep`. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { type CrashPoint, CrashStep } from './crashstep.ts';
+
+const points: readonly CrashPoint[] = [
+  { action: 'upload', thread: 'seal', call: 'pwritev', n: 2 },
+  { action: 'upload', thread: 'libuv-worker', call: 'fsync', n: 1 },
+  { action: 'upload', thread: 'records', call: 'fsync', n: 2 },
+  { action: 'upload', thread: 'records', call: 'fsync', n: 3 },
+  { action: 'rename', thread: 'records', call: 'fsync', n: 3 },
+  { action: 'delivery', thread: 'libuv-worker', call: 'fdatasync', n: 1 },
+  { action: 'delivery', thread: 'MainThread', call: 'link', n: 1 },
+  { action: 'delivery', thread: 'libuv-worker', call: 'rename', n: 1 },
+  { action: 'delivery', thread: 'libuv-worker', call: 'fsync', n: 3 },
+  { action: 'delivery', thread: 'records', call: 'fsync', n: 4 },
+  { action: 'offer', thread: 'libuv-worker', call: 'rename', n: 1 },
+  { action: 'offer', thread: 'libuv-worker', call: 'rmdir', n: 2 },
+  { action: 'offer', thread: 'libuv-worker', call: 'link', n: 1 },
+  { action: 'store', thread: 'libuv-worker', call: 'fdatasync', n: 1 },
+  { action: 'store', thread: 'records', call: 'fsync', n: 4 },
+];
+
+it('loses, duplicates and leaves nothing when a node dies right before a system call', { timeout: 240_000 }, async (t) => {
+  await using walk = await CrashStep.start((line) => t.diagnostic(line));
+  for (const point of points) await walk.step(point);
+  const result = await walk.end();
+  t.diagnostic(JSON.stringify(result));
+  assert.deepEqual(result.faults, []);
+  assert.ok(result.acknowledged > 0, 'uploads were acknowledged meanwhile');
+  // Commits share flushes now and then, so that the last ones are not there.
+  assert.ok(result.deaths >= points.length - 2, 'the points were reached');
+});
