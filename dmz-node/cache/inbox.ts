@@ -157,7 +157,7 @@ export class Inbox {
       {
         record,
         account,
-        budget: this.#budget,
+        budget: this.#budget.of(user.partner),
         space: core.space,
         health: core.health,
         clock: core.clock,

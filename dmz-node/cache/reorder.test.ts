@@ -79,3 +79,23 @@ test('the window and the shared budget bound what is kept', () => {
   one.reset(0);
   assert.deepEqual(two.put(20, Buffer.alloc(20)), []);
 });
+
+test('a partner never holds more than is left for the others, and gives it all back', () => {
+  const budget = new Budget(1000);
+  const hold = (partner: string): number => {
+    const share = budget.of(partner);
+    let held = 0;
+    while (share.take(10)) held += 10;
+    return held;
+  };
+  assert.equal(hold('greedy'), 500);
+  assert.equal(hold('greedy'), 0, 'another upload of the same partner has no share of its own');
+  assert.equal(hold('as greedy'), 250);
+  const reorder = new Reorder({ budget: budget.of('honest') }, { start: 0, windowBytes: 1000 });
+  assert.deepEqual(reorder.put(10, Buffer.alloc(60, 1)), []);
+  assert.equal(Buffer.concat(reorder.put(0, Buffer.alloc(10, 2))).length, 70);
+  assert.equal(budget.left, 250);
+  budget.of('greedy').give(500);
+  assert.equal(budget.left, 750);
+  assert.equal(hold('honest'), 370);
+});

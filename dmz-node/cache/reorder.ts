@@ -4,8 +4,16 @@
  */
 import { SallyportError } from '../../shared/errors.ts';
 
+/** Memory that may be taken and given back, bytes. */
+export interface Memory {
+  /** @returns false when there is not enough; nothing is taken then. */
+  take(bytes: number): boolean;
+  give(bytes: number): void;
+}
+
 /** Memory that all uploads share, bytes. */
-export class Budget {
+export class Budget implements Memory {
+  readonly #held = new Map<string, number>();
   #left: number;
 
   constructor(bytes: number) {
@@ -25,6 +33,30 @@ export class Budget {
   give(bytes: number): void {
     this.#left += bytes;
   }
+
+  /**
+   * The share of one partner: he never holds more than is left for all the others, so that one alone has half of everything
+   * and any number of greedy ones leaves as much for the next.
+   */
+  of(partner: string): Memory {
+    const change = (bytes: number): void => {
+      const now = (this.#held.get(partner) ?? 0) + bytes;
+      if (now === 0) this.#held.delete(partner);
+      else this.#held.set(partner, now);
+    };
+    return {
+      take: (bytes) => {
+        const fair = (this.#held.get(partner) ?? 0) + bytes <= this.#left - bytes;
+        if (!fair || !this.take(bytes)) return false;
+        change(bytes);
+        return true;
+      },
+      give: (bytes) => {
+        this.give(bytes);
+        change(-bytes);
+      },
+    };
+  }
 }
 
 interface Piece {
@@ -36,13 +68,13 @@ interface Piece {
 const maxPieces = 1024;
 
 export class Reorder {
-  readonly #budget: Budget;
+  readonly #budget: Memory;
   readonly #windowBytes: number;
   #next: number;
   /** Ahead of `next`, by offset, without overlap. */
   #pieces: Piece[] = [];
 
-  constructor(deps: { readonly budget: Budget }, options: { readonly start: number; readonly windowBytes: number }) {
+  constructor(deps: { readonly budget: Memory }, options: { readonly start: number; readonly windowBytes: number }) {
     this.#budget = deps.budget;
     this.#windowBytes = options.windowBytes;
     this.#next = options.start;

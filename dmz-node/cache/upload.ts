@@ -14,7 +14,7 @@ import type { FileEntry, WriteHandle } from '../partner-view.ts';
 import { type Account, exceeded } from './quota.ts';
 import type { StoredSegment } from './records/items.ts';
 import type { UploadContent } from './records/uploads.ts';
-import { type Budget, Reorder } from './reorder.ts';
+import { type Memory, Reorder } from './reorder.ts';
 
 /** The records of this upload. */
 export interface UploadRecord {
@@ -31,7 +31,7 @@ export interface UploadRecord {
 
 export interface UploadDeps {
   readonly record: UploadRecord;
-  readonly budget: Budget;
+  readonly budget: Memory;
   readonly account: Account;
   readonly space: { goOn(): void };
   readonly health: { note(error: unknown): void };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../../test/fixtures/openssh.ts';
 import { loadHostKey, makeHostKey } from './host-key.ts';
+import { newSshKey, parseSshKey } from './ssh2-seam.ts';
 
 async function folder(): Promise<AsyncDisposable & { path: string }> {
   const path = await mkdtemp(join(tmpdir(), 'sallyport-host-key-'));
@@ -23,6 +24,14 @@ test('a new key is private, known to OpenSSH by the same fingerprint, and never 
   await assert.rejects(makeHostKey(path), keyFile);
   assert.deepEqual(await readFile(path), before);
   assert.equal((await loadHostKey(path)).fingerprint, made.fingerprint);
+});
+
+test('every key that is made can be read again, also one that begins with a zero', () => {
+  for (let n = 0; n < 2000; n++) {
+    const key = parseSshKey(Buffer.from(newSshKey('edge1')));
+    assert.equal(key.getPublicSSH().length, 51);
+    assert.ok(key.isPrivateKey());
+  }
 });
 
 test('a key that others can read is refused, and so is a link, a public key, and no key', async () => {

@@ -194,3 +194,18 @@ test('a published file is known as such after its taker removed it, and its fold
     assert.equal(await s.destination.standing(item, facts, file), 'published');
   }
 });
+
+test('a disk that vanishes under a running node is waited for; nothing is written in its place', async () => {
+  await using s = await scene();
+  await s.deliver('before', 'a');
+  const away = `${s.folder}-away`;
+  await rename(s.folder, away);
+  await mkdir(s.folder); // the empty place where it was mounted
+  await assert.rejects(s.deliver('meanwhile', 'b'), refused);
+  assert.deepEqual(await readdir(s.folder), []);
+  assert.deepEqual(await s.destination.drafts(), []);
+  await rm(s.folder, { recursive: true });
+  await rename(away, s.folder);
+  await s.deliver('after', 'c');
+  assert.deepEqual(await filesBelow(s.folder), { 'acme/a': 'before', 'acme/c': 'after' });
+});

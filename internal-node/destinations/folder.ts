@@ -49,7 +49,8 @@ export class FolderDestination implements Destination {
   }
 
   async stage(item: string): Promise<string> {
-    await this.discard(item);
+    await using staging = await this.#staging.enter(true);
+    await removeDraft(staging.folder, item);
     return this.draftPath(item);
   }
 
@@ -68,9 +69,9 @@ export class FolderDestination implements Destination {
   }
 
   async discard(item: string): Promise<void> {
-    await using staging = await this.#staging.enter(true);
-    await removeEntry(staging.folder, item);
-    await removeEntry(staging.folder, item, proofEnding);
+    if (!(await this.#staging.exists())) return;
+    await using staging = await this.#staging.enter(false);
+    await removeDraft(staging.folder, item);
   }
 
   async forget(item: string): Promise<void> {
@@ -79,7 +80,8 @@ export class FolderDestination implements Destination {
   }
 
   async drafts(): Promise<readonly string[]> {
-    await using staging = await this.#staging.enter(true);
+    if (!(await this.#staging.exists())) return [];
+    await using staging = await this.#staging.enter(false);
     const names = await readdir(`/proc/self/fd/${staging.folder.fd}`);
     return [...new Set(names.map((name) => name.replace(/\.done$/, '')))].filter(isId);
   }
@@ -205,6 +207,11 @@ async function settled(steps: () => Promise<void>): Promise<void> {
   } catch (cause) {
     throw unavailable('a delivered file cannot be made durable', cause);
   }
+}
+
+async function removeDraft(folder: FileHandle, item: string): Promise<void> {
+  await removeEntry(folder, item);
+  await removeEntry(folder, item, proofEnding);
 }
 
 async function look(folder: FileHandle, item: string, ending = ''): Promise<BigIntStats | undefined> {

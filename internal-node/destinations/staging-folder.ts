@@ -8,7 +8,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SallyportError } from '../../shared/errors.ts';
 import { base32, idPattern, isId } from '../../shared/ids.ts';
@@ -46,18 +46,30 @@ interface Shared {
 export class StagingFolder {
   readonly #root: string;
   #shared: Shared | undefined;
+  /** It was there once: a disk that is gone must not be taken for a fresh folder. */
+  #seen = false;
 
   constructor(root: string) {
     this.#root = root;
   }
 
+  async exists(): Promise<boolean> {
+    try {
+      await lstat(join(this.#root, stagingName));
+      return true;
+    } catch (cause) {
+      if (errnoOf(cause) === 'ENOENT') return false;
+      throw unavailable(`the staging folder of ${this.#root} cannot be looked at`, cause);
+    }
+  }
+
   /**
-   * @param create Makes it when it is missing.
+   * @param create Makes it when it is missing, unless it was there since this process began.
    * @throws SallyportError `destination-unavailable` also when the folder belongs to somebody else or is open to others.
    */
   async enter(create: boolean): Promise<Staging> {
     this.#shared ??= {
-      opened: openStaging(this.#root, create),
+      opened: openStaging(this.#root, create && !this.#seen),
       users: 0,
       usesLeft: maxUses,
       flushing: Promise.resolve(),
@@ -69,6 +81,7 @@ export class StagingFolder {
     if (shared.usesLeft === 0) this.#forget(shared);
     try {
       const { folder, place } = await shared.opened;
+      this.#seen = true;
       return { folder, place, sync: () => flush(shared, folder), [Symbol.asyncDispose]: () => this.#leave(shared, folder) };
     } catch (error) {
       this.#forget(shared);
@@ -110,7 +123,8 @@ async function openStaging(root: string, create: boolean): Promise<{ folder: Fil
     return { folder, place: await readMark(folder, create) };
   } catch (cause) {
     await folder?.close();
-    throw unavailable(`the staging folder of ${root} cannot be used`, cause);
+    const detail = `the staging folder of ${root} cannot be used; is its disk mounted? When it is gone for good, restart the node`;
+    throw unavailable(detail, cause);
   }
 }
 

@@ -174,3 +174,17 @@ test('an item that was removed in the DMZ after it was staged is neither deliver
   assert.equal(await run.state(id), 'gone');
   assert.deepEqual(await site.drafts(), []);
 });
+
+test('an item that was put off while the clock was far ahead does not wait until that date', async () => {
+  await using site = await Site.make();
+  const id = await diesStaged(site, { when: 'before', call: 'destination.publish' });
+  await using run = await Run.open(site);
+  const nowMs = Date.now();
+  const putOff = { id, nextAttemptMs: nowMs + 400 * 86_400_000, nowMs, failure: null, mismatch: false };
+  await run.database.call('ledger.retry', putOff);
+  await run.settle();
+  assert.deepEqual(await site.delivered(), {});
+  await run.database.call('ledger.unpark', { nowMs });
+  await run.settle();
+  assert.deepEqual(await site.delivered(), { 'acme/report.csv': 'content' });
+});

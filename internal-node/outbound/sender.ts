@@ -53,6 +53,8 @@ export class Sender implements Service {
   readonly #deps: SenderDeps;
   readonly #options: SenderOptions;
   readonly #running = new Map<string, Promise<void>>();
+  /** Recorded, but not yet moved out of the outgoing folder. */
+  readonly #claiming = new Set<string>();
   readonly #ending = new AbortController();
   readonly #cut = new AbortController();
   #alarm = Promise.withResolvers<void>();
@@ -107,7 +109,19 @@ export class Sender implements Service {
       modifiedAtMs: sane(modifiedAtMs),
       stamp,
     };
-    await records.call('outgoing.claim', { ...row, expiresAtMs, nowMs });
+    // Until the file has moved its record is nobody's work: a look at the wrong moment would take it for gone.
+    this.#claiming.add(id);
+    try {
+      await records.call('outgoing.claim', { ...row, expiresAtMs, nowMs });
+      await this.#move(id, components, folder);
+    } finally {
+      this.#claiming.delete(id);
+    }
+    this.wake();
+  }
+
+  async #move(id: string, components: readonly string[], folder: OutgoingFolder): Promise<void> {
+    const { records, clock } = this.#deps;
     try {
       await folder.claim(id, components);
     } catch (error) {
@@ -116,7 +130,6 @@ export class Sender implements Service {
       await records.call('outgoing.giveBack', { id, detail: null, nowMs: clock.nowMs() });
       throw error;
     }
-    this.wake();
   }
 
   /**
@@ -222,7 +235,7 @@ export class Sender implements Service {
     const due = await records.call('outgoing.due', { nowMs, limit: 64 });
     for (const item of due) {
       if (this.#running.size >= this.#options.concurrency || this.#ending.signal.aborted) break;
-      if (this.#running.has(item.id)) continue;
+      if (this.#running.has(item.id) || this.#claiming.has(item.id)) continue;
       const done = work.attempt(item, this.#cut.signal).finally(() => this.#finished(item.id));
       this.#running.set(item.id, done);
     }
