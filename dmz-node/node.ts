@@ -28,6 +28,7 @@ import { Authenticator, authenticatorDefaults } from './partner/authenticator.ts
 import { FileView } from './partner/file-view.ts';
 import { Sessions } from './partner/sessions.ts';
 import { Throttle, throttleDefaults } from './partner/throttle.ts';
+import { partnerTurns } from './partner/turns.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import type { DmzOperations } from './records.ts';
 import { SftpListener, sftpDefaults } from './sftp/listener.ts';
@@ -90,10 +91,11 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   );
 
   // Partners
+  const turns = partnerTurns();
   const sessions: Sessions = new Sessions({
     viewFor: (identity) =>
       new FileView(
-        { cache, maxHandles: () => policy.current()?.limits.maxHandlesPerSession ?? sftpDefaults.maxHandles },
+        { cache, turns, maxHandles: () => policy.current()?.limits.maxHandlesPerSession ?? sftpDefaults.maxHandles },
         identity,
       ),
     asking: peers,

@@ -2,7 +2,8 @@
 # command needs are there, and says what it installs. Where it may not install, it prints the command and stops.
 #
 #   prepare_node             the system's Node when it is 24.15 or newer in the 24 line, else the pinned one in .runtime/
-#   prepare_modules          `npm ci` when node_modules does not match package-lock.json and the Node in use
+#   prepare_modules          installs, patches and builds the npm packages when node_modules does not match package-lock.json,
+#                            patches/ and the Node in use
 #   prepare_debian CMD:PKG…  installs Debian package PKG where command CMD is missing
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -51,7 +52,9 @@ export NODE_COMPILE_CACHE=$ROOT/.runtime/compile-cache
 export MALLOC_ARENA_MAX=2
 case " ${NODE_OPTIONS:-} " in *--max-semi-space-size*) ;; *) export NODE_OPTIONS="${NODE_OPTIONS:-} --max-semi-space-size=2" ;; esac
 
-modules_stamp() { printf '%s %s' "$("$NODE" -p 'process.version+process.arch')" "$(sha256sum <"$ROOT/package-lock.json")"; }
+modules_stamp() {
+  printf '%s %s' "$("$NODE" -p 'process.version+process.arch')" "$(cat "$ROOT/package-lock.json" "$ROOT"/patches/*/*.patch | sha256sum)"
+}
 
 # ssh2's native cipher code is compiled at install; without a compiler it runs in JavaScript, several times slower.
 prefer_compiler() {
@@ -63,15 +66,32 @@ prefer_compiler() {
   fi
 }
 
+# patches/NAME@VERSION/*.patch are for exactly that version of the npm package; another one has to be looked at first.
+patch_modules() {
+  local folder package version patch
+  prepare_debian patch:patch
+  for folder in "$ROOT"/patches/*@*; do
+    package=$(basename "${folder%@*}") version=${folder##*@}
+    [ "$("$NODE" -p 'require(process.argv[1]).version' "$ROOT/node_modules/$package/package.json")" = "$version" ] ||
+      { say "patches/$package@$version is not for the $package that package-lock.json names"; return 1; }
+    for patch in "$folder"/*.patch; do
+      patch --batch --forward --fuzz=0 --silent -p1 -d "$ROOT/node_modules/$package" <"$patch" >&2 ||
+        { say "patches/$package@$version/$(basename "$patch") does not apply"; return 1; }
+    done
+  done
+}
+
 install_modules() {
   [ "$(cat "$ROOT/node_modules/.sallyport-stamp" 2>/dev/null)" = "$(modules_stamp)" ] && return 0
   prefer_compiler
   say "installing the npm packages of package-lock.json into node_modules/"
-  (cd "$ROOT" && npm ci --no-fund --no-audit --loglevel=error >&2) || return 1
+  (cd "$ROOT" && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error >&2) || return 1
+  patch_modules || return 1
+  (cd "$ROOT" && npm rebuild --loglevel=error >&2) || return 1
   modules_stamp >"$ROOT/node_modules/.sallyport-stamp"
 }
 
-prepare_modules() { locked install_modules || stop "npm ci failed; run it by hand in this folder to see why: npm ci"; }
+prepare_modules() { locked install_modules || stop "the npm packages could not be installed; the lines above say why"; }
 
 prepare_debian() {
   local pair missing=()

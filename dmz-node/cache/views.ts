@@ -8,8 +8,8 @@ import type { LiveSlot } from './live-uploads.ts';
 import { isFixedFolder, placeOf } from './place.ts';
 import type { Entry } from './records/entries.ts';
 
-/** Entries that one question to the records brings. */
-const pageSize = 256;
+/** Entries that one question to the records brings at most. */
+const maxPage = 256;
 
 export class Views {
   readonly #core: CacheCore;
@@ -36,12 +36,12 @@ export class Views {
     const place = placeOf(path);
     const listing = new Listing(
       {
-        page: async (after) => {
+        page: async (after, limit) => {
           const page = await this.#core.records.call('names.page', {
             partner: user.partner,
             folderKey: place.pathKey,
             after,
-            limit: pageSize,
+            limit,
           });
           if (!page.folderExists && after === '') await this.#refuse(user, path);
           return page.entries;
@@ -106,16 +106,19 @@ class FixedListing implements FolderHandle {
 }
 
 interface ListingDeps {
-  readonly page: (after: string) => Promise<readonly Entry[]>;
+  /** @param limit 0 only asks whether the folder is there. */
+  readonly page: (after: string, limit: number) => Promise<readonly Entry[]>;
   readonly show: (entry: Entry) => FileEntry | undefined;
 }
 
-/** Reads by name, one page ahead of nobody: what vanishes or appears meanwhile is not seen twice. */
+/**
+ * Reads by name and holds nothing between two questions, because many listings may be open: what vanishes or appears
+ * meanwhile is not seen twice.
+ */
 class Listing implements FolderHandle {
   readonly #deps: ListingDeps;
   /** The session's own uploads under way, which the records do not show. */
   readonly #own: Map<string, LiveSlot>;
-  #ready: FileEntry[] = [];
   #after = '';
   #done = false;
   #turn: Promise<unknown> = Promise.resolve();
@@ -126,33 +129,38 @@ class Listing implements FolderHandle {
   }
 
   async begin(): Promise<void> {
-    await this.#fetch();
+    await this.#deps.page('', 0);
   }
 
   next(max: number): Promise<readonly FileEntry[]> {
-    const result = this.#turn.then(() => this.#take(max));
+    const result = this.#turn.then(() => this.#take(Math.max(1, Math.min(max, maxPage))));
     this.#turn = result.catch(() => {});
     return result;
   }
 
   async #take(max: number): Promise<readonly FileEntry[]> {
-    while (this.#ready.length === 0 && !this.#done) await this.#fetch();
-    return this.#ready.splice(0, Math.max(1, max));
+    while (!this.#done) {
+      const shown = await this.#fetch(max);
+      if (shown.length > 0) return shown;
+    }
+    return this.#rest(max);
   }
 
-  async #fetch(): Promise<void> {
-    const entries = await this.#deps.page(this.#after);
-    for (const entry of entries) {
+  async #fetch(limit: number): Promise<readonly FileEntry[]> {
+    const entries = await this.#deps.page(this.#after, limit);
+    this.#after = entries.at(-1)?.nameKey ?? this.#after;
+    this.#done = entries.length < limit;
+    return entries.flatMap((entry) => {
       const own = this.#own.get(entry.nameKey);
       this.#own.delete(entry.nameKey);
-      const shown = own?.upload ? own.upload.stat() : this.#deps.show(entry);
-      if (shown) this.#ready.push(shown);
-    }
-    const last = entries.at(-1);
-    if (last) this.#after = last.nameKey;
-    if (entries.length >= pageSize) return;
-    this.#done = true;
-    for (const { upload } of this.#own.values()) if (upload) this.#ready.push(upload.stat());
-    this.#own.clear();
+      return (own?.upload ? own.upload.stat() : this.#deps.show(entry)) ?? [];
+    });
+  }
+
+  /** Own uploads whose names the records do not have. */
+  #rest(max: number): readonly FileEntry[] {
+    const rest = [...this.#own].slice(0, max);
+    for (const [key] of rest) this.#own.delete(key);
+    return rest.flatMap(([, { upload }]) => upload?.stat() ?? []);
   }
 }

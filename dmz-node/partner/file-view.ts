@@ -8,15 +8,19 @@ import type { CacheUser, CacheView } from '../cache-view.ts';
 import type { FileEntry, FolderHandle, OpenForWriting, ReadHandle, WriteHandle } from '../partner-view.ts';
 import { allow, areaOf } from './permissions.ts';
 import type { EndableView, SessionIdentity } from './session-identity.ts';
+import type { PartnerTurns, Turns } from './turns.ts';
 
 export interface FileViewDeps {
   readonly cache: CacheView;
+  /** Of all sessions of the node. */
+  readonly turns: PartnerTurns;
   /** Handles that one session may have open. */
   readonly maxHandles: () => number;
 }
 
 export class FileView implements EndableView {
   readonly #cache: CacheView;
+  readonly #turns: PartnerTurns;
   readonly #maxHandles: () => number;
   readonly #user: CacheUser;
   /** What ends an open handle when the session ends without closing it. */
@@ -28,6 +32,7 @@ export class FileView implements EndableView {
 
   constructor(deps: FileViewDeps, identity: SessionIdentity) {
     this.#cache = deps.cache;
+    this.#turns = deps.turns;
     this.#maxHandles = deps.maxHandles;
     const { partner, session, trace, sessionProof, token, grant } = identity;
     this.#user = { partner, session, trace, sessionProof, token, grant };
@@ -49,13 +54,14 @@ export class FileView implements EndableView {
   async stat(path: VirtualPath): Promise<FileEntry> {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
-    return await this.#cache.stat(this.#user, path);
+    return await this.#turn(() => this.#cache.stat(this.#user, path));
   }
 
   async openFolder(path: VirtualPath): Promise<FolderHandle> {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
-    return await this.#cache.openFolder(this.#user, path);
+    const folder = await this.#turn(() => this.#cache.openFolder(this.#user, path));
+    return { next: (max) => this.#turn(() => folder.next(max), this.#turns.listings) };
   }
 
   async openForReading(path: VirtualPath): Promise<ReadHandle> {
@@ -63,7 +69,7 @@ export class FileView implements EndableView {
     if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
     allow(this.#user.grant, 'download', path);
     return await this.#opened(async () => {
-      const handle = await this.#cache.openDownload(this.#user, path);
+      const handle = await this.#turn(() => this.#cache.openDownload(this.#user, path), this.#turns.downloads);
       const cut = (): Promise<void> => handle.cut();
       return {
         cut,
@@ -87,8 +93,9 @@ export class FileView implements EndableView {
     if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
     allow(this.#user.grant, 'upload', path);
     return await this.#opened(async () => {
-      const upload = await this.#cache.openUpload(this.#user, path, options);
-      const cut = (reason: string): Promise<void> => upload.abandon(reason);
+      const upload = await this.#turn(() => this.#cache.openUpload(this.#user, path, options));
+      const end = (work: () => Promise<void>): Promise<void> => this.#turns.endings.run(this.#user.partner, work);
+      const cut = (reason: string): Promise<void> => end(() => upload.abandon(reason));
       return {
         cut,
         handle: {
@@ -101,9 +108,10 @@ export class FileView implements EndableView {
             await upload.write(offset, bytes);
             this.#received += bytes.length;
           },
-          setAttributes: (attributes) => upload.setAttributes(attributes),
-          close: () => this.#closing(cut, () => upload.close()),
-          abandon: (reason) => this.#closing(cut, () => upload.abandon(reason)),
+          // A cut flushes like an end.
+          setAttributes: (attributes) => end(() => upload.setAttributes(attributes)),
+          close: () => this.#closing(cut, () => end(() => upload.close())),
+          abandon: (reason) => this.#closing(cut, () => cut(reason)),
         } satisfies WriteHandle,
       };
     });
@@ -112,34 +120,34 @@ export class FileView implements EndableView {
   async setAttributes(path: VirtualPath, attributes: { readonly size?: number; readonly modifiedAtMs?: number }): Promise<void> {
     this.#refuseIfEnded();
     allow(this.#user.grant, 'touch', path);
-    await this.#cache.setAttributes(this.#user, path, attributes);
+    await this.#turn(() => this.#cache.setAttributes(this.#user, path, attributes));
   }
 
   async removeFile(path: VirtualPath): Promise<void> {
     this.#refuseIfEnded();
     if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
     allow(this.#user.grant, 'remove', path);
-    await this.#cache.remove(this.#user, path);
+    await this.#turn(() => this.#cache.remove(this.#user, path));
   }
 
   async makeFolder(path: VirtualPath): Promise<void> {
     this.#refuseIfEnded();
     if (areaOf(path) === 'fixed') throw new SallyportError('already-exists', 'the folder is always there');
     allow(this.#user.grant, 'make-folder', path);
-    await this.#cache.makeFolder(this.#user, path);
+    await this.#turn(() => this.#cache.makeFolder(this.#user, path));
   }
 
   async removeFolder(path: VirtualPath): Promise<void> {
     this.#refuseIfEnded();
     allow(this.#user.grant, 'remove-folder', path);
-    await this.#cache.removeFolder(this.#user, path);
+    await this.#turn(() => this.#cache.removeFolder(this.#user, path));
   }
 
   async rename(from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void> {
     this.#refuseIfEnded();
     allow(this.#user.grant, 'rename', from);
     allow(this.#user.grant, 'rename', to);
-    await this.#cache.rename(this.#user, from, to, overwrite);
+    await this.#turn(() => this.#cache.rename(this.#user, from, to, overwrite));
   }
 
   /** Uploads under way become partials, and the time of the session's ghosts begins to run. Idempotent. */
@@ -179,6 +187,14 @@ export class FileView implements EndableView {
     } finally {
       this.#open.delete(cut);
     }
+  }
+
+  /** Runs `work` when it is this partner's turn, if the session still lives then. */
+  #turn<T>(work: () => Promise<T>, turns: Turns = this.#turns.names): Promise<T> {
+    return turns.run(this.#user.partner, async () => {
+      this.#refuseIfEnded();
+      return work();
+    });
   }
 
   /** Outside of the two folders there is nothing, and nothing can be made. */

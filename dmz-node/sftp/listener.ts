@@ -22,7 +22,7 @@ import { Connection, type ConnectionOptions } from './connection.ts';
 import type { HostKey } from './host-key.ts';
 import { RefusalReport } from './refusal-report.ts';
 import { SharedMemory } from './shared-memory.ts';
-import { nativeCryptoLoaded, type ParsedKey } from './ssh2-seam.ts';
+import { checkPatches, nativeCryptoLoaded, type ParsedKey } from './ssh2-seam.ts';
 
 export interface SftpListenerDeps {
   readonly desk: LoginDesk;
@@ -104,6 +104,7 @@ export class SftpListener implements Service {
   /** @throws SallyportError `config-invalid` without a host key or when the address cannot be used. */
   async start(): Promise<void> {
     if (this.#options.hostKeys.length === 0) throw new SallyportError('config-invalid', 'the SFTP listener needs a host key');
+    checkPatches();
     if (!nativeCryptoLoaded()) {
       this.#deps.log.warn('the native cipher code of ssh2 is not loaded: SFTP works, but several times slower; see CONTRIBUTING');
     }

@@ -2,8 +2,8 @@
  * One SFTP channel: requests in, answers out, memory bounded in both directions.
  *
  * Reading stops when the requests under way hold more than `outstandingBytes` or are more than `maxOutstandingRequests`, and
- * goes on at half of that; a READ is begun only while the answers that wait for the client are below `outstandingBytes`. When
- * all sessions together hold much, each may hold less (`shared-memory.ts`).
+ * goes on at half of that; a READ or READDIR is begun only while the answers that wait for the client are below
+ * `outstandingBytes`. When all sessions together hold much, each may hold less (`shared-memory.ts`).
  * Bytes that are not SFTP end the whole connection, nobody else's. A channel that is lost completes nothing.
  */
 import type { Socket } from 'node:net';
@@ -15,7 +15,7 @@ import { ChannelWriter } from './channel-writer.ts';
 import type { BlockPool } from './codec/block-pool.ts';
 import { PacketReader, type RawPacket } from './codec/packet-reader.ts';
 import { maxDataBytes } from './codec/protocol.ts';
-import { statusReply, versionReply } from './codec/replies.ts';
+import { maxNamesPerReply, statusReply, versionReply } from './codec/replies.ts';
 import { type Request, readRequest } from './codec/requests.ts';
 import type { HandleBudget } from './handles.ts';
 import { Operations } from './operations.ts';
@@ -47,6 +47,9 @@ export interface SftpSessionOptions {
 /** Enough to keep the line busy until the next turn of the event loop. */
 const maxSocketBytes = 1024 * 1024;
 
+/** Of one name in a listing: more than nearly all have. */
+const expectedNameBytes = 512;
+
 interface Waiting {
   readonly request: Exclude<Request, { readonly type: 'init' }>;
   readonly packet: RawPacket;
@@ -63,7 +66,7 @@ export class SftpSession {
   readonly #waiting: Waiting[] = [];
   #running = 0;
   #heldBytes = 0;
-  /** Bytes that READs under way may still bring. */
+  /** Bytes that READs and READDIRs under way may still bring. */
   #expectedBytes = 0;
   /** What the shared memory counts for this session. */
   #countedBytes = 0;
@@ -179,9 +182,10 @@ export class SftpSession {
   }
 
   #mayBegin(request: Request): boolean {
-    if (request.type !== 'read') return true;
+    const expected = expectedBytes(request);
+    if (expected === 0) return true;
     const ahead = this.#writer.queuedBytes + this.#expectedBytes;
-    return ahead === 0 || ahead + Math.min(request.length, maxDataBytes) <= this.#allowance();
+    return ahead === 0 || ahead + expected <= this.#allowance();
   }
 
   #allowance(): number {
@@ -206,7 +210,7 @@ export class SftpSession {
   }
 
   async #carryOut({ request, packet }: Waiting): Promise<void> {
-    const expected = request.type === 'read' ? Math.min(request.length, maxDataBytes) : 0;
+    const expected = expectedBytes(request);
     this.#running++;
     this.#expectedBytes += expected;
     try {
@@ -237,4 +241,10 @@ export class SftpSession {
     channel.end();
     void this.end('the client ended the session');
   }
+}
+
+/** Memory that the answer may take; the answers that are small whatever is asked count as nothing. */
+function expectedBytes(request: Request): number {
+  if (request.type === 'read') return Math.min(request.length, maxDataBytes);
+  return request.type === 'readdir' ? maxNamesPerReply * expectedNameBytes : 0;
 }

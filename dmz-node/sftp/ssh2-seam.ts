@@ -12,6 +12,7 @@ import type { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { SallyportError } from '../../shared/errors.ts';
 import type { AlgorithmOffer } from './algorithms.ts';
 
 type Parse = (chunk: Buffer, from: number, to: number) => number | undefined;
@@ -115,7 +116,7 @@ const { IncomingClient } = require('ssh2/lib/server.js') as {
   ) => SshClient;
 };
 const { KexInit } = require('ssh2/lib/protocol/kex.js') as { KexInit: new (offer: AlgorithmOffer) => object };
-const crypto = require('ssh2/lib/protocol/crypto.js') as { bindingAvailable: boolean };
+const crypto = require('ssh2/lib/protocol/crypto.js') as { bindingAvailable: boolean; patches?: readonly string[] };
 const keyParser = require('ssh2/lib/protocol/keyParser.js') as {
   parseKey(data: Buffer): ParsedKey | readonly ParsedKey[] | Error;
 };
@@ -130,6 +131,19 @@ if (readInfoResponse) {
     if (payload.length < 5 || payload.readUInt32BE(1) > maxInfoResponses) throw new Error('too many answers');
     return readInfoResponse(protocol, payload);
   };
+}
+
+/** Of `patches/`, in their order. */
+const neededPatches = ['addon-freed-in-any-task'];
+
+/** @throws SallyportError `config-invalid`: the package lacks a patch without which a node must not run. */
+export function checkPatches(): void {
+  const missing = neededPatches.filter((name) => !crypto.patches?.includes(name));
+  if (missing.length === 0) return;
+  throw new SallyportError(
+    'config-invalid',
+    `ssh2 in node_modules/ lacks ${missing.join(', ')} of patches/; start the node with its command in scripts/, which installs and patches it`,
+  );
 }
 
 /** Whether the native cipher code is loaded; without it every transfer costs several times the processor time. */

@@ -100,7 +100,7 @@ describe('a disk that fails', () => {
     {
       const injection = { thread: 'records', call: 'fsync', what: 'error=EIO:when=2' } as const;
       await using _injected = await inject(pair.supervisor.pid('internal'), injection);
-      while (await put('while it fails')) await arrives('while it fails');
+      for (let n = 0; await put(`while-it-fails-${n}`); n += 1) await arrives(`while-it-fails-${n}`);
     }
     assert.match(await status('internal'), /restart the node/);
     await restart('internal');

@@ -51,8 +51,9 @@ export class Consumer {
     while (!this.#stopped) {
       for (const name of await readdir(this.#folder).catch(() => [])) {
         if (this.#seen.has(name)) continue;
+        const content = await readFile(join(this.#folder, name)).catch(() => undefined);
+        if (content === undefined) continue; // a disk that has just lost its power; the file is looked at when it is back
         this.#seen.add(name);
-        const content = await readFile(join(this.#folder, name));
         const digest = this.#sent.get(name);
         if (digest === undefined) this.faults.push(`${name}: delivered, but nobody sent a file of that name (a duplicate?)`);
         else if (sha256(content) !== digest) this.faults.push(`${name}: half visible or altered (${content.length} bytes)`);

@@ -109,7 +109,10 @@ describe('an internal node whose DMZ node was taken over', () => {
       assert.deepEqual(await stage.askKey(pdf, acme.token), { error: 'key-refused' });
       assert.ok((await stage.askKey(pdf, globex.token)).keys, 'the one it is for may read it');
       assert.ok(!edge.read.includes(pdf.description.id), 'and the inside does not fetch it');
-      assert.deepEqual(await readdir(stage.vault), ['.sallyport-staging']);
+      assert.deepEqual(
+        (await readdir(stage.vault)).filter((name) => name !== '.sallyport-staging'),
+        [],
+      );
     },
   );
 
