@@ -103,8 +103,8 @@ export interface OpenForWriting {
 
 /** All paths a session can name. Folders `/`, `/Inbox` (and below), `/Outbox` (and below) always exist. */
 export interface PartnerView {
-  /** The path a text from the client names, relative to `/`. The name policy is applied here and nowhere else. */
-  resolve(raw: Buffer): VirtualPath;
+  /** The path a text from the client names, relative to `base` or `/`. The name policy is applied here and nowhere else. */
+  resolve(raw: Buffer, base?: VirtualPath): VirtualPath;
   stat(path: VirtualPath): Promise<FileEntry>;
   openFolder(path: VirtualPath): Promise<FolderHandle>;
   openForReading(path: VirtualPath): Promise<ReadHandle>;

@@ -47,8 +47,8 @@ export class FileView implements EndableView {
     return this.#sent;
   }
 
-  resolve(raw: Buffer): VirtualPath {
-    return parseVirtualPath(raw);
+  resolve(raw: Buffer, base?: VirtualPath): VirtualPath {
+    return parseVirtualPath(raw, base);
   }
 
   async stat(path: VirtualPath): Promise<FileEntry> {

@@ -13,14 +13,14 @@ import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { PolicyBundle } from '../../shared/policy.ts';
 import type { Service } from '../../shared/service.ts';
+import { Admission, type AdmissionOptions } from '../admission.ts';
 import type { LoginDesk } from '../partner-view.ts';
 import { peerAddress } from '../peer-address.ts';
-import { Admission, type AdmissionOptions } from './admission.ts';
+import { RefusalReport } from '../refusal-report.ts';
 import { type AlgorithmOffer, type AlgorithmOptions, algorithmOffer } from './algorithms.ts';
 import { BlockPool } from './codec/block-pool.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import type { HostKey } from './host-key.ts';
-import { RefusalReport } from './refusal-report.ts';
 import { SharedMemory } from './shared-memory.ts';
 import { checkPatches, nativeCryptoLoaded, type ParsedKey } from './ssh2-seam.ts';
 

@@ -1,6 +1,8 @@
 /** Builds the answers of SFTP version 3, each with its length field, ready for the channel. */
+
+import { longName } from '../../entry-line.ts';
 import type { FileEntry } from '../../partner-view.ts';
-import { attributeBytes, longName, writeAttributes } from '../attributes.ts';
+import { attributeBytes, writeAttributes } from '../attributes.ts';
 import { maxPacketBytes } from './packet-reader.ts';
 import { maxDataBytes, packetType, type StatusCode, statusCode } from './protocol.ts';
 

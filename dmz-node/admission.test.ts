@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../../test/fixtures/manual-clock.ts';
+import { ManualClock } from '../test/fixtures/manual-clock.ts';
 import { Admission, type AdmissionOptions, type Place } from './admission.ts';
 import { RefusalReport } from './refusal-report.ts';
 

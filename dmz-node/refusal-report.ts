@@ -2,7 +2,7 @@
  * Events about connections that were refused at the door: one at once, then at most one per reason and interval with the
  * number of the others, so that a flood of strangers does not become a flood of records.
  */
-import type { Clock } from '../../shared/clock.ts';
+import type { Clock } from '../shared/clock.ts';
 
 const intervalMs = 10_000;
 

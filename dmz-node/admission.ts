@@ -7,7 +7,7 @@
  * are refused at random with a rising probability (OpenSSH's MaxStartups), so that a flood cannot shut everybody else out
  * for certain; one source can take only a small part of those places.
  */
-import { sourceOf } from '../peer-address.ts';
+import { sourceOf } from './peer-address.ts';
 
 export interface AdmissionOptions {
   readonly maxConnections: number;
