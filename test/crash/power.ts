@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process';
 import { chmod, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { eventually } from '../../scripts/site/walk.ts';
 
 const run = promisify(execFile);
 /** Sparse: it takes only what is written. Large enough for the gates of free space. */
@@ -15,6 +16,8 @@ export class PowerDisk implements AsyncDisposable {
   readonly #image: string;
   readonly #mount: string;
   readonly #folders: readonly string[];
+  /** What is mounted, in the order in which it was. */
+  readonly #mounted: string[] = [];
 
   private constructor(image: string, mount: string, folders: readonly string[]) {
     this.#image = image;
@@ -29,7 +32,7 @@ export class PowerDisk implements AsyncDisposable {
     await file.truncate(imageBytes);
     await run('mkfs.ext4', ['-q', '-F', '-m', '0', image]);
     await mkdir(disk.#mount, { mode: 0o700 });
-    await run('mount', ['-o', 'loop', image, disk.#mount]);
+    await disk.#attach(['-o', 'loop', image], disk.#mount);
     for (const folder of folders) {
       await mkdir(disk.#place(folder), { mode: 0o700 });
       await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -46,7 +49,7 @@ export class PowerDisk implements AsyncDisposable {
   /** After a cut, when nobody uses it any more: what was durable is there again. */
   async restore(): Promise<void> {
     await this.#unmount();
-    await run('mount', ['-o', 'loop', this.#image, this.#mount]);
+    await this.#attach(['-o', 'loop', this.#image], this.#mount);
     await this.#bind();
   }
 
@@ -62,12 +65,22 @@ export class PowerDisk implements AsyncDisposable {
 
   async #bind(): Promise<void> {
     for (const folder of this.#folders) {
-      await run('mount', ['--bind', this.#place(folder), folder]);
+      await this.#attach(['--bind', this.#place(folder)], folder);
       await chmod(folder, 0o700);
     }
   }
 
+  async #attach(source: readonly string[], folder: string): Promise<void> {
+    await run('mount', [...source, folder]);
+    this.#mounted.push(folder);
+  }
+
   async #unmount(): Promise<void> {
-    for (const mounted of [...this.#folders, this.#mount]) await run('umount', [mounted]);
+    for (let folder = this.#mounted.at(-1); folder !== undefined; folder = this.#mounted.at(-1)) {
+      const target = folder;
+      // Somebody may just be reading in it, to see what arrives.
+      await eventually(`${target} is unmounted`, () => run('umount', [target]));
+      this.#mounted.pop();
+    }
   }
 }
