@@ -62,7 +62,6 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   const announcer: Announcer = new Announcer({
     records,
     inside: peers,
-    policy,
     discard: (files) => cache.core.files.discard(files),
     clock,
     log,

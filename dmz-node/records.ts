@@ -5,11 +5,11 @@
 import { dispatchOperations } from './cache/records/dispatch.ts';
 import { handOverOperations } from './cache/records/hand-over.ts';
 import { nameOperations } from './cache/records/names.ts';
-import { itemsMigration } from './cache/records/schema.ts';
+import { holdsMigration, itemsMigration } from './cache/records/schema.ts';
 import { upkeepOperations } from './cache/records/upkeep.ts';
 import { uploadOperations } from './cache/records/uploads.ts';
 
-export const migrations: readonly string[] = [itemsMigration];
+export const migrations: readonly string[] = [itemsMigration, holdsMigration];
 
 export const operations = {
   ...uploadOperations,

@@ -21,9 +21,11 @@ import { type Loaded, type LoadedConfig, loadConfig, sourceOf } from '../shared/
 import { ConfigError, type ConfigProblem } from '../shared/config/problems.ts';
 import { address, duration } from '../shared/config/units.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
+import type { UploadSettings } from '../shared/uploads.ts';
 import { checkRules, rulesSchema, toRule } from './config-rules.ts';
 import { refusePrivateKeys } from './config-secrets.ts';
 import { type Partners, partnersSchema } from './policy/partners.ts';
+import { uploadsOfAll, uploadsSchema } from './policy/uploads.ts';
 
 const tunnel = z
   .strictObject({
@@ -71,13 +73,7 @@ const limits = z
     maxHandlesPerSession: whole(1, 4096).default(256).describe('Open files and folders of one session.'),
     idle: duration({ min: '1s' }).prefault('15m').describe('A session without a request or a moving byte ends.'),
     partialTtl: duration({ min: '1m' }).prefault('7d').describe('How long an interrupted upload can be resumed.'),
-    ghost: duration().prefault('10m').describe('How long a file is still listed for its sender after it was taken.'),
     tombstoneTtl: duration({ min: '1h' }).prefault('30d').describe('How long the DMZ node remembers that a file was taken.'),
-    temporaryNames: z
-      .array(z.string().min(1).max(64))
-      .max(64)
-      .default(['*.part', '*.filepart', '*.tmp', '*.partial', '.*.swp'])
-      .describe('Names that are held back until the partner renames them, as globs on the last component.'),
   })
   .prefault({});
 
@@ -88,6 +84,7 @@ const policy = z
       .describe('How long the DMZ node works by the last policy when the tunnel is down.'),
     banner: z.string().max(2048).default('').describe('Shown to partners before login.'),
     limits,
+    uploads: uploadsSchema.prefault({}).describe('When uploads of all partners are complete, and more about them.'),
   })
   .prefault({});
 
@@ -197,7 +194,12 @@ export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'pol
   readonly files: readonly string[];
   readonly keys: string;
   readonly admin: { readonly socket: string };
-  readonly policy: { readonly expires: number; readonly banner: string; readonly limits: PolicyLimits };
+  readonly policy: {
+    readonly expires: number;
+    readonly banner: string;
+    readonly limits: PolicyLimits;
+    readonly uploads: UploadSettings;
+  };
   readonly destinations: readonly Destination[];
   readonly partners: Partners;
   /** `conf.d/partners.yaml:3` for each partner. */
@@ -249,7 +251,7 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>): InternalSettin
   const { value, file } = main;
   const folder = dirname(file);
   const state = resolve(folder, value.state);
-  const { idle, partialTtl, ghost, tombstoneTtl, ...counts } = value.policy.limits;
+  const { idle, partialTtl, tombstoneTtl, ...counts } = value.policy.limits;
   return {
     ...value,
     file,
@@ -260,7 +262,8 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>): InternalSettin
     policy: {
       expires: value.policy.expires,
       banner: value.policy.banner,
-      limits: { ...counts, idleMs: idle, partialTtlMs: partialTtl, ghostMs: ghost, tombstoneTtlMs: tombstoneTtl },
+      limits: { ...counts, idleMs: idle, partialTtlMs: partialTtl, tombstoneTtlMs: tombstoneTtl },
+      uploads: uploadsOfAll(value.policy.uploads),
     },
     destinations: Object.entries(value.destinations).map(([name, { folder: target, ...rest }]) => ({
       name,

@@ -68,6 +68,7 @@ export class CurrentConfig {
       recipients: [this.#recipient],
       rules: [...rules],
       limits: policy.limits,
+      uploads: policy.uploads,
     };
   }
 }

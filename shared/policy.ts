@@ -3,6 +3,7 @@
  * Every number a stranger can press against is here or in the DMZ host's own hard limits, with its unit in its name.
  */
 import { z } from 'zod';
+import { uploadOverridesSchema, uploadSettingsSchema } from './uploads.ts';
 
 export const partnerName = z
   .string()
@@ -74,11 +75,10 @@ export const policyBundleSchema = z.strictObject({
     maxHandlesPerSession: z.int().min(1).max(4096),
     idleMs: millis,
     partialTtlMs: millis,
-    ghostMs: millis,
     tombstoneTtlMs: millis,
-    /** Names that are held back until they are renamed, as globs on the last component. */
-    temporaryNames: z.array(z.string().min(1).max(64)).max(64),
   }),
+  /** Of every partner who has nothing of his own. */
+  uploads: uploadSettingsSchema,
 });
 export type PolicyBundle = z.infer<typeof policyBundleSchema>;
 export type PolicyLimits = PolicyBundle['limits'];
@@ -95,5 +95,7 @@ export const grantSchema = z.strictObject({
   maxFileBytes: bytes,
   maxPartials: z.int().min(0).max(10_000),
   onExisting: z.enum(['keep-both', 'replace', 'refuse']),
+  /** What differs from `uploads` of the policy. */
+  uploads: uploadOverridesSchema.optional(),
 });
 export type Grant = z.infer<typeof grantSchema>;

@@ -10,7 +10,8 @@ import { isWithin, outbox, type VirtualPath } from '../../shared/paths/virtual-p
 import type { Service } from '../../shared/service.ts';
 import type { CacheUser, CacheView } from '../cache-view.ts';
 import type { FileEntry, FolderHandle, OpenForWriting } from '../partner-view.ts';
-import { type CacheCore, type CacheDeps, ghostMs } from './core.ts';
+import { Completion } from './completion.ts';
+import type { CacheCore, CacheDeps } from './core.ts';
 import { StoreHealth } from './health.ts';
 import { actorOf, Inbox, maxFolders } from './inbox.ts';
 import { Leases } from './leases.ts';
@@ -62,6 +63,7 @@ export class Cache implements CacheView, Service {
     this.core = {
       ...deps,
       files: new ObjectFiles(deps, { folder }),
+      completion: new Completion(deps.policy),
       leases: new Leases(deps, options),
       live: new LiveUploads(),
       space: new SpaceGate(deps, { folder, minimumFree, reserveBytes }),
@@ -111,9 +113,9 @@ export class Cache implements CacheView, Service {
   }
 
   async leave(user: CacheUser): Promise<void> {
-    const { sessions, records, clock } = this.core;
+    const { sessions, records, clock, completion } = this.core;
     if (!sessions.delete(user.session)) return;
-    const ghostUntilMs = clock.nowMs() + ghostMs(this.core);
+    const ghostUntilMs = clock.nowMs() + completion.settingsOf(user).ghostMs;
     await records.call('names.endSession', { session: user.session, ghostUntilMs });
   }
 

@@ -7,6 +7,7 @@ import type { Asking } from '../../shared/tunnel/handlers.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
 import type { Deciding, PolicyInForce } from '../cache-view.ts';
 import type { DmzOperations } from '../records.ts';
+import type { Completion } from './completion.ts';
 import type { StoreHealth } from './health.ts';
 import type { Leases } from './leases.ts';
 import type { LiveUploads } from './live-uploads.ts';
@@ -29,17 +30,11 @@ export interface CacheDeps {
 
 export interface CacheCore extends CacheDeps {
   readonly files: ObjectFiles;
+  readonly completion: Completion;
   readonly leases: Leases;
   readonly live: LiveUploads;
   readonly space: SpaceGate;
   readonly health: StoreHealth;
   /** Sessions that are logged in. */
   readonly sessions: Set<string>;
-}
-
-/** How long ghosts stay when no policy says so. */
-const defaultGhostMs = 60_000;
-
-export function ghostMs(core: Pick<CacheCore, 'policy'>): number {
-  return core.policy.current()?.limits.ghostMs ?? defaultGhostMs;
 }

@@ -7,7 +7,7 @@ import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import type { NumberedEvent } from '../../shared/events/event.ts';
 import type { Answering, StreamServing } from '../../shared/tunnel/handlers.ts';
 import type { DmzStatus, WireEvent } from '../../shared/tunnel/messages.ts';
-import { type CacheCore, ghostMs } from './core.ts';
+import type { CacheCore } from './core.ts';
 import { Offers } from './offers.ts';
 import type { LeasedItem } from './records/hand-over.ts';
 
@@ -95,8 +95,7 @@ export class HandOver {
     const { leases, records, clock, files } = this.#core;
     const { id, epoch, sha256, outcome } = params;
     leases.checkEpoch(epoch);
-    const args = { id, sha256, outcome, nowMs: clock.nowMs(), ghostMs: ghostMs(this.#core) };
-    const { removed, unlink } = await records.call('inbox.confirm', args);
+    const { removed, unlink } = await records.call('inbox.confirm', { id, sha256, outcome, nowMs: clock.nowMs() });
     if (removed) this.#forget(id);
     files.discard(unlink);
     return { removed };

@@ -2,12 +2,10 @@
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { event } from '../../shared/events/event.ts';
 import { newItemId } from '../../shared/ids.ts';
-import { compilePattern } from '../../shared/matching/pattern.ts';
 import { belowInbox, type VirtualPath } from '../../shared/paths/virtual-path.ts';
-import type { PolicyBundle } from '../../shared/policy.ts';
 import type { CacheUser } from '../cache-view.ts';
 import type { OpenForWriting } from '../partner-view.ts';
-import { type CacheCore, ghostMs } from './core.ts';
+import type { CacheCore } from './core.ts';
 import type { LiveSlot } from './live-uploads.ts';
 import { placeOf } from './place.ts';
 import { Accounts } from './quota.ts';
@@ -41,7 +39,6 @@ export class Inbox {
   readonly #options: InboxOptions;
   readonly #budget: Budget;
   readonly #accounts = new Accounts();
-  #temporary: { readonly bundle: PolicyBundle; readonly matches: readonly ((name: string) => boolean)[] } | undefined;
 
   constructor(core: CacheCore, options: InboxOptions) {
     this.#core = core;
@@ -66,10 +63,11 @@ export class Inbox {
 
   /** Gives a file or an empty folder another name; that of a file under a temporary name completes it. */
   async rename(user: CacheUser, from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void> {
-    const { records, live, clock, files, leases } = this.#core;
+    const { records, live, clock, files, leases, completion } = this.#core;
     const [source, target] = [placeOf(from), placeOf(to)];
-    const isTemporary = this.isTemporary(target.name);
-    const mayRename = user.grant.mayChange || (user.grant.mayUpload && this.isTemporary(source.name) && !isTemporary);
+    const hold = completion.holdOf(user, target.name, clock.nowMs());
+    const completes = completion.isTemporary(user, source.name) && hold?.kind !== 'name';
+    const mayRename = user.grant.mayChange || (user.grant.mayUpload && completes);
     if (!mayRename) throw new SallyportError('permission-denied', 'the grant allows no changes');
     const entry = await records.call('names.look', { partner: user.partner, ...source });
     if (!entry) throw new SallyportError('no-such-file', 'no entry of that name');
@@ -90,30 +88,20 @@ export class Inbox {
       to: target,
       expected: entry.item ?? '',
       newId,
-      temporary: isTemporary,
+      hold,
       decision,
       policyNumber,
       overwrite,
       onExisting: user.grant.onExisting,
       leased: leases.ids(),
-      times: { nowMs, ghostMs: ghostMs(this.#core) },
+      ghostMs: completion.settingsOf(user).ghostMs,
+      nowMs,
     });
     files.discard(unlink);
-    if (isTemporary) return;
+    if (hold) return;
     // Only one of the two has become an item; the other is passed over.
     this.#core.announce(newId);
     if (entry.item) this.#core.announce(entry.item);
-  }
-
-  /** Whether files of this name are held back until they are renamed. */
-  isTemporary(name: string): boolean {
-    const bundle = this.#core.policy.current();
-    if (!bundle) return false;
-    if (this.#temporary?.bundle !== bundle) {
-      const matches = bundle.limits.temporaryNames.map((text) => compilePattern({ kind: 'glob', text }));
-      this.#temporary = { bundle, matches };
-    }
-    return this.#temporary.matches.some((matches) => matches(name));
   }
 
   async #open(user: CacheUser, path: VirtualPath, options: OpenForWriting, slot: LiveSlot): Promise<Upload> {
@@ -145,12 +133,13 @@ export class Inbox {
           ...actorOf(user),
           place,
           startedMs: core.clock.nowMs(),
+          ghostMs: core.completion.settingsOf(user).ghostMs,
           offset: kept?.size ?? 0,
           recorded: false,
         },
         path,
         grant: user.grant,
-        isTemporary: this.isTemporary(place.name),
+        holdAt: (nowMs) => core.completion.holdOf(user, place.name, nowMs),
       },
     );
     return new Upload(
@@ -188,7 +177,7 @@ export class Inbox {
     if (complete && !options.truncate) {
       throw new SallyportError('already-exists', 'a complete file cannot be continued; it must be sent anew');
     }
-    if (complete && user.grant.onExisting === 'refuse' && !this.isTemporary(place.name)) {
+    if (complete && user.grant.onExisting === 'refuse' && !this.#core.completion.isTemporary(user, place.name)) {
       throw new SallyportError('already-exists', 'the grant does not allow to replace a file');
     }
     if (taken && options.append && !options.truncate && !partial) {

@@ -2,8 +2,9 @@
 import type { SallyportError } from '../../shared/errors.ts';
 import { belowInbox, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { Grant } from '../../shared/policy.ts';
-import { type CacheCore, ghostMs } from './core.ts';
+import type { CacheCore } from './core.ts';
 import type { Account } from './quota.ts';
+import type { Hold } from './records/holds.ts';
 import type { UploadContent, UploadFacts, Usage } from './records/uploads.ts';
 import type { UploadRecord } from './upload.ts';
 
@@ -18,7 +19,8 @@ export interface UploadRecordsOptions {
   readonly facts: UploadFacts;
   readonly path: VirtualPath;
   readonly grant: Grant;
-  readonly isTemporary: boolean;
+  /** Why it is not complete by closing it at this time; null when it is. */
+  readonly holdAt: (nowMs: number) => Hold | null;
 }
 
 export class UploadRecords implements UploadRecord {
@@ -42,20 +44,21 @@ export class UploadRecords implements UploadRecord {
 
   async commit(content: UploadContent, modifiedMs: number): Promise<void> {
     const { core } = this.#deps;
-    const { path, grant, isTemporary } = this.#options;
+    const { path, grant, holdAt } = this.#options;
+    const nowMs = core.clock.nowMs();
     const { partner } = this.#facts;
     const size = content.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
     const { decision, policyNumber } = core.dispatcher.decide({ partner, path: belowInbox(path), size });
     const { unlink, usage, announcement } = await core.records.call('upload.commit', {
       facts: this.#facts,
       content,
-      temporary: isTemporary,
+      hold: holdAt(nowMs),
       decision,
       policyNumber,
       onExisting: grant.onExisting,
       leased: core.leases.ids(),
       modifiedMs,
-      times: { nowMs: core.clock.nowMs(), ghostMs: ghostMs(core) },
+      nowMs,
     });
     this.#usage = usage;
     core.files.discard(unlink);

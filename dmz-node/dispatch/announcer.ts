@@ -11,13 +11,11 @@ import type { Logger } from '../../shared/log.ts';
 import type { Service } from '../../shared/service.ts';
 import type { Asking } from '../../shared/tunnel/handlers.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
-import type { PolicyInForce } from '../cache-view.ts';
 import type { DmzOperations } from '../records.ts';
 
 export interface AnnouncerDeps {
   readonly records: Records<DmzOperations>;
   readonly inside: Pick<Asking<'dmz'>, 'request'>;
-  readonly policy: PolicyInForce;
   /** Unlinks files whose removal is recorded. */
   readonly discard: (files: readonly string[]) => void;
   readonly clock: Clock;
@@ -45,7 +43,6 @@ export const announcerDefaults: AnnouncerOptions = {
 };
 
 const pageSize = 64;
-const defaultGhostMs = 60_000;
 /** The link is gone: nothing more can be told before the next one. */
 const linkLost = new Set(['tunnel-down', 'link-closed']);
 
@@ -201,11 +198,10 @@ export class Announcer implements Service {
   }
 
   async #tell(item: ItemDescription): Promise<void> {
-    const { inside, records, policy, clock, discard } = this.#deps;
+    const { inside, records, clock, discard } = this.#deps;
     const { decision } = await inside.request('item.ready', item, this.#stop.signal);
-    const ghostMs = policy.current()?.limits.ghostMs ?? defaultGhostMs;
-    const times = { nowMs: clock.nowMs(), ghostMs };
-    discard(await records.call('dispatch.adopt', { id: item.id, seq: item.seq, decision, times }));
+    const nowMs = clock.nowMs();
+    discard(await records.call('dispatch.adopt', { id: item.id, seq: item.seq, decision, nowMs }));
   }
 
   #failed(error: unknown): void {

@@ -202,10 +202,22 @@ export const eventCatalogue = {
     { path: 'as the partner names it' },
     'Add a rule and send the internal node SIGHUP, or take the file with `sallyport pull`.',
   ),
-  'item.held': kind('SP-1503', 'info', 'A rule holds an item until somebody pulls it.', {
-    path: 'as the partner names it',
-    rule: 'name and line',
-  }),
+  'item.held': kind(
+    'SP-1503',
+    'info',
+    'An item waits: a rule holds it until somebody pulls it, or its upload is not complete yet.',
+    {
+      path: 'as the partner names it',
+      rule: 'name and line, or what the upload waits for',
+    },
+  ),
+  'item.held-long': kind(
+    'SP-1506',
+    'alarm',
+    'An upload is held back for longer than its partner should need.',
+    { path: 'as the partner names it', why: 'what it waits for', heldMs: 'for how long' },
+    'Ask the partner whether the file is complete: it is delivered once he renames it, or sends what it waits for.',
+  ),
   'item.route-mismatch': kind(
     'SP-1504',
     'alarm',

@@ -3,7 +3,7 @@ import type { Store } from '../../../shared/durable/operations.ts';
 import type { Decision } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
 import { describe, findItem, type Item, removeItem, toItem } from './items.ts';
-import { type RouteTimes, route, sameRoute } from './routing.ts';
+import { route, sameRoute } from './routing.ts';
 
 export const dispatchOperations = {
   /** Items to register after a number, in order. Damaged ones are passed over. */
@@ -36,7 +36,7 @@ export const dispatchOperations = {
       readonly id: string;
       readonly seq: number;
       readonly decision: Decision;
-      readonly times: RouteTimes;
+      readonly nowMs: number;
     },
   ): string[] => {
     const item = findItem(store, args.id);
@@ -46,11 +46,11 @@ export const dispatchOperations = {
       store.sql('UPDATE items SET registered = 1, decision = ? WHERE id = ?').run(JSON.stringify(args.decision), item.id);
       store.sql('UPDATE entries SET hidden = 0 WHERE item = ? AND hidden = 1').run(item.id);
     } else {
-      route(store, registered, args.decision, args.times);
+      route(store, registered, args.decision, args.nowMs);
     }
     if (args.decision.route.action !== 'delete') return [];
-    store.sql('UPDATE entries SET ghost_until = ? WHERE item = ?').run(args.times.nowMs + args.times.ghostMs, item.id);
-    return removeItem(store, registered, 'deleted', args.times.nowMs);
+    store.sql('UPDATE entries SET ghost_until = ? WHERE item = ?').run(args.nowMs + item.ghostMs, item.id);
+    return removeItem(store, registered, 'deleted', args.nowMs);
   },
 
   /** New rules: what no rule matched is asked about again. */

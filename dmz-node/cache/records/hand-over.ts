@@ -82,7 +82,6 @@ export const handOverOperations = {
       readonly sha256: string;
       readonly outcome: string;
       readonly nowMs: number;
-      readonly ghostMs: number;
     },
   ): { removed: boolean; unlink: string[] } => {
     const { nowMs } = args;
@@ -93,7 +92,7 @@ export const handOverOperations = {
       throw new SallyportError('content-mismatch', 'the confirm names another hash; the item is kept', { item: args.id });
     }
     const unlink = removeItem(store, { ...item, sha256: args.sha256 }, args.outcome, nowMs);
-    makeGhost(store, item.id, item.partner, nowMs + args.ghostMs);
+    makeGhost(store, item.id, item.partner, nowMs + item.ghostMs);
     store.emit(event('item.confirmed', nowMs, contextOf(item), { outcome: args.outcome }));
     return { removed: true, unlink };
   },
@@ -176,6 +175,10 @@ export const handOverOperations = {
       updatedMs: nowMs,
       completedMs: nowMs,
       expiresMs: args.expiresMs,
+      hold: null,
+      dueMs: null,
+      alarmMs: null,
+      ghostMs: 0,
     };
     saveItem(store, item);
     putEntry(store, {

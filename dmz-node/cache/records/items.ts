@@ -3,6 +3,7 @@ import type { Store } from '../../../shared/durable/operations.ts';
 import type { EventContext } from '../../../shared/events/event.ts';
 import type { Decision } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
+import type { HoldKind } from './holds.ts';
 
 /** One age file of an item, in `objects/<first two>/<object>.<file>`. */
 export interface StoredSegment {
@@ -15,7 +16,7 @@ export interface StoredSegment {
   readonly sha256: string | null;
 }
 
-/** `temporary`: complete, but under a name that means "not yet"; a rename completes it. */
+/** `temporary`: whole, but held back (holds.ts): the inside is not told yet. */
 export type ItemState =
   | 'receiving'
   | 'partial'
@@ -57,6 +58,14 @@ export interface Item {
   readonly updatedMs: number;
   readonly completedMs: number | null;
   readonly expiresMs: number | null;
+  /** Why it is held back, while its state is `temporary`. */
+  readonly hold: HoldKind | null;
+  /** When a hold ends by itself. */
+  readonly dueMs: number | null;
+  /** When somebody should be told that it is still held back. */
+  readonly alarmMs: number | null;
+  /** How long its uploader sees it after it was taken. */
+  readonly ghostMs: number;
 }
 
 interface ItemRow {
@@ -84,6 +93,10 @@ interface ItemRow {
   readonly updated_ms: number;
   readonly completed_ms: number | null;
   readonly expires_ms: number | null;
+  readonly hold: HoldKind | null;
+  readonly due_ms: number | null;
+  readonly alarm_ms: number | null;
+  readonly ghost_ms: number;
 }
 
 export function toItem(raw: unknown): Item {
@@ -113,6 +126,10 @@ export function toItem(raw: unknown): Item {
     updatedMs: row.updated_ms,
     completedMs: row.completed_ms,
     expiresMs: row.expires_ms,
+    hold: row.hold,
+    dueMs: row.due_ms,
+    alarmMs: row.alarm_ms,
+    ghostMs: row.ghost_ms,
   };
 }
 
@@ -127,15 +144,16 @@ export function saveItem(store: Store, item: Item): void {
     .sql(
       `INSERT INTO items(id, object, seq, origin, partner, outbox_partner, path, path_key, session, session_proof, trace,
          segments, live_file, next_file, size, sha256, state, decision, policy_number, registered, started_ms, updated_ms,
-         completed_ms, expires_ms)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         completed_ms, expires_ms, hold, due_ms, alarm_ms, ghost_ms)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (object) DO UPDATE SET id = excluded.id, seq = excluded.seq, outbox_partner = excluded.outbox_partner,
          path = excluded.path, path_key = excluded.path_key, session = excluded.session,
          session_proof = excluded.session_proof, trace = excluded.trace, segments = excluded.segments,
          live_file = excluded.live_file, next_file = excluded.next_file, size = excluded.size, sha256 = excluded.sha256,
          state = excluded.state, decision = excluded.decision, policy_number = excluded.policy_number,
          registered = excluded.registered, updated_ms = excluded.updated_ms, completed_ms = excluded.completed_ms,
-         expires_ms = excluded.expires_ms`,
+         expires_ms = excluded.expires_ms, hold = excluded.hold, due_ms = excluded.due_ms, alarm_ms = excluded.alarm_ms,
+         ghost_ms = excluded.ghost_ms`,
     )
     .run(
       item.id,
@@ -162,6 +180,10 @@ export function saveItem(store: Store, item: Item): void {
       item.updatedMs,
       item.completedMs,
       item.expiresMs,
+      item.hold,
+      item.dueMs,
+      item.alarmMs,
+      item.ghostMs,
     );
 }
 

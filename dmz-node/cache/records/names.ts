@@ -5,8 +5,9 @@ import { SallyportError } from '../../../shared/errors.ts';
 import { type EventContext, event } from '../../../shared/events/event.ts';
 import type { Decision, Grant } from '../../../shared/policy.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry, removeEntry, toEntry } from './entries.ts';
+import { type Hold, tellHeld } from './holds.ts';
 import { bury, contextOf, findItem, type Item, nextCount, removeItem, saveItem } from './items.ts';
-import { type RouteTimes, route } from './routing.ts';
+import { route } from './routing.ts';
 import { dropPartials, makeRoom, usageOf } from './uploads.ts';
 
 /** Who acts. */
@@ -143,13 +144,13 @@ export const nameOperations = {
    * @returns Files to unlink.
    */
   'names.rename': (store: Store, args: RenameArgs): string[] => {
-    const { actor, from, to, times } = args;
-    const entry = seenEntry(store, actor, from, times.nowMs);
+    const { actor, from, to, nowMs } = args;
+    const entry = seenEntry(store, actor, from, nowMs);
     const item = untakenItem(store, entry, args.leased);
     if (item.id !== args.expected) throw new SallyportError('content-mismatch', 'another file has the name by now');
     if (!folderExists(store, actor.partner, to.folderKey)) throw new SallyportError('no-such-file', 'no such folder');
     const old = findEntry(store, actor.partner, to.folderKey, to.nameKey);
-    const inTheWay = old && isSeen(old, actor, times.nowMs) && old.ghostUntil === null && !old.partial;
+    const inTheWay = old && isSeen(old, actor, nowMs) && old.ghostUntil === null && !old.partial;
     if (inTheWay && (!args.overwrite || item.state === 'partial'))
       throw new SallyportError('already-exists', 'the new name is taken');
     const unlink = makeRoom(store, {
@@ -158,7 +159,6 @@ export const nameOperations = {
       place: to,
       by: item.id,
       object: item.object,
-      nowMs: times.nowMs,
     });
     removeEntry(store, entry);
     putEntry(store, {
@@ -169,7 +169,7 @@ export const nameOperations = {
       item: renamedId(item, args),
       session: actor.session,
     });
-    store.emit(event('item.renamed', times.nowMs, { ...contextOfActor(actor), item: item.id }, { from: from.path, to: to.path }));
+    store.emit(event('item.renamed', nowMs, { ...contextOfActor(actor), item: item.id }, { from: from.path, to: to.path }));
     renameItem(store, item, args);
     return unlink;
   },
@@ -189,28 +189,30 @@ export interface RenameArgs {
   /** The item that the caller saw under the old name and decided about. */
   readonly expected: string;
   readonly newId: string;
-  /** The new name means "not yet". */
-  readonly temporary: boolean;
+  /** Why it is not complete under the new name; null when it is. */
+  readonly hold: Hold | null;
   readonly decision: Decision;
   readonly policyNumber: number;
   readonly overwrite: boolean;
   readonly onExisting: Grant['onExisting'];
   readonly leased: readonly string[];
-  readonly times: RouteTimes;
+  readonly ghostMs: number;
+  readonly nowMs: number;
 }
 
 const wasPromised = (item: Item): boolean => item.seq !== null;
 const renamedId = (item: Item, args: RenameArgs): string => (wasPromised(item) ? args.newId : item.id);
 
 function renameItem(store: Store, item: Item, args: RenameArgs): void {
-  const { actor, to, times } = args;
-  if (wasPromised(item)) bury(store, item, 'renamed', times.nowMs);
+  const { actor, to, hold, nowMs } = args;
+  if (wasPromised(item)) bury(store, item, 'renamed', nowMs);
   const renamed: Item = {
     ...item,
     id: renamedId(item, args),
     path: to.path,
     pathKey: to.pathKey,
-    updatedMs: times.nowMs,
+    updatedMs: nowMs,
+    ghostMs: args.ghostMs,
   };
   if (item.state === 'partial') {
     saveItem(store, renamed);
@@ -227,13 +229,14 @@ function renameItem(store: Store, item: Item, args: RenameArgs): void {
   };
   if (wasPromised(item)) {
     const { path, size, sha256 } = complete;
-    store.emit(event('item.completed', times.nowMs, contextOf(complete), { path, size, sha256: sha256 ?? '' }));
+    store.emit(event('item.completed', nowMs, contextOf(complete), { path, size, sha256: sha256 ?? '' }));
   }
-  if (args.temporary) {
-    saveItem(store, { ...complete, state: 'temporary', seq: null, decision: null });
-    store.emit(event('item.held', times.nowMs, contextOf(complete), { path: to.path, rule: 'temporary name' }));
+  if (hold) {
+    const { kind, dueMs, alarmMs } = hold;
+    saveItem(store, { ...complete, state: 'temporary', seq: null, decision: null, hold: kind, dueMs, alarmMs });
+    tellHeld(store, complete, kind, nowMs);
   } else {
-    route(store, { ...complete, seq: nextCount(store, 'seq'), completedMs: times.nowMs }, args.decision, times);
+    route(store, { ...complete, seq: nextCount(store, 'seq'), completedMs: nowMs }, args.decision, nowMs);
   }
 }
 

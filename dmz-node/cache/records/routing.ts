@@ -5,12 +5,6 @@ import type { Decision } from '../../../shared/policy.ts';
 import { findEntry, freeName, leaveOutbox, makeGhost, putEntry } from './entries.ts';
 import { contextOf, type Item, type ItemState, saveItem } from './items.ts';
 
-export interface RouteTimes {
-  readonly nowMs: number;
-  /** How long an uploader goes on seeing what was taken. */
-  readonly ghostMs: number;
-}
-
 const stateOf: Readonly<Record<Decision['route']['action'], ItemState>> = {
   deliver: 'ready',
   outbox: 'offered',
@@ -31,7 +25,7 @@ const routeKey = ({ route }: Decision): readonly string[] => [
 ];
 
 /** Gives a completed item its place by `decision` and saves it. @returns the saved item. */
-export function route(store: Store, item: Item, decision: Decision, times: RouteTimes): Item {
+export function route(store: Store, item: Item, decision: Decision, nowMs: number): Item {
   if (item.outboxPartner !== null) leaveOutbox(store, item.id, item.outboxPartner);
   const target = decision.route;
   const routed: Item = {
@@ -39,16 +33,19 @@ export function route(store: Store, item: Item, decision: Decision, times: Route
     decision,
     state: stateOf[target.action],
     outboxPartner: target.action === 'outbox' ? target.partner : null,
-    updatedMs: times.nowMs,
+    updatedMs: nowMs,
+    hold: null,
+    dueMs: null,
+    alarmMs: null,
   };
   saveItem(store, routed);
   if (target.action === 'outbox') {
-    enterOutbox(store, routed, target.partner, times.nowMs);
-    makeGhost(store, item.id, item.partner, times.nowMs + times.ghostMs);
+    enterOutbox(store, routed, target.partner, nowMs);
+    makeGhost(store, item.id, item.partner, nowMs + item.ghostMs);
   } else if (item.state === 'offered') {
     store.sql('UPDATE entries SET ghost_until = NULL WHERE item = ? AND partner = ?').run(item.id, item.partner);
   }
-  tell(store, routed, decision, times.nowMs);
+  tell(store, routed, decision, nowMs);
   return routed;
 }
 

@@ -107,3 +107,13 @@ export const itemsMigration = `
   CREATE TRIGGER folders_removed AFTER DELETE ON entries WHEN OLD.kind = 'folder' BEGIN
     UPDATE usage SET folders = folders - 1 WHERE partner = OLD.partner AND origin = 'partner';
   END`;
+
+/** Why an item is held back, until when, and how long its ghost stays. `trigger` is the item that completed it. */
+export const holdsMigration = `
+  ALTER TABLE items ADD COLUMN hold TEXT;
+  ALTER TABLE items ADD COLUMN due_ms INTEGER;
+  ALTER TABLE items ADD COLUMN alarm_ms INTEGER;
+  ALTER TABLE items ADD COLUMN ghost_ms INTEGER NOT NULL DEFAULT 600000;
+  UPDATE items SET hold = 'name', alarm_ms = updated_ms + 86400000 WHERE state = 'temporary';
+  CREATE INDEX items_by_due ON items(due_ms) WHERE due_ms IS NOT NULL;
+  CREATE INDEX items_by_alarm ON items(alarm_ms) WHERE alarm_ms IS NOT NULL`;

@@ -2,6 +2,7 @@
 import type { Store } from '../../../shared/durable/operations.ts';
 import { event } from '../../../shared/events/event.ts';
 import { leaveOutbox, putEntry } from './entries.ts';
+import { alarmHeld } from './holds.ts';
 import { contextOf, type Item, removeItem, type StoredSegment, saveItem, toItem } from './items.ts';
 import { dropPartials } from './uploads.ts';
 
@@ -120,7 +121,7 @@ export const upkeepOperations = {
     each(old, 'partial', nowMs - args.partialTtlMs);
     each(old, 'dropped', nowMs - args.tombstoneTtlMs);
     each(`SELECT * FROM items WHERE expires_ms <= ? AND state = 'offered' ORDER BY expires_ms LIMIT ?`, nowMs);
-    most = Math.max(most, sweepGhosts(store, args));
+    most = Math.max(most, sweepGhosts(store, args), alarmHeld(store, nowMs, limit));
     const { changes } = store
       .sql('DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones WHERE at_ms <= ? ORDER BY at_ms LIMIT ?)')
       .run(nowMs - args.tombstoneTtlMs, limit);

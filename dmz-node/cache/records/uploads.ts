@@ -6,6 +6,7 @@ import { event } from '../../../shared/events/event.ts';
 import type { Decision, Grant } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry } from './entries.ts';
+import { type Hold, tellHeld } from './holds.ts';
 import {
   contextOf,
   describe,
@@ -17,7 +18,7 @@ import {
   saveItem,
   toItem,
 } from './items.ts';
-import { type RouteTimes, route } from './routing.ts';
+import { route } from './routing.ts';
 
 /** What a partner uses of his quota. */
 export interface Usage {
@@ -44,6 +45,8 @@ export interface UploadFacts {
   readonly trace: string;
   readonly place: NamePlace;
   readonly startedMs: number;
+  /** How long its ghost will stay. */
+  readonly ghostMs: number;
   /** Where it began: 0, or what a partial had. */
   readonly offset: number;
   /** Whether the row exists already, so that the beginning was told. */
@@ -86,6 +89,10 @@ function itemOf(facts: UploadFacts, content: UploadContent, nowMs: number): Item
     updatedMs: nowMs,
     completedMs: null,
     expiresMs: null,
+    hold: null,
+    dueMs: null,
+    alarmMs: null,
+    ghostMs: facts.ghostMs,
   };
 }
 
@@ -208,36 +215,35 @@ export const uploadOperations = {
     args: {
       readonly facts: UploadFacts;
       readonly content: UploadContent;
-      readonly temporary: boolean;
+      /** Why it is not complete yet; null when it is. */
+      readonly hold: Hold | null;
       readonly decision: Decision;
       readonly policyNumber: number;
       readonly onExisting: Grant['onExisting'];
       readonly leased: readonly string[];
       readonly modifiedMs: number;
-      readonly times: RouteTimes;
+      readonly nowMs: number;
     },
   ): { unlink: string[]; usage: Usage; announcement: ItemDescription | undefined } => {
-    const { facts, temporary, times } = args;
+    const { facts, hold, nowMs } = args;
     const { partner, place } = facts;
     tellStart(store, facts);
-    const unlink = makeRoom(store, { ...args, partner, place, by: facts.id, object: facts.object, nowMs: times.nowMs });
+    const unlink = makeRoom(store, { ...args, partner, place, by: facts.id, object: facts.object });
     const item: Item = {
-      ...itemOf(facts, { ...args.content, liveFile: null }, times.nowMs),
-      seq: temporary ? null : nextCount(store, 'seq'),
-      completedMs: times.nowMs,
+      ...itemOf(facts, { ...args.content, liveFile: null }, nowMs),
+      seq: hold ? null : nextCount(store, 'seq'),
+      completedMs: nowMs,
       policyNumber: args.policyNumber,
       state: 'temporary',
     };
     putEntry(store, { ...entryFor(item, place, args.modifiedMs), partial: false });
-    store.emit(
-      event('item.completed', times.nowMs, contextOf(item), { path: item.path, size: item.size, sha256: item.sha256 ?? '' }),
-    );
-    if (temporary) {
-      saveItem(store, item);
-      store.emit(event('item.held', times.nowMs, contextOf(item), { path: item.path, rule: 'temporary name' }));
+    store.emit(event('item.completed', nowMs, contextOf(item), { path: item.path, size: item.size, sha256: item.sha256 ?? '' }));
+    if (hold) {
+      saveItem(store, { ...item, hold: hold.kind, dueMs: hold.dueMs, alarmMs: hold.alarmMs });
+      tellHeld(store, item, hold.kind, nowMs);
       return { unlink, usage: usageOf(store, partner), announcement: undefined };
     }
-    const routed = route(store, item, args.decision, times);
+    const routed = route(store, item, args.decision, nowMs);
     return { unlink, usage: usageOf(store, partner), announcement: describe(routed) };
   },
 };

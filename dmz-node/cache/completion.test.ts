@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { defaultUploads } from '../../shared/uploads.ts';
+import { begin, CacheBench, names, path, put, resume } from '../../test/fixtures/cache-bench.ts';
+
+const dayMs = 86_400_000;
+
+/** Uses the settings that ship. */
+async function usual(): Promise<CacheBench> {
+  const bench = await CacheBench.open();
+  if (bench.policy) bench.policy = { ...bench.policy, uploads: defaultUploads };
+  return bench;
+}
+
+test('2.9 temp-name: every name of the usual list is held at CLOSE and completed by its rename', async () => {
+  await using bench = await usual();
+  const view = bench.view('acme', { mayChange: false });
+  const temporary = ['a.part', 'b.filepart', 'c.partial', 'd.tmp', 'e.temp', 'f.upload', 'g.uploading', 'h.crdownload'];
+  temporary.push('i.!ut', '.j', '~k', 'l~');
+  for (const name of temporary) await put(view, `/Inbox/${name}`, name);
+  assert.deepEqual(await bench.list(), []);
+  assert.equal((await bench.events('item.held')).length, temporary.length);
+  for (const [index, name] of temporary.entries()) {
+    await view.rename(path(`/Inbox/${name}`), path(`/Inbox/${index}.csv`), false);
+    assert.equal((await bench.list()).length, index + 1);
+  }
+});
+
+test("2.9 temp-name: a partner's own list counts before that of all", async () => {
+  await using bench = await usual();
+  const [own, other] = [bench.view('acme', { uploads: { temporaryNames: ['*.wip'] } }), bench.view('globex')];
+  await put(own, '/Inbox/x.wip', 'held');
+  await put(own, '/Inbox/x.part', 'complete');
+  await put(other, '/Inbox/y.wip', 'complete');
+  assert.deepEqual(
+    (await bench.list()).map((item) => item.path),
+    ['/Inbox/x.part', '/Inbox/y.wip'],
+  );
+});
+
+test('2.9 temp-name: without a policy in force nothing that looks temporary is completed', async () => {
+  await using bench = await usual();
+  const view = bench.view();
+  const handle = await view.openForWriting(path('/Inbox/x.filepart'), begin);
+  bench.policy = undefined;
+  await handle.close();
+  assert.deepEqual(await bench.list(), []);
+  assert.deepEqual(await names(view, '/Inbox'), ['x.filepart']);
+});
+
+test('2.9 temp-name: held for too long is told once and never removed', async () => {
+  await using bench = await usual();
+  const view = bench.view('acme', { uploads: { holdAlarmMs: dayMs } });
+  await put(view, '/Inbox/x.part', 'content');
+  bench.clock.advance(dayMs - 1000);
+  await bench.cache.sweep();
+  assert.deepEqual(await bench.events('item.held-long'), []);
+  bench.clock.advance(2000);
+  for (let round = 0; round < 3; round += 1) await bench.cache.sweep();
+  const [alarm, ...more] = await bench.events('item.held-long');
+  assert.equal(more.length, 0);
+  assert.equal(alarm?.fields.path, '/Inbox/x.part');
+  assert.equal(alarm?.fields.heldMs, dayMs + 1000);
+  await view.rename(path('/Inbox/x.part'), path('/Inbox/x'), false);
+  assert.equal((await bench.content((await bench.list())[0]?.id ?? '')).toString(), 'content');
+});
+
+test('2.8 RENAME of a held item: a partial cannot be completed by it', async () => {
+  await using bench = await usual();
+  const view = bench.view();
+  const handle = await view.openForWriting(path('/Inbox/x.part'), begin);
+  await handle.write(0, Buffer.from('half'));
+  await handle.abandon('lost');
+  await view.rename(path('/Inbox/x.part'), path('/Inbox/x'), false);
+  assert.deepEqual(await bench.list(), []);
+  const again = await view.openForWriting(path('/Inbox/x'), resume);
+  assert.equal(again.size, 4);
+  await again.close();
+  assert.equal((await bench.list()).length, 1);
+});
+
+test("2.9 ghost: stays for the partner's own time after his session", async () => {
+  await using bench = await usual();
+  const view = bench.view('acme', { uploads: { ghostMs: 5000 } });
+  await put(view, '/Inbox/x', 'content');
+  const [item] = await bench.list();
+  const epoch = await bench.cache.nextEpoch();
+  const params = { id: item?.id ?? '', epoch, sha256: item?.sha256 ?? '', outcome: 'delivered' as const };
+  await bench.handOver.requests['inbox.confirm'](params, new AbortController().signal);
+  bench.clock.advance(60_000);
+  await bench.cache.sweep();
+  assert.equal((await view.stat(path('/Inbox/x'))).ghost, true);
+  await view.end('bye');
+  bench.clock.advance(4000);
+  assert.equal((await bench.view().stat(path('/Inbox/x'))).size, 7);
+  bench.clock.advance(2000);
+  await assert.rejects(bench.view().stat(path('/Inbox/x')), { code: 'no-such-file' });
+});

@@ -1,0 +1,42 @@
+/** What completes an upload of a partner, by the settings of his grant and of the policy in force (reliability.md §2.9). */
+import { compilePattern } from '../../shared/matching/pattern.ts';
+import { defaultUploads, type UploadSettings, withOwn } from '../../shared/uploads.ts';
+import type { CacheUser, PolicyInForce } from '../cache-view.ts';
+import type { Hold } from './records/holds.ts';
+
+type NameTest = (name: string) => boolean;
+
+export class Completion {
+  readonly #policy: PolicyInForce;
+  /** Lists of globs, compiled once. */
+  readonly #compiled = new WeakMap<readonly string[], NameTest>();
+
+  constructor(policy: PolicyInForce) {
+    this.#policy = policy;
+  }
+
+  settingsOf({ grant }: Pick<CacheUser, 'grant'>): UploadSettings {
+    return withOwn(this.#policy.current()?.uploads ?? defaultUploads, grant.uploads);
+  }
+
+  /** Whether files of this name are held back until they are renamed. */
+  isTemporary(user: CacheUser, name: string): boolean {
+    return this.#anyOf(this.settingsOf(user).temporaryNames)(name);
+  }
+
+  /** Why a file of this name, whole since `nowMs`, is not complete yet; null when it is. */
+  holdOf(user: CacheUser, name: string, nowMs: number): Hold | null {
+    const { holdAlarmMs } = this.settingsOf(user);
+    const alarmMs = nowMs + holdAlarmMs;
+    return this.isTemporary(user, name) ? { kind: 'name', dueMs: null, alarmMs } : null;
+  }
+
+  #anyOf(globs: readonly string[]): NameTest {
+    const known = this.#compiled.get(globs);
+    if (known) return known;
+    const tests = globs.map((text) => compilePattern({ kind: 'glob', text }));
+    const test: NameTest = (name) => tests.some((matches) => matches(name));
+    this.#compiled.set(globs, test);
+    return test;
+  }
+}
