@@ -116,6 +116,24 @@ test('commands that mend references, or only look for the socket, work while a r
   await rm(folder, { recursive: true });
 });
 
+test('upload settings that make no sense are refused at their line and column', async () => {
+  const own = (uploads: string): string => `partners:\n  acme:\n    keys: ["${key}"]\n    uploads: ${uploads}\n`;
+  const rules = 'rules: []\n';
+  assert.deepEqual((await load({ rules, partners: own('{complet: close}') })).problems, [
+    'conf.d/partners.yaml:4:15 partners.acme.uploads.complet: unknown key - did you mean "complete"?',
+  ]);
+  assert.deepEqual((await load({ rules, partners: own('{complete: close, quiet: 5s}') })).problems, [
+    'conf.d/partners.yaml:4:39 partners.acme.uploads.quiet: has no effect with complete: close',
+  ]);
+  assert.deepEqual((await load({ rules, partners: own("{temporaryNames: ['*.[a']}") })).problems.length, 1);
+  const grace = `${main}sessions: {grace: 1m}\n`;
+  assert.deepEqual((await load({ main: grace, rules, partners: own('{complete: quiet, quiet: 2m}') })).problems, [
+    'conf.d/partners.yaml:4:39 partners.acme.uploads.quiet: must be less than sessions.grace, 1m',
+  ]);
+  const { config } = await load({ rules, partners: own('{complete: quiet, quiet: 2m}') });
+  assert.deepEqual(config?.partners.acme?.uploads, { complete: 'quiet', quietMs: 120_000 });
+});
+
 test('a rule has exactly one action', async () => {
   const { problems } = await load({ rules: 'rules:\n  - name: none\n  - {hold: true, delete: true}\n' });
   assert.deepEqual(problems, [

@@ -19,7 +19,7 @@ import {
 } from '../shared/config/fields.ts';
 import { type Loaded, type LoadedConfig, loadConfig, sourceOf } from '../shared/config/load.ts';
 import { ConfigError, type ConfigProblem } from '../shared/config/problems.ts';
-import { address, duration } from '../shared/config/units.ts';
+import { address, duration, writeDuration } from '../shared/config/units.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
 import type { UploadSettings } from '../shared/uploads.ts';
 import { checkRules, rulesSchema, toRule } from './config-rules.ts';
@@ -294,8 +294,12 @@ function checkTogether({ main, parts }: LoadedConfig<Settings, Part>, problems: 
   checkSocketPath(socketOf(main), (message) =>
     problems.push({ file: main.label, ...main.at(['admin', 'socket']), path: 'admin.socket', message }),
   );
+  checkQuiet(main, ['policy', 'uploads', 'quiet'], main.value.policy.uploads.quietMs, main, problems);
   const partners = new Map<string, string>();
   for (const part of parts) {
+    for (const [name, { uploads }] of Object.entries(part.value.partners ?? {})) {
+      checkQuiet(part, ['partners', name, 'uploads', 'quiet'], uploads?.quietMs, main, problems);
+    }
     for (const name of Object.keys(part.value.partners ?? {})) {
       const first = partners.get(name);
       if (first === undefined) partners.set(name, sourceOf(part, ['partners', name]));
@@ -305,6 +309,19 @@ function checkTogether({ main, parts }: LoadedConfig<Settings, Part>, problems: 
       }
     }
   }
+}
+
+/** A session vouches for its uploads only for its grace: what is quiet for longer would not be believed. */
+function checkQuiet(
+  part: Loaded<unknown>,
+  path: readonly string[],
+  quietMs: number | undefined,
+  { value: { sessions } }: Loaded<Settings>,
+  problems: ConfigProblem[],
+): void {
+  if (quietMs === undefined || quietMs < sessions.grace) return;
+  const message = `must be less than sessions.grace, ${writeDuration(sessions.grace)}`;
+  problems.push({ file: part.label, ...part.at(path), path: path.join('.'), message });
 }
 
 function checkReferences({ main, parts }: LoadedConfig<Settings, Part>, problems: ConfigProblem[]): void {

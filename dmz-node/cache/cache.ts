@@ -20,6 +20,7 @@ import { ObjectFiles } from './object-files.ts';
 import { type Download, Outbox } from './outbox.ts';
 import { isFixedFolder, placeOf } from './place.ts';
 import { Recovery } from './recovery.ts';
+import { Releaser } from './releaser.ts';
 import { Retention } from './retention.ts';
 import { SpaceGate, type SpaceOptions } from './space.ts';
 import type { Upload } from './upload.ts';
@@ -57,6 +58,7 @@ export class Cache implements CacheView, Service {
   readonly #outbox: Outbox;
   readonly #views: Views;
   readonly #retention: Retention;
+  readonly #releaser: Releaser;
 
   constructor(deps: CacheDeps, options: CacheOptions) {
     const { folder, minimumFree, reserveBytes } = options;
@@ -64,12 +66,14 @@ export class Cache implements CacheView, Service {
       ...deps,
       files: new ObjectFiles(deps, { folder }),
       completion: new Completion(deps.policy),
+      expectRelease: (dueMs) => this.#releaser.expect(dueMs),
       leases: new Leases(deps, options),
       live: new LiveUploads(),
       space: new SpaceGate(deps, { folder, minimumFree, reserveBytes }),
       health: new StoreHealth(deps),
       sessions: new Set(),
     };
+    this.#releaser = new Releaser(this.core);
     this.#inbox = new Inbox(this.core, { windowBytes: options.reorderWindowBytes, budgetBytes: options.reorderBudgetBytes });
     this.#views = new Views(this.core);
     this.#outbox = new Outbox(this.core, this.#views);
@@ -81,12 +85,14 @@ export class Cache implements CacheView, Service {
     await this.core.files.prepare();
     await this.nextEpoch();
     await new Recovery(this.core).run();
+    await this.#releaser.start();
     this.#retention.start();
   }
 
   /** Uploads still under way become partials. */
   async stop(): Promise<void> {
     await this.#retention.stop();
+    await this.#releaser.stop();
     await Promise.all(this.core.live.all().map(({ upload }) => upload?.abandon('the node stops')));
     await this.core.files.settled();
   }
@@ -103,9 +109,15 @@ export class Cache implements CacheView, Service {
     this.core.leases.end(epoch);
   }
 
-  /** One round of retention now. */
-  sweep(): Promise<void> {
-    return this.#retention.sweep();
+  /** One round of retention now, and of completing what is due. */
+  async sweep(): Promise<void> {
+    await this.#retention.sweep();
+    await this.#releaser.run();
+  }
+
+  /** Resolves when what was due a moment ago is completed. */
+  async settle(): Promise<void> {
+    await this.#releaser.run();
   }
 
   enter(user: CacheUser): void {
@@ -116,7 +128,8 @@ export class Cache implements CacheView, Service {
     const { sessions, records, clock, completion } = this.core;
     if (!sessions.delete(user.session)) return;
     const ghostUntilMs = clock.nowMs() + completion.settingsOf(user).ghostMs;
-    await records.call('names.endSession', { session: user.session, ghostUntilMs });
+    const held = await records.call('names.endSession', { session: user.session, ghostUntilMs });
+    if (held > 0) await this.#releaser.run();
   }
 
   stat(user: CacheUser, path: VirtualPath): Promise<FileEntry> {
@@ -153,6 +166,7 @@ export class Cache implements CacheView, Service {
       actor: actorOf(user),
       place,
       modifiedMs: attributes.modifiedAtMs,
+      quietMs: this.core.completion.settingsOf(user).quietMs,
       nowMs: clock.nowMs(),
     });
   }

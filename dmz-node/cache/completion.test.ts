@@ -96,3 +96,127 @@ test("2.9 ghost: stays for the partner's own time after his session", async () =
   bench.clock.advance(2000);
   await assert.rejects(bench.view().stat(path('/Inbox/x')), { code: 'no-such-file' });
 });
+
+test('2.9 completion mode close: complete at CLOSE, nothing is held', async () => {
+  await using bench = await usual();
+  await put(bench.view(), '/Inbox/x', 'content');
+  assert.equal((await bench.list()).length, 1);
+});
+
+test('2.9 completion mode rename: whatever the name, only a rename completes it, once', async () => {
+  await using bench = await usual();
+  const view = bench.view('acme', { mayChange: false, uploads: { complete: 'rename' } });
+  await put(view, '/Inbox/x', 'content');
+  bench.clock.advance(dayMs / 2);
+  await bench.cache.sweep();
+  assert.deepEqual(await bench.list(), []);
+  assert.equal((await view.stat(path('/Inbox/x'))).size, 7);
+  await view.rename(path('/Inbox/x'), path('/Inbox/y'), false);
+  assert.deepEqual(
+    (await bench.list()).map((item) => item.path),
+    ['/Inbox/y'],
+  );
+  await assert.rejects(view.rename(path('/Inbox/y'), path('/Inbox/z'), false), { code: 'permission-denied' });
+});
+
+test('2.9 completion mode quiet: complete when nothing touched it for so long', async () => {
+  await using bench = await usual();
+  const view = bench.view('acme', { uploads: { complete: 'quiet', quietMs: 10_000 } });
+  await put(view, '/Inbox/x', 'content');
+  bench.clock.advance(9000);
+  await bench.cache.sweep();
+  assert.deepEqual(await bench.list(), []);
+  await view.setAttributes(path('/Inbox/x'), { modifiedAtMs: 1000 }); // a touch
+  bench.clock.advance(9000);
+  await bench.cache.sweep();
+  assert.deepEqual(await bench.list(), []);
+  bench.clock.advance(2000); // the timer itself completes it
+  await bench.cache.settle();
+  const [item] = await bench.list();
+  assert.equal(item?.path, '/Inbox/x');
+  assert.equal(item?.completedAtMs, bench.clock.nowMs());
+  assert.equal((await bench.events('item.released')).length, 1);
+});
+
+test('2.9 completion mode quiet: a name that is written anew is not quiet, and the newer file takes its place', async () => {
+  await using bench = await usual();
+  const view = bench.view('acme', { uploads: { complete: 'quiet', quietMs: 10_000 } });
+  await put(view, '/Inbox/x', 'old');
+  const handle = await view.openForWriting(path('/Inbox/x'), begin);
+  await handle.write(0, Buffer.from('newer'));
+  bench.clock.advance(60_000);
+  await bench.cache.sweep();
+  assert.deepEqual(await bench.list(), []);
+  await handle.close();
+  bench.clock.advance(11_000);
+  await bench.cache.sweep();
+  assert.deepEqual(
+    (await bench.list()).map(({ size }) => size),
+    [5],
+  );
+  assert.equal((await bench.events('item.superseded')).length, 1);
+});
+
+test('2.9 completion mode quiet: a failed new version leaves the old one to be completed', async () => {
+  await using bench = await usual();
+  const view = bench.view('acme', { uploads: { complete: 'quiet', quietMs: 10_000 } });
+  await put(view, '/Inbox/x', 'old');
+  const handle = await view.openForWriting(path('/Inbox/x'), begin);
+  await handle.write(0, Buffer.from('newer'));
+  await handle.abandon('lost');
+  bench.clock.advance(11_000);
+  await bench.cache.sweep();
+  assert.equal((await bench.content((await bench.list())[0]?.id ?? '')).toString(), 'old');
+});
+
+test('2.9 completion mode session-end: complete when the session that sent it is over, in the order of sending', async () => {
+  await using bench = await usual();
+  const uploads = { complete: 'session-end' } as const;
+  const [one, two] = [bench.view('acme', { uploads }), bench.view('acme', { uploads })];
+  for (const name of ['b', 'a', 'c']) {
+    await put(one, `/Inbox/${name}`, name);
+    bench.clock.advance(10);
+  }
+  await put(two, '/Inbox/other', 'x');
+  await bench.cache.sweep();
+  assert.deepEqual(await bench.list(), []);
+  await one.end('quit');
+  assert.deepEqual(
+    (await bench.list()).map((item) => item.path),
+    ['/Inbox/b', '/Inbox/a', '/Inbox/c'],
+  );
+});
+
+test('2.9 completion modes: a kill while something is held loses and completes nothing twice', async () => {
+  await using bench = await usual();
+  await put(bench.view('acme', { uploads: { complete: 'quiet', quietMs: 10_000 } }), '/Inbox/quiet', 'q');
+  await put(bench.view('acme', { uploads: { complete: 'session-end' } }), '/Inbox/session', 's');
+  await put(bench.view('acme', { uploads: { complete: 'rename' } }), '/Inbox/rename', 'r');
+  await bench.crash();
+  await bench.start(); // sessions of before are over
+  assert.deepEqual(
+    (await bench.list()).map((item) => item.path),
+    ['/Inbox/session'],
+  );
+  bench.clock.advance(11_000);
+  await bench.cache.settle();
+  await bench.crash();
+  await bench.start();
+  assert.deepEqual(
+    (await bench.list()).map((item) => item.path),
+    ['/Inbox/session', '/Inbox/quiet'],
+  );
+  assert.equal((await bench.events('item.released')).length, 2);
+  await bench.view('acme', { uploads: { complete: 'rename' } }).rename(path('/Inbox/rename'), path('/Inbox/final'), false);
+  assert.equal((await bench.list()).length, 3);
+});
+
+test('2.9 completion modes: what is held under its final name counts as there when the grant refuses to replace', async () => {
+  await using bench = await usual();
+  const view = bench.view('acme', { onExisting: 'refuse', uploads: { complete: 'quiet', quietMs: 10_000 } });
+  await put(view, '/Inbox/x', 'one');
+  await assert.rejects(view.openForWriting(path('/Inbox/x'), begin), { code: 'already-exists' });
+  await put(view, '/Inbox/y.part', 'one');
+  await put(view, '/Inbox/y.part', 'two'); // under a temporary name nothing was promised
+  assert.deepEqual(await names(view, '/Inbox'), ['x', 'y.part']);
+});

@@ -24,11 +24,22 @@ export class Completion {
     return this.#anyOf(this.settingsOf(user).temporaryNames)(name);
   }
 
-  /** Why a file of this name, whole since `nowMs`, is not complete yet; null when it is. */
-  holdOf(user: CacheUser, name: string, nowMs: number): Hold | null {
-    const { holdAlarmMs } = this.settingsOf(user);
+  /** Why a file is not complete yet that is whole since `nowMs` and got its name by this; null when it is complete. */
+  holdOf(user: CacheUser, name: string, by: 'close' | 'rename', nowMs: number): Hold | null {
+    const { complete, quietMs, holdAlarmMs } = this.settingsOf(user);
     const alarmMs = nowMs + holdAlarmMs;
-    return this.isTemporary(user, name) ? { kind: 'name', dueMs: null, alarmMs } : null;
+    if (this.isTemporary(user, name)) return { kind: 'name', dueMs: null, alarmMs };
+    switch (complete) {
+      case 'close':
+      case 'trigger':
+        return null;
+      case 'rename':
+        return by === 'rename' ? null : { kind: 'rename', dueMs: null, alarmMs };
+      case 'quiet':
+        return { kind: 'quiet', dueMs: nowMs + quietMs, alarmMs };
+      case 'session-end':
+        return { kind: 'session-end', dueMs: null, alarmMs };
+    }
   }
 
   #anyOf(globs: readonly string[]): NameTest {

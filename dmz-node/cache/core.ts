@@ -31,6 +31,8 @@ export interface CacheDeps {
 export interface CacheCore extends CacheDeps {
   readonly files: ObjectFiles;
   readonly completion: Completion;
+  /** Something that is held back will be complete then. */
+  readonly expectRelease: (dueMs: number) => void;
   readonly leases: Leases;
   readonly live: LiveUploads;
   readonly space: SpaceGate;

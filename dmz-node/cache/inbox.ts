@@ -9,7 +9,7 @@ import type { CacheCore } from './core.ts';
 import type { LiveSlot } from './live-uploads.ts';
 import { placeOf } from './place.ts';
 import { Accounts } from './quota.ts';
-import type { Entry, NamePlace } from './records/entries.ts';
+import type { Entry } from './records/entries.ts';
 import type { Kept, Usage } from './records/uploads.ts';
 import { Budget } from './reorder.ts';
 import { maxSegments, Upload } from './upload.ts';
@@ -27,6 +27,8 @@ interface Found {
   readonly entry: Entry | undefined;
   readonly partial: Kept | undefined;
   readonly usage: Usage;
+  /** Of the entry: held until it is renamed, so that it gives way to a newer one. */
+  readonly givesWay: boolean;
 }
 
 /** Folders of one partner. */
@@ -65,10 +67,10 @@ export class Inbox {
   async rename(user: CacheUser, from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void> {
     const { records, live, clock, files, leases, completion } = this.#core;
     const [source, target] = [placeOf(from), placeOf(to)];
-    const hold = completion.holdOf(user, target.name, clock.nowMs());
-    const completes = completion.isTemporary(user, source.name) && hold?.kind !== 'name';
-    const mayRename = user.grant.mayChange || (user.grant.mayUpload && completes);
-    if (!mayRename) throw new SallyportError('permission-denied', 'the grant allows no changes');
+    const { mayChange, mayUpload } = user.grant;
+    const hold = completion.holdOf(user, target.name, 'rename', clock.nowMs());
+    const completes = mayUpload && hold?.kind !== 'name';
+    if (!mayChange && !completes) throw new SallyportError('permission-denied', 'the grant allows no changes');
     const entry = await records.call('names.look', { partner: user.partner, ...source });
     if (!entry) throw new SallyportError('no-such-file', 'no entry of that name');
     if (source.pathKey === target.pathKey) return;
@@ -76,6 +78,7 @@ export class Inbox {
     live.refuseIfLive(user.partner, target.pathKey);
     const nowMs = clock.nowMs();
     if (entry.kind === 'folder') {
+      if (!mayChange) throw new SallyportError('permission-denied', 'the grant allows no changes');
       await records.call('names.renameFolder', { actor: actorOf(user), from: source, to: target, nowMs });
       return;
     }
@@ -88,6 +91,7 @@ export class Inbox {
       to: target,
       expected: entry.item ?? '',
       newId,
+      mayRename: mayChange || completion.isTemporary(user, source.name),
       hold,
       decision,
       policyNumber,
@@ -98,6 +102,7 @@ export class Inbox {
       nowMs,
     });
     files.discard(unlink);
+    if (hold?.dueMs) this.#core.expectRelease(hold.dueMs);
     if (hold) return;
     // Only one of the two has become an item; the other is passed over.
     this.#core.announce(newId);
@@ -111,7 +116,7 @@ export class Inbox {
     if (!policy) throw new SallyportError('policy-refused', 'no policy is in force, uploads wait for one');
     const { place } = slot;
     const [found] = await Promise.all([core.records.call('upload.look', { partner: user.partner, place }), core.space.admit()]);
-    const kept = this.#whatToResume(user, place, found, options);
+    const kept = this.#whatToResume(user, found, options);
     const account = this.#accounts.of(user.partner, found.usage);
     account.admit(user.grant, found.partial !== undefined);
     account.begin();
@@ -139,7 +144,7 @@ export class Inbox {
         },
         path,
         grant: user.grant,
-        holdAt: (nowMs) => core.completion.holdOf(user, place.name, nowMs),
+        holdAt: (nowMs) => core.completion.holdOf(user, place.name, 'close', nowMs),
       },
     );
     return new Upload(
@@ -166,8 +171,8 @@ export class Inbox {
   }
 
   /** @returns the partial that is continued, or undefined for a new upload. */
-  #whatToResume(user: CacheUser, place: NamePlace, found: Found, options: OpenForWriting): Kept | undefined {
-    const { entry, partial } = found;
+  #whatToResume(user: CacheUser, found: Found, options: OpenForWriting): Kept | undefined {
+    const { entry, partial, givesWay } = found;
     if (!found.folderExists) throw new SallyportError('no-such-file', 'the folder does not exist');
     if (entry?.kind === 'folder') throw new SallyportError('is-a-folder', 'the name is a folder');
     const taken = entry !== undefined && this.isTaken(entry);
@@ -177,7 +182,7 @@ export class Inbox {
     if (complete && !options.truncate) {
       throw new SallyportError('already-exists', 'a complete file cannot be continued; it must be sent anew');
     }
-    if (complete && user.grant.onExisting === 'refuse' && !this.#core.completion.isTemporary(user, place.name)) {
+    if (complete && user.grant.onExisting === 'refuse' && !givesWay) {
       throw new SallyportError('already-exists', 'the grant does not allow to replace a file');
     }
     if (taken && options.append && !options.truncate && !partial) {

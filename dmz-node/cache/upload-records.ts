@@ -46,13 +46,14 @@ export class UploadRecords implements UploadRecord {
     const { core } = this.#deps;
     const { path, grant, holdAt } = this.#options;
     const nowMs = core.clock.nowMs();
+    const hold = holdAt(nowMs);
     const { partner } = this.#facts;
     const size = content.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
     const { decision, policyNumber } = core.dispatcher.decide({ partner, path: belowInbox(path), size });
     const { unlink, usage, announcement } = await core.records.call('upload.commit', {
       facts: this.#facts,
       content,
-      hold: holdAt(nowMs),
+      hold,
       decision,
       policyNumber,
       onExisting: grant.onExisting,
@@ -62,6 +63,7 @@ export class UploadRecords implements UploadRecord {
     });
     this.#usage = usage;
     core.files.discard(unlink);
+    if (hold?.dueMs) core.expectRelease(hold.dueMs);
     if (announcement) core.announce(announcement.id, announcement);
   }
 

@@ -218,6 +218,10 @@ export const eventCatalogue = {
     { path: 'as the partner names it', why: 'what it waits for', heldMs: 'for how long' },
     'Ask the partner whether the file is complete: it is delivered once he renames it, or sends what it waits for.',
   ),
+  'item.released': kind('SP-1507', 'info', 'What an upload was held back for has come: it is complete.', {
+    path: 'as the partner names it',
+    why: 'what it waited for',
+  }),
   'item.route-mismatch': kind(
     'SP-1504',
     'alarm',

@@ -1,10 +1,16 @@
 /** Items that are whole but held back: their name, or their partner's way of completing, says "not yet". */
 import type { Store } from '../../../shared/durable/operations.ts';
 import { event } from '../../../shared/events/event.ts';
-import { contextOf, type Item, toItem } from './items.ts';
+import type { Decision } from '../../../shared/policy.ts';
+import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
+import { contextOf, describe, findItem, type Item, nextCount, toItem } from './items.ts';
+import { route } from './routing.ts';
 
-/** `name`: a temporary name. */
-export type HoldKind = 'name';
+/** `name`: a temporary name · `rename`, `quiet`, `session-end`: as its partner completes uploads. */
+export type HoldKind = 'name' | 'rename' | 'quiet' | 'session-end';
+
+/** Held until the partner renames it: nobody was promised what has such a name. */
+export const waitsForRename = (hold: HoldKind | null): boolean => hold === 'name' || hold === 'rename';
 
 export interface Hold {
   readonly kind: HoldKind;
@@ -16,10 +22,75 @@ export interface Hold {
 
 const reasons: Readonly<Record<HoldKind, string>> = {
   name: 'temporary name',
+  rename: 'until it is renamed',
+  quiet: 'until nothing touches it for a while',
+  'session-end': 'until its session ends',
 };
 
 export const tellHeld = (store: Store, item: Item, kind: HoldKind, nowMs: number): void =>
   store.emit(event('item.held', nowMs, contextOf(item), { path: item.path, rule: reasons[kind] }));
+
+export interface DueItem {
+  readonly id: string;
+  readonly partner: string;
+  readonly path: string;
+  readonly pathKey: string;
+  readonly size: number;
+}
+
+export const holdOperations = {
+  /** What is held back no longer, in the order in which it came, and when the next one is. */
+  'holds.due': (
+    store: Store,
+    args: {
+      readonly nowMs: number;
+      readonly liveSessions: readonly string[];
+      readonly except: readonly string[];
+      readonly limit: number;
+    },
+  ): { items: DueItem[]; nextMs: number | null } => {
+    const { nowMs, limit } = args;
+    store
+      .sql(
+        `UPDATE items SET due_ms = ? WHERE hold = 'session-end' AND due_ms IS NULL
+           AND session NOT IN (SELECT value FROM json_each(?))`,
+      )
+      .run(nowMs, JSON.stringify(args.liveSessions));
+    const items = store
+      .sql(
+        `SELECT id, partner, path, path_key AS pathKey, size FROM items
+         WHERE due_ms <= ? AND state = 'temporary' AND id NOT IN (SELECT value FROM json_each(?))
+         ORDER BY due_ms, completed_ms, row LIMIT ?`,
+      )
+      .all(nowMs, JSON.stringify(args.except), limit) as unknown as DueItem[];
+    const next = store.sql('SELECT MIN(due_ms) AS ms FROM items WHERE due_ms > ?').get(nowMs) as { ms: number | null };
+    return { items, nextMs: next.ms };
+  },
+
+  /** Completes one that is due. @returns what the inside is to hear; undefined when it was touched meanwhile. */
+  'holds.release': (
+    store: Store,
+    args: { readonly id: string; readonly decision: Decision; readonly policyNumber: number; readonly nowMs: number },
+  ): ItemDescription | undefined => {
+    const { nowMs } = args;
+    const item = findItem(store, args.id);
+    if (item?.state !== 'temporary' || item.dueMs === null || item.dueMs > nowMs) return undefined;
+    return describe(release(store, item, args));
+  },
+};
+
+/** It is complete now, and decided. */
+function release(
+  store: Store,
+  item: Item,
+  args: { readonly decision: Decision; readonly policyNumber: number; readonly nowMs: number },
+): Item {
+  const { decision, policyNumber, nowMs } = args;
+  store.emit(
+    event('item.released', nowMs, contextOf(item), { path: item.path, why: item.hold === null ? '' : reasons[item.hold] }),
+  );
+  return route(store, { ...item, seq: nextCount(store, 'seq'), completedMs: nowMs, policyNumber }, decision, nowMs);
+}
 
 /** Tells once of what is held back for too long. @returns how many. */
 export function alarmHeld(store: Store, nowMs: number, limit: number): number {

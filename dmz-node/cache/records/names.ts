@@ -65,10 +65,17 @@ export const nameOperations = {
 
   'names.touch': (
     store: Store,
-    args: { readonly actor: Actor; readonly place: NamePlace; readonly modifiedMs: number; readonly nowMs: number },
+    args: {
+      readonly actor: Actor;
+      readonly place: NamePlace;
+      readonly modifiedMs: number;
+      readonly quietMs: number;
+      readonly nowMs: number;
+    },
   ): void => {
     const entry = seenEntry(store, args.actor, args.place, args.nowMs);
     store.sql('UPDATE entries SET modified_ms = ? WHERE row = ?').run(args.modifiedMs, entry.row);
+    store.sql("UPDATE items SET due_ms = ? WHERE id = ? AND hold = 'quiet'").run(args.nowMs + args.quietMs, entry.item);
   },
 
   /** @returns Files to unlink. */
@@ -147,6 +154,9 @@ export const nameOperations = {
     const { actor, from, to, nowMs } = args;
     const entry = seenEntry(store, actor, from, nowMs);
     const item = untakenItem(store, entry, args.leased);
+    if (!args.mayRename && !(item.state === 'temporary' && item.hold === 'rename')) {
+      throw new SallyportError('permission-denied', 'the grant allows no changes of what is complete');
+    }
     if (item.id !== args.expected) throw new SallyportError('content-mismatch', 'another file has the name by now');
     if (!folderExists(store, actor.partner, to.folderKey)) throw new SallyportError('no-such-file', 'no such folder');
     const old = findEntry(store, actor.partner, to.folderKey, to.nameKey);
@@ -174,11 +184,15 @@ export const nameOperations = {
     return unlink;
   },
 
-  /** A session is over: from now on the time of its ghosts runs. */
-  'names.endSession': (store: Store, args: { readonly session: string; readonly ghostUntilMs: number }): void => {
+  /** A session is over: from now on the time of its ghosts runs. @returns how many uploads its end completes. */
+  'names.endSession': (store: Store, args: { readonly session: string; readonly ghostUntilMs: number }): number => {
     store
       .sql('UPDATE entries SET ghost_until = MAX(ghost_until, ?) WHERE session = ? AND ghost_until IS NOT NULL')
       .run(args.ghostUntilMs, args.session);
+    const held = store
+      .sql(`SELECT COUNT(*) AS count FROM items WHERE session = ? AND hold = 'session-end' AND due_ms IS NULL`)
+      .get(args.session) as { count: number };
+    return held.count;
   },
 };
 
@@ -189,6 +203,8 @@ export interface RenameArgs {
   /** The item that the caller saw under the old name and decided about. */
   readonly expected: string;
   readonly newId: string;
+  /** Otherwise only what waits for its rename. */
+  readonly mayRename: boolean;
   /** Why it is not complete under the new name; null when it is. */
   readonly hold: Hold | null;
   readonly decision: Decision;

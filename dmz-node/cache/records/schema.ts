@@ -117,3 +117,6 @@ export const holdsMigration = `
   UPDATE items SET hold = 'name', alarm_ms = updated_ms + 86400000 WHERE state = 'temporary';
   CREATE INDEX items_by_due ON items(due_ms) WHERE due_ms IS NOT NULL;
   CREATE INDEX items_by_alarm ON items(alarm_ms) WHERE alarm_ms IS NOT NULL`;
+
+export const sessionHoldsMigration = `
+  CREATE INDEX items_of_session ON items(session) WHERE hold = 'session-end' AND due_ms IS NULL`;

@@ -6,7 +6,7 @@ import { event } from '../../../shared/events/event.ts';
 import type { Decision, Grant } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry } from './entries.ts';
-import { type Hold, tellHeld } from './holds.ts';
+import { type Hold, tellHeld, waitsForRename } from './holds.ts';
 import {
   contextOf,
   describe,
@@ -130,12 +130,15 @@ export const uploadOperations = {
   'upload.look': (
     store: Store,
     args: { readonly partner: string; readonly place: NamePlace },
-  ): { folderExists: boolean; entry: Entry | undefined; partial: Kept | undefined; usage: Usage } => {
+  ): { folderExists: boolean; entry: Entry | undefined; partial: Kept | undefined; usage: Usage; givesWay: boolean } => {
     const { partner, place } = args;
+    const entry = findEntry(store, partner, place.folderKey, place.nameKey);
+    const item = entry?.item ? findItem(store, entry.item) : undefined;
     const partial = unfinishedOf(store, partner, place.pathKey).find((item) => item.state === 'partial');
     return {
       folderExists: folderExists(store, partner, place.folderKey),
-      entry: findEntry(store, partner, place.folderKey, place.nameKey),
+      entry,
+      givesWay: item?.state === 'temporary' && waitsForRename(item.hold),
       partial: partial && {
         id: partial.id,
         object: partial.object,
@@ -268,10 +271,11 @@ export function makeRoom(
   const unlink: string[] = [];
   if (old?.item && old.ghostUntil === null && !old.partial) {
     const item = findItem(store, old.item);
-    // Nobody was promised what has a temporary name: it always gives way.
+    // What is held back was not promised to the inside: the newer one takes its place.
     const unpromised = item?.state === 'temporary';
+    const givesWay = unpromised && waitsForRename(item.hold);
     const untaken = item !== undefined && item.state !== 'offered' && !args.leased.includes(item.id);
-    if (args.onExisting === 'refuse' && untaken && !unpromised) {
+    if (args.onExisting === 'refuse' && untaken && !givesWay) {
       throw new SallyportError('already-exists', 'the grant does not allow to replace a file');
     }
     if (untaken && (args.onExisting === 'replace' || unpromised)) {
