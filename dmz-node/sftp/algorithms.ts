@@ -26,6 +26,8 @@ export interface AlgorithmOffer {
 }
 
 const keyExchanges = [
+  // What is recorded today cannot be opened with tomorrow's quantum computer. By `patches/`.
+  'mlkem768x25519-sha256',
   'curve25519-sha256',
   'curve25519-sha256@libssh.org',
   'ecdh-sha2-nistp256',

@@ -1,6 +1,6 @@
 /** Strangers at the SFTP door before login: they may only ever cost themselves (F52–F56, F61 of the fault catalogue). */
 import assert from 'node:assert/strict';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import ssh2 from 'ssh2';
 import type { LoginOutcome } from '../../dmz-node/partner-view.ts';
@@ -8,28 +8,9 @@ import { sftpDefaults } from '../../dmz-node/sftp/listener.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { MemoryView } from '../fixtures/memory-view.ts';
 import { connectClient, op, RawSftp } from '../fixtures/raw-sftp.ts';
+import { knock } from '../fixtures/raw-ssh.ts';
 import { openDoor } from '../fixtures/sftp-door.ts';
 import { makeKey } from '../fixtures/ssh-login.ts';
-
-interface Stranger {
-  readonly socket: Socket;
-  received: string;
-  closed: boolean;
-}
-
-function knock(port: number, bytes: Buffer | string = '', localAddress = '127.0.0.1'): Stranger {
-  const socket = connect({ port, host: '127.0.0.1', localAddress });
-  const stranger = { socket, received: '', closed: false };
-  socket.on('error', () => undefined);
-  socket.on('close', () => {
-    stranger.closed = true;
-  });
-  socket.on('data', (chunk) => {
-    stranger.received += chunk.toString('latin1');
-  });
-  if (bytes.length > 0) socket.write(bytes);
-  return stranger;
-}
 
 /** The door still serves: a whole login and one answer. */
 async function honestClientIsServed(port: number, localAddress = '127.0.0.1'): Promise<void> {
