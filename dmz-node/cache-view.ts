@@ -4,7 +4,7 @@
  */
 import type { VirtualPath } from '../shared/paths/virtual-path.ts';
 import type { Decision, Grant, PolicyBundle } from '../shared/policy.ts';
-import type { FileEntry, FolderHandle, OpenForWriting, ReadHandle, WriteHandle } from './partner-view.ts';
+import type { Digest, FileEntry, FolderHandle, OpenForWriting, ReadHandle, Space, WriteHandle } from './partner-view.ts';
 
 /** One session as the cache sees it: whose files, and who answers for what it completes. */
 export interface CacheUser {
@@ -22,6 +22,10 @@ export interface CacheView {
   enter(user: CacheUser): void;
   leave(user: CacheUser): Promise<void>;
   stat(user: CacheUser, path: VirtualPath): Promise<FileEntry>;
+  /** What the user's quota leaves. */
+  space(user: CacheUser, path: VirtualPath): Promise<Omit<Space, 'writable'>>;
+  /** @throws SallyportError `no-such-file`, `is-a-folder`, `unsupported` */
+  digest(user: CacheUser, path: VirtualPath): Promise<Digest>;
   openFolder(user: CacheUser, path: VirtualPath): Promise<FolderHandle>;
   /** In the Outbox. @throws SallyportError `no-such-file`, `tunnel-down`, `key-refused`, … */
   openDownload(user: CacheUser, path: VirtualPath): Promise<ReadHandle & { cut(): Promise<void> }>;

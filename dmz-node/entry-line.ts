@@ -6,6 +6,8 @@ import type { FileEntry } from './partner-view.ts';
 
 const regularFile = 0o100000;
 const folder = 0o040000;
+/** Of every entry, as its owner and its group. No account of this host. */
+export const ownerName = 'partner';
 
 export function modeOf(entry: FileEntry): number {
   if (entry.kind === 'folder') return folder | (entry.writable ? 0o750 : 0o550);
@@ -25,5 +27,5 @@ export function longName(entry: FileEntry, nowMs: number): string {
   const recent = Math.abs(nowMs - time.getTime()) < halfYearMs;
   const last = recent ? `${two(time.getUTCHours())}:${two(time.getUTCMinutes())}` : ` ${time.getUTCFullYear()}`;
   const date = `${months[time.getUTCMonth()]} ${String(time.getUTCDate()).padStart(2)} ${last}`;
-  return `${rights}    1 partner  partner  ${String(entry.size).padStart(12)} ${date} ${entry.name}`;
+  return `${rights}    1 ${ownerName}  ${ownerName}  ${String(entry.size).padStart(12)} ${date} ${entry.name}`;
 }

@@ -56,10 +56,29 @@ export interface FolderHandle {
   next(max: number): Promise<readonly FileEntry[]>;
 }
 
+/** What a partner may still put into a place, of his quota. Nothing in it comes from the host. */
+export interface Space {
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  readonly totalFiles: number;
+  readonly freeFiles: number;
+  /** Whether this session may put anything there at all. */
+  readonly writable: boolean;
+}
+
+/** What the records know of the content of a complete file. */
+export interface Digest {
+  /** Hex. */
+  readonly sha256: string;
+  readonly size: number;
+}
+
 export interface ReadHandle {
   readonly path: VirtualPath;
   /** Bytes; never changes while the handle is open. */
   readonly size: number;
+  /** SHA-256 of the whole, hex; null when the records have none. */
+  readonly sha256: string | null;
   stat(): FileEntry;
   /**
    * Bytes from `offset`, as many as there are up to `length`; empty at or behind the end. Calls may overlap; sequential
@@ -84,6 +103,13 @@ export interface WriteHandle {
   write(offset: number, bytes: Buffer): Promise<void>;
   /** Sets the shown modification time; a smaller size cuts the upload, a larger one is refused. */
   setAttributes(attributes: { readonly size?: number; readonly modifiedAtMs?: number }): Promise<void>;
+  /**
+   * Resolves when every byte that was taken so far outlives a crash: flushed to disk and noted in the records. The upload
+   * goes on.
+   * @throws SallyportError `upload-has-holes` when bytes before some of them are missing; `limit-reached` when it was asked
+   *   too often; both leave the upload as it is. Any other failure ends it.
+   */
+  flush(): Promise<void>;
   /** Completes the upload. Resolves when the item is durable and committed: only then may the partner hear "ok". */
   close(): Promise<void>;
   /** The client is gone without closing: what came is kept as a partial for resuming. Idempotent, no effect after close. */
@@ -103,9 +129,15 @@ export interface OpenForWriting {
 
 /** All paths a session can name. Folders `/`, `/Inbox` (and below), `/Outbox` (and below) always exist. */
 export interface PartnerView {
+  /** The name of the account whose files these are. */
+  readonly partner: string;
   /** The path a text from the client names, relative to `base` or `/`. The name policy is applied here and nowhere else. */
   resolve(raw: Buffer, base?: VirtualPath): VirtualPath;
   stat(path: VirtualPath): Promise<FileEntry>;
+  /** @throws SallyportError `no-such-file` when there is nothing of that name */
+  space(path: VirtualPath): Promise<Space>;
+  /** @throws SallyportError `unsupported` when the file is not complete or the records hold no digest of the whole */
+  digest(path: VirtualPath): Promise<Digest>;
   openFolder(path: VirtualPath): Promise<FolderHandle>;
   openForReading(path: VirtualPath): Promise<ReadHandle>;
   openForWriting(path: VirtualPath, options: OpenForWriting): Promise<WriteHandle>;

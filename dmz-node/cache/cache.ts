@@ -9,7 +9,7 @@ import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { isWithin, outbox, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { Service } from '../../shared/service.ts';
 import type { CacheUser, CacheView } from '../cache-view.ts';
-import type { FileEntry, FolderHandle, OpenForWriting } from '../partner-view.ts';
+import type { Digest, FileEntry, FolderHandle, OpenForWriting, Space } from '../partner-view.ts';
 import { Completion } from './completion.ts';
 import type { CacheCore, CacheDeps } from './core.ts';
 import { StoreHealth } from './health.ts';
@@ -134,6 +134,15 @@ export class Cache implements CacheView, Service {
 
   stat(user: CacheUser, path: VirtualPath): Promise<FileEntry> {
     return this.#views.stat(user, path);
+  }
+
+  async space(user: CacheUser, path: VirtualPath): Promise<Omit<Space, 'writable'>> {
+    await this.#views.stat(user, path);
+    return this.#inbox.space(user);
+  }
+
+  digest(user: CacheUser, path: VirtualPath): Promise<Digest> {
+    return this.#views.digest(user, path);
   }
 
   openFolder(user: CacheUser, path: VirtualPath): Promise<FolderHandle> {

@@ -4,7 +4,7 @@ import { event } from '../../shared/events/event.ts';
 import { newItemId } from '../../shared/ids.ts';
 import { belowInbox, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { CacheUser } from '../cache-view.ts';
-import type { OpenForWriting } from '../partner-view.ts';
+import type { OpenForWriting, Space } from '../partner-view.ts';
 import type { CacheCore } from './core.ts';
 import type { LiveSlot } from './live-uploads.ts';
 import { placeOf } from './place.ts';
@@ -107,6 +107,15 @@ export class Inbox {
     // Only one of the two has become an item; the other is passed over.
     this.#core.announce(newId);
     if (entry.item) this.#core.announce(entry.item);
+  }
+
+  /** What the user's quota leaves; nothing while the node takes no uploads. */
+  async space(user: CacheUser): Promise<Omit<Space, 'writable'>> {
+    const { records, space } = this.#core;
+    const [usage, open] = await Promise.all([records.call('upload.usage', { partner: user.partner }), space.isOpen()]);
+    const left = this.#accounts.look(user.partner, usage).left(user.grant);
+    const { quotaBytes: totalBytes, quotaFiles: totalFiles } = user.grant;
+    return { totalBytes, totalFiles, freeBytes: open ? left.bytes : 0, freeFiles: left.files };
   }
 
   async #open(user: CacheUser, path: VirtualPath, options: OpenForWriting, slot: LiveSlot): Promise<Upload> {

@@ -90,6 +90,10 @@ export class Download implements ReadHandle {
     return this.#facts.item.size;
   }
 
+  get sha256(): string | null {
+    return this.#facts.item.sha256;
+  }
+
   stat(): FileEntry {
     return { ...this.#facts.entry, size: this.size };
   }

@@ -41,6 +41,15 @@ export class Account {
     return this.#usage.bytes + this.#liveBytes + bytes <= grant.quotaBytes;
   }
 
+  /** What a grant leaves. */
+  left(grant: Grant): { readonly bytes: number; readonly files: number } {
+    const { bytes, files } = this.#usage;
+    return {
+      bytes: Math.max(0, grant.quotaBytes - bytes - this.#liveBytes),
+      files: Math.max(0, grant.quotaFiles - files - this.#live),
+    };
+  }
+
   begin(): void {
     this.#live += 1;
   }
@@ -73,6 +82,11 @@ export class Accounts {
     const account = new Account(usage);
     this.#accounts.set(partner, account);
     return account;
+  }
+
+  /** Only to look: nothing has to be tidied. */
+  look(partner: string, usage: Usage): Account {
+    return this.#accounts.has(partner) ? this.of(partner, usage) : new Account(usage);
   }
 
   /** Forgets accounts without uploads: what they knew is in the records. */

@@ -48,6 +48,13 @@ export class SpaceGate {
     if (free - bytes < gate) throw new SallyportError('no-space', 'less space is free than the gate asks', { free, gate });
   }
 
+  /** Whether something new would be accepted now. */
+  async isOpen(): Promise<boolean> {
+    await this.#refresh();
+    const { free = 0, gate = 0 } = this.#measured ?? {};
+    return free >= gate;
+  }
+
   /** For work under way: cheap, from the last measurement. @throws SallyportError `no-space` */
   goOn(): void {
     if (this.#deps.clock.monotonicMs() - (this.#measured?.atMs ?? 0) > freshForMs) this.#refresh().catch(() => {});

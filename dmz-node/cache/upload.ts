@@ -59,6 +59,8 @@ const recordAfterBytes = 256 * 1024;
 export const maxUnrecordedBytes = 4 * 1024 * 1024;
 /** Segments of one item: what one description and one request for keys can hold. */
 export const maxSegments = 60;
+/** Of these, how many flushes may make. The others are for resuming. */
+const maxFlushedSegments = 40;
 
 /** After these the segment under way is worth nothing, or is in the way. */
 const hopeless = new Set(['no-space', 'store-suspect', 'quota-exceeded', 'internal', 'database-failed', 'key-file']);
@@ -72,14 +74,14 @@ export class Upload implements WriteHandle {
   readonly #deps: UploadDeps;
   readonly #options: UploadOptions;
   readonly #order: Reorder;
-  readonly #pending = new Set<Promise<void>>();
+  readonly #pending = new Set<Promise<unknown>>();
   #segments: readonly StoredSegment[];
   #nextFile: number;
   #live: { readonly sealed: SealedWriter; readonly file: number } | undefined;
   #assigned: number;
   #begun = false;
   #recorded: Promise<void> | undefined;
-  #gate: Promise<void> | undefined;
+  #gate: Promise<unknown> | undefined;
   #charged = 0;
   #modifiedMs: number | undefined;
   #lastByteMs: number;
@@ -140,6 +142,13 @@ export class Upload implements WriteHandle {
     if (size > this.size) throw new SallyportError('unsupported', 'an upload cannot be made longer without its bytes');
     this.#begun = true;
     await this.#track(this.#cutBehindGate(size));
+  }
+
+  /** A segment that is not ended cannot be opened after a crash, so each flush ends one; its last chunk may be any size. */
+  async flush(): Promise<void> {
+    this.#refuseIfOver();
+    const refusal = await this.#track(this.#behindGate(() => this.#flushSoFar()));
+    if (refusal) throw refusal;
   }
 
   close(): Promise<void> {
@@ -208,11 +217,14 @@ export class Upload implements WriteHandle {
     return { segments: this.#segments, liveFile: this.#live?.file ?? null, nextFile: this.#nextFile };
   }
 
-  /** Later writes wait until the cut is made; they go on in the order of their calls. */
   #cutBehindGate(size: number): Promise<void> {
-    const before = [...this.#pending];
-    const gate: Promise<void> = Promise.allSettled(before)
-      .then(() => this.#cut(size))
+    return this.#behindGate(() => this.#cut(size));
+  }
+
+  /** Runs `work` after every write so far. Later writes wait for it; they go on in the order of their calls. */
+  #behindGate<T>(work: () => Promise<T>): Promise<T> {
+    const gate: Promise<T> = Promise.allSettled([...this.#pending])
+      .then(work)
       .finally(() => {
         if (this.#gate === gate) this.#gate = undefined;
       });
@@ -220,10 +232,32 @@ export class Upload implements WriteHandle {
     return gate;
   }
 
+  /** @returns why it cannot be done; the upload goes on then. */
+  async #flushSoFar(): Promise<SallyportError | undefined> {
+    if (this.#failure) throw this.#overError();
+    if (this.#order.hasHoles) return new SallyportError('upload-has-holes', 'bytes before those that wait are missing');
+    if (!this.#live) return undefined;
+    if (this.#segments.length >= maxFlushedSegments) {
+      return new SallyportError('limit-reached', 'an upload is flushed only so often', { maxFlushedSegments });
+    }
+    await this.#seal();
+    await this.#noteSegments();
+    return undefined;
+  }
+
+  /** Makes the records say what is complete of it; from then on they count its bytes. */
+  async #noteSegments(): Promise<void> {
+    this.#recorded = this.#deps.record.begin(this.#content());
+    await this.#recorded;
+    this.#recorded = undefined;
+    this.#deps.account.charge(-this.#charged);
+    this.#charged = 0;
+    await this.#deps.record.refreshUsage();
+  }
+
   async #cut(size: number): Promise<void> {
     if (this.#failure) throw this.#overError();
     await this.#seal();
-    const freed = Math.min(this.#charged, this.size - size);
     const dropped: number[] = [];
     const kept: StoredSegment[] = [];
     let left = size;
@@ -237,11 +271,7 @@ export class Upload implements WriteHandle {
     this.#order.reset(size);
     this.#assigned = size;
     // The record must say so before a file follows that continues at the cut.
-    this.#recorded = this.#deps.record.begin(this.#content());
-    await this.#recorded;
-    this.#recorded = undefined;
-    this.#charged -= freed;
-    this.#deps.account.charge(-freed);
+    await this.#noteSegments();
     this.#deps.discard(dropped);
   }
 
@@ -325,13 +355,13 @@ export class Upload implements WriteHandle {
     this.#deps.record.over(this.#charged);
   }
 
-  async #track(work: Promise<void>): Promise<void> {
+  async #track<T>(work: Promise<T>): Promise<T> {
     const tracked = work.catch((error: unknown) => {
       throw this.#fail(error);
     });
     this.#pending.add(tracked);
     try {
-      await tracked;
+      return await tracked;
     } finally {
       this.#pending.delete(tracked);
     }

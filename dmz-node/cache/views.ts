@@ -2,7 +2,7 @@
 import { SallyportError } from '../../shared/errors.ts';
 import { inbox, isWithin, nameOf, outbox, pathKey, root, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { CacheUser } from '../cache-view.ts';
-import type { FileEntry, FolderHandle } from '../partner-view.ts';
+import type { Digest, FileEntry, FolderHandle } from '../partner-view.ts';
 import type { CacheCore } from './core.ts';
 import type { LiveSlot } from './live-uploads.ts';
 import { isFixedFolder, placeOf } from './place.ts';
@@ -29,6 +29,19 @@ export class Views {
     const shown = entry && this.show(user, entry);
     if (!shown) throw new SallyportError('no-such-file', 'nothing of that name');
     return shown;
+  }
+
+  /** Of a complete file, as the records have it; a ghost is known by its receipt. */
+  async digest(user: CacheUser, path: VirtualPath): Promise<Digest> {
+    const place = placeOf(path);
+    const found = await this.#core.records.call('names.digest', { partner: user.partner, ...place });
+    const shown = found && this.show(user, found.entry);
+    if (!shown) throw new SallyportError('no-such-file', 'nothing of that name');
+    if (shown.kind === 'folder') throw new SallyportError('is-a-folder', 'the path names a folder');
+    const underWay = this.#core.live.find(user.partner, place.pathKey)?.session === user.session;
+    if (found.sha256 === null || underWay)
+      throw new SallyportError('unsupported', 'the records hold no digest of the whole file');
+    return { sha256: found.sha256, size: shown.size };
   }
 
   async openFolder(user: CacheUser, path: VirtualPath): Promise<FolderHandle> {

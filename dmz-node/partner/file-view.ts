@@ -3,9 +3,9 @@
  * grant, counts handles and bytes, and cleans up behind the session; the cache does the work.
  */
 import { SallyportError } from '../../shared/errors.ts';
-import { parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
+import { inbox, isWithin, parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { CacheUser, CacheView } from '../cache-view.ts';
-import type { FileEntry, FolderHandle, OpenForWriting, ReadHandle, WriteHandle } from '../partner-view.ts';
+import type { Digest, FileEntry, FolderHandle, OpenForWriting, ReadHandle, Space, WriteHandle } from '../partner-view.ts';
 import { allow, areaOf } from './permissions.ts';
 import type { EndableView, SessionIdentity } from './session-identity.ts';
 import type { PartnerTurns, Turns } from './turns.ts';
@@ -39,6 +39,10 @@ export class FileView implements EndableView {
     this.#cache.enter(this.#user);
   }
 
+  get partner(): string {
+    return this.#user.partner;
+  }
+
   get receivedBytes(): number {
     return this.#received;
   }
@@ -55,6 +59,21 @@ export class FileView implements EndableView {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
     return await this.#turn(() => this.#cache.stat(this.#user, path));
+  }
+
+  async space(path: VirtualPath): Promise<Space> {
+    this.#refuseIfEnded();
+    this.#refuseNowhere(path);
+    const space = await this.#turn(() => this.#cache.space(this.#user, path));
+    return { ...space, writable: this.#user.grant.mayUpload && isWithin(path, inbox) };
+  }
+
+  async digest(path: VirtualPath): Promise<Digest> {
+    this.#refuseIfEnded();
+    this.#refuseNowhere(path);
+    if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
+    allow(this.#user.grant, 'digest', path);
+    return await this.#turn(() => this.#cache.digest(this.#user, path));
   }
 
   async openFolder(path: VirtualPath): Promise<FolderHandle> {
@@ -76,6 +95,7 @@ export class FileView implements EndableView {
         handle: {
           path: handle.path,
           size: handle.size,
+          sha256: handle.sha256,
           stat: () => handle.stat(),
           read: async (offset, length) => {
             const bytes = await handle.read(offset, length);
@@ -110,6 +130,7 @@ export class FileView implements EndableView {
           },
           // A cut flushes like an end.
           setAttributes: (attributes) => end(() => upload.setAttributes(attributes)),
+          flush: () => end(() => upload.flush()),
           close: () => this.#closing(cut, () => end(() => upload.close())),
           abandon: (reason) => this.#closing(cut, () => cut(reason)),
         } satisfies WriteHandle,

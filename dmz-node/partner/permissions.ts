@@ -13,7 +13,7 @@ export function areaOf(path: VirtualPath): Area {
   return isWithin(path, outbox) ? 'outbox' : 'nowhere';
 }
 
-export type Act = 'upload' | 'download' | 'touch' | 'remove' | 'make-folder' | 'remove-folder' | 'rename';
+export type Act = 'upload' | 'download' | 'digest' | 'touch' | 'remove' | 'make-folder' | 'remove-folder' | 'rename';
 
 type Rule = (grant: Grant) => boolean;
 const never: Rule = () => false;
@@ -22,6 +22,7 @@ const never: Rule = () => false;
 const rules: Readonly<Record<Act, { readonly inbox: Rule; readonly outbox: Rule }>> = {
   upload: { inbox: (grant) => grant.mayUpload, outbox: never },
   download: { inbox: never, outbox: (grant) => grant.mayDownload },
+  digest: { inbox: (grant) => grant.mayUpload, outbox: (grant) => grant.mayDownload },
   touch: { inbox: (grant) => grant.mayUpload || grant.mayChange, outbox: never },
   remove: { inbox: (grant) => grant.mayChange, outbox: (grant) => grant.mayChange },
   'make-folder': { inbox: (grant) => grant.mayChange, outbox: never },

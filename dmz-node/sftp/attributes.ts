@@ -1,5 +1,5 @@
 /** What a partner's program sees of an entry: the attributes of §5. The `ls -l` line of §7 is in `entry-line.ts`. */
-import { modeOf } from '../entry-line.ts';
+import { modeOf, ownerName } from '../entry-line.ts';
 import type { FileEntry } from '../partner-view.ts';
 import { attributeFlag } from './codec/protocol.ts';
 
@@ -22,3 +22,6 @@ export function writeAttributes(target: Buffer, at: number, entry: FileEntry): v
   target.writeUInt32BE(time, at + 24);
   target.writeUInt32BE(time, at + 28);
 }
+
+/** The name of an owner or group as listings show it; empty for any number that no listing has. */
+export const ownerNameOf = (id: number): string => (id === owner ? ownerName : '');

@@ -27,6 +27,10 @@ class SlowView extends MemoryView {
         this.steps.push(`size ${attributes.size}`);
         await real.setAttributes(attributes);
       },
+      flush: async () => {
+        this.steps.push('flush');
+        await real.flush();
+      },
       close: async () => {
         this.steps.push('close');
         await real.close();

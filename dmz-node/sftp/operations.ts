@@ -21,7 +21,9 @@ import {
   pathReply,
   statusReply,
 } from './codec/replies.ts';
-import type { Request, RequestOf, WantedAttributes } from './codec/requests.ts';
+import type { Request, RequestOf } from './codec/requests.ts';
+import type { WantedAttributes } from './codec/wanted-attributes.ts';
+import { type ExtendedDeps, runExtended } from './extended-operations.ts';
 import { type HandleBudget, HandleTable, type OpenHandle, type OpenWrite, Pending } from './handles.ts';
 import { Lanes } from './lanes.ts';
 import { endOfFile } from './status.ts';
@@ -39,6 +41,7 @@ export class Operations {
   readonly #deps: OperationsDeps;
   readonly #handles: HandleTable;
   readonly #lanes = new Lanes();
+  readonly #extended: ExtendedDeps;
   readonly #closing = new Set<Promise<unknown>>();
   #over: string | undefined;
   #draining = false;
@@ -46,6 +49,11 @@ export class Operations {
   constructor(deps: OperationsDeps) {
     this.#deps = deps;
     this.#handles = new HandleTable(deps.budget);
+    this.#extended = {
+      view: deps.view,
+      find: (handle) => this.#handles.find(handle),
+      inOrder: (path, work) => this.#lanes.onPaths([path], work),
+    };
   }
 
   get openHandles(): number {
@@ -78,6 +86,15 @@ export class Operations {
         return this.#readdir(request);
       case 'limits':
         return [limitsReply(request.id, this.#deps.budget.max)];
+      case 'fsync':
+        return this.#fsync(request);
+      case 'statvfs':
+      case 'fstatvfs':
+      case 'expand-path':
+      case 'home-directory':
+      case 'names-by-id':
+      case 'check-file':
+        return [await runExtended(request, this.#extended)];
       case 'unsupported':
         throw new SallyportError('unsupported', 'the client asked for an operation that is not offered');
       default:
@@ -214,14 +231,34 @@ export class Operations {
     if (open.kind !== 'write')
       throw new SallyportError('permission-denied', 'attributes of a handle that is not open for writing');
     if (isEmpty(request.attributes)) return [okReply(request.id)];
+    await this.#afterWrites(open, () => {
+      checkSize(request.attributes);
+      return open.handle.setAttributes(request.attributes);
+    });
+    return [okReply(request.id)];
+  }
+
+  /** "OK" means that what was answered before it survives a crash (`fsync@openssh.com` in OpenSSH's PROTOCOL file). */
+  async #fsync(request: RequestOf<'fsync'>): Promise<Reply> {
+    const open = this.#handles.find(request.handle);
+    if (open.kind === 'folder') throw new SallyportError('is-a-folder', 'a flush of a handle that is no file');
+    if (open.kind === 'write') {
+      await this.#afterWrites(open, () => {
+        if (open.failed) throw open.failed;
+        return open.handle.flush();
+      });
+    }
+    return [okReply(request.id)];
+  }
+
+  /** Runs `work` when every write before it is done. Later writes and the close wait for it, whether it succeeds or not. */
+  async #afterWrites(open: OpenWrite, work: () => Promise<void>): Promise<void> {
     const before = open.barrier;
     const change = (async () => {
       if (before) await before.catch(() => undefined);
       await open.pending.idle();
-      checkSize(request.attributes);
-      await open.handle.setAttributes(request.attributes);
+      await work();
     })();
-    // Later writes wait for it whether it succeeds or not.
     const barrier = change.catch(() => undefined);
     open.barrier = barrier;
     try {
@@ -229,7 +266,6 @@ export class Operations {
     } finally {
       if (open.barrier === barrier) open.barrier = undefined;
     }
-    return [okReply(request.id)];
   }
 
   async #readdir(request: RequestOf<'readdir'>): Promise<Reply> {

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createSite, type Site } from '../../scripts/site/site.ts';
 import { Supervisor } from '../../scripts/site/supervisor.ts';
 import { delivered, eventually, filesBelow, sftp } from '../../scripts/site/walk.ts';
+import { op, openFlags, RawSftp } from '../fixtures/raw-sftp.ts';
 import { Consumer, residue } from './oracle.ts';
 import { PowerDisk } from './power.ts';
 
@@ -94,6 +95,33 @@ it('an acknowledged upload survives a power cut of the DMZ host at that instant'
     await eventually(`${name} is delivered`, async () => s.consumer.has(name) || undefined);
   }
   await sleep(500); // a late duplicate would show now
+  await s.supervisor.stop();
+  assert.deepEqual([...s.consumer.faults, ...(await residue(s.site))], []);
+});
+
+it('what fsync@openssh.com has acknowledged of an upload survives a power cut at that instant, and is resumed', {
+  timeout: 120_000,
+}, async () => {
+  await using s = await scene('dmz');
+  const { acme } = s.site.partners;
+  assert.ok(acme);
+  const bytes = content('flushed');
+  await writeFile(join(s.site.folder, 'local'), bytes);
+  s.consumer.sent('flushed', bytes);
+  {
+    await using client = await RawSftp.connect(s.site.sftp.port, { username: 'acme', password: acme.password });
+    const handle = await client.open('/Inbox/flushed', openFlags.write | openFlags.create);
+    for (let at = 0; at < 200_001; at += 66_667) {
+      assert.equal((await client.ask(op.write, handle, BigInt(at), bytes.subarray(at, at + 66_667))).status, 0);
+    }
+    assert.equal((await client.ask(op.extended, 'fsync@openssh.com', handle)).status, 0);
+    await s.cut(['dmz']);
+  }
+  await s.restore(['dmz']);
+  const { code, output } = await sftp(s.site, acme, ['ls -l /Inbox', `reput ${join(s.site.folder, 'local')} /Inbox/flushed`]);
+  assert.equal(code, 0, output);
+  assert.match(output, / 200001 .*flushed/);
+  await eventually('it is delivered', async () => s.consumer.has('flushed') || undefined);
   await s.supervisor.stop();
   assert.deepEqual([...s.consumer.faults, ...(await residue(s.site))], []);
 });

@@ -25,6 +25,7 @@ class StuckView extends MemoryView {
         return new Promise(() => undefined);
       },
       setAttributes: (attributes) => real.setAttributes(attributes),
+      flush: () => real.flush(),
       close: () => real.close(),
       abandon: (reason) => real.abandon(reason),
     };
@@ -39,6 +40,7 @@ class EndlessView extends MemoryView {
     return {
       path,
       size: entry.size,
+      sha256: null,
       stat: () => entry,
       read: async (_offset, length) => {
         this.servedBytes += length;

@@ -35,6 +35,7 @@ export interface OfferedItem extends LeasedItem {
   readonly trace: string;
   readonly path: string;
   readonly size: number;
+  readonly sha256: string | null;
 }
 
 export const handOverOperations = {
@@ -223,6 +224,7 @@ export const handOverOperations = {
       trace: item.trace,
       path: item.path,
       size: item.size,
+      sha256: item.sha256,
     };
   },
 

@@ -207,6 +207,13 @@ export function hasTombstone(store: Store, id: string): boolean {
   return store.sql('SELECT 1 FROM tombstones WHERE id = ?').get(id) !== undefined;
 }
 
+/** Of an item, or of one that is gone and has a tombstone. */
+export function sha256Of(store: Store, id: string): string | null {
+  const row =
+    store.sql('SELECT sha256 FROM items WHERE id = ?').get(id) ?? store.sql('SELECT sha256 FROM tombstones WHERE id = ?').get(id);
+  return (row as { sha256: string | null } | undefined)?.sha256 ?? null;
+}
+
 /** Every file that an object may have: also those that were cut off or are being written. */
 export function filesOf(item: Pick<Item, 'object' | 'nextFile' | 'liveFile'>): string[] {
   const count = Math.max(item.nextFile, (item.liveFile ?? -1) + 1);

@@ -6,7 +6,7 @@ import { type EventContext, event } from '../../../shared/events/event.ts';
 import type { Decision, Grant } from '../../../shared/policy.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry, removeEntry, toEntry } from './entries.ts';
 import { type Hold, tellHeld } from './holds.ts';
-import { bury, contextOf, findItem, type Item, nextCount, removeItem, saveItem } from './items.ts';
+import { bury, contextOf, findItem, type Item, nextCount, removeItem, saveItem, sha256Of } from './items.ts';
 import { route } from './routing.ts';
 import { dropPartials, makeRoom, usageOf } from './uploads.ts';
 
@@ -50,6 +50,15 @@ export const nameOperations = {
     store: Store,
     args: { readonly partner: string; readonly folderKey: string; readonly nameKey: string },
   ): Entry | undefined => findEntry(store, args.partner, args.folderKey, args.nameKey),
+
+  /** An entry with the SHA-256 of its content: null for what is not complete, or was never hashed as a whole. */
+  'names.digest': (
+    store: Store,
+    args: { readonly partner: string; readonly folderKey: string; readonly nameKey: string },
+  ): { entry: Entry; sha256: string | null } | undefined => {
+    const entry = findEntry(store, args.partner, args.folderKey, args.nameKey);
+    return entry && { entry, sha256: entry.item === null || entry.partial ? null : sha256Of(store, entry.item) };
+  },
 
   /** Entries of a folder after a name, by name. Ghosts and hidden ones are among them: the reader decides. */
   'names.page': (

@@ -1,8 +1,9 @@
 /** Builds the answers of SFTP version 3, each with its length field, ready for the channel. */
 
 import { longName } from '../../entry-line.ts';
-import type { FileEntry } from '../../partner-view.ts';
+import type { FileEntry, Space } from '../../partner-view.ts';
 import { attributeBytes, writeAttributes } from '../attributes.ts';
+import { announced } from './extensions.ts';
 import { maxPacketBytes } from './packet-reader.ts';
 import { maxDataBytes, packetType, type StatusCode, statusCode } from './protocol.ts';
 
@@ -37,10 +38,7 @@ function reply(type: number, id: number, ...fields: readonly Buffer[]): Buffer {
 }
 
 /** VERSION 3 with the extensions that are answered, and no others. */
-export const versionReply: Buffer = ((): Buffer => {
-  const extensions = ['posix-rename@openssh.com', '1', 'limits@openssh.com', '1'].map(text);
-  return reply(packetType.version, 3, ...extensions);
-})();
+export const versionReply: Buffer = reply(packetType.version, 3, ...announced.map(text));
 
 const emptyLanguage = text('');
 const okFields = Buffer.concat([uint32(statusCode.ok), text('OK'), emptyLanguage]);
@@ -93,3 +91,25 @@ export const maxNamesPerReply = 100;
 
 export const limitsReply = (id: number, maxHandles: number): Buffer =>
   reply(packetType.extendedReply, id, uint64(maxPacketBytes), uint64(maxDataBytes), uint64(maxDataBytes), uint64(maxHandles));
+
+/** A file system that is as large as the quota (`statvfs@openssh.com` in OpenSSH's PROTOCOL file): nothing in it is a figure of this host. */
+export function spaceReply(id: number, space: Space): Buffer {
+  const blocks = (bytes: number): number => Math.floor(Math.min(bytes, largestSpace) / spaceBlock);
+  const [all, free] = [blocks(space.totalBytes), blocks(space.freeBytes)];
+  const flags = space.writable ? 2 : 3; // no set-user-id programs, and perhaps read-only
+  const figures = [spaceBlock, spaceBlock, all, free, free, space.totalFiles, space.freeFiles, space.freeFiles, 0, flags, 255];
+  return reply(packetType.extendedReply, id, ...figures.map(uint64));
+}
+const spaceBlock = 4096;
+/** A quota above this is as good as none, and programs that multiply its blocks may not know numbers of such a size. */
+const largestSpace = 2 ** 50;
+
+/** Names for users and groups, an empty one for a number that means nothing. */
+export function idNamesReply(id: number, users: readonly string[], groups: readonly string[]): Buffer {
+  const list = (names: readonly string[]): Buffer => framed(Buffer.concat(names.map(text)));
+  return reply(packetType.extendedReply, id, list(users), list(groups));
+}
+
+/** @param named The answer begins with the name of the extension. @param digest Its bytes; they have no length field. */
+export const digestReply = (id: number, named: boolean, algorithm: string, digest: Buffer): Buffer =>
+  reply(packetType.extendedReply, id, ...(named ? [text('check-file')] : []), text(algorithm), digest);

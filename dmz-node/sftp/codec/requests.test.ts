@@ -55,10 +55,21 @@ test('what is not offered is known as such, with its id', () => {
   for (const packet of [
     request(packetType.symlink, '/a', '/b'),
     request(packetType.readlink, '/a'),
-    request(200, 'statvfs@openssh.com', '/'),
+    request(200, 'hardlink@openssh.com', '/a', '/b'),
+    request(200, 'copy-data', 'h', 0n, 0n, 'i', 0n),
+    request(200, 'md5-hash', '/a', 0n, 0n, ''),
+    request(200, 'constructor'),
   ]) {
     assert.deepEqual(readRequest(packet), { type: 'unsupported', id: 7 });
   }
   const rename = readRequest(request(200, 'posix-rename@openssh.com', '/a', '/b'));
   assert.equal(rename.type === 'rename' && rename.overwrite, true);
+});
+
+test('a question for names by number is bounded and must be whole', () => {
+  const ids = (count: number): Buffer => Buffer.alloc(4 * count, 1);
+  const read = readRequest(request(200, 'users-groups-by-id@openssh.com', ids(2), ids(0)));
+  assert.deepEqual(read, { type: 'names-by-id', id: 7, users: [0x01010101, 0x01010101], groups: [] });
+  assert.throws(() => readRequest(request(200, 'users-groups-by-id@openssh.com', ids(1025), ids(0))));
+  assert.throws(() => readRequest(request(200, 'users-groups-by-id@openssh.com', Buffer.alloc(5), ids(0))));
 });
