@@ -20,7 +20,7 @@ import {
 } from '../shared/config/fields.ts';
 import { type Loaded, loadConfig } from '../shared/config/load.ts';
 import type { ConfigProblem } from '../shared/config/problems.ts';
-import { address, duration, size } from '../shared/config/units.ts';
+import { address, duration, portRange, size } from '../shared/config/units.ts';
 
 const tunnel = z
   .strictObject({
@@ -45,6 +45,50 @@ const sftp = z
     hostKeys: z.array(path()).max(8).optional().describe('SSH host key files; default: ssh_host_ed25519 in the keys folder.'),
   })
   .prefault({});
+
+const passive = z
+  .strictObject({
+    ports: portRange().prefault('50000-50999').describe('Ports for data connections; the firewall must let partners reach them.'),
+    address: z
+      .ipv4()
+      .optional()
+      .describe('Address to announce for data connections where the network translates it; default: the one connected to.'),
+  })
+  .prefault({});
+
+const ftps = z
+  .strictObject({
+    listen: address().prefault('0.0.0.0:2121').describe('Explicit FTPS (AUTH TLS). Port 0 takes a free one.'),
+    implicit: address().optional().describe('Implicit FTPS: TLS from the first byte on; leave it out for none.'),
+    passive,
+    certificates: z
+      .array(z.strictObject({ certificate: path(), key: path() }))
+      .min(1)
+      .max(16)
+      .optional()
+      .describe('PEM files; the name that a client asks for chooses, else the first. Default: ftps.crt and ftps.key.'),
+    tlsMinimum: z.enum(['1.2', '1.3']).default('1.2').describe('Lowest version of TLS.'),
+    clientCertificates: z
+      .strictObject({
+        mode: z.enum(['optional', 'required']).describe('Whether a client without one is refused.'),
+        authorities: path().describe('PEM file of the authorities that issue them.'),
+      })
+      .optional()
+      .describe('Ask partners for a TLS certificate, besides the password.'),
+    sessionBinding: z
+      .enum(['prefer', 'require'])
+      .default('prefer')
+      .describe('Whether a data connection must resume the TLS session of its control connection.'),
+    requireEndOfData: z
+      .boolean()
+      .default(true)
+      .describe('An upload that ends without close_notify was cut and is kept as a partial.'),
+    plainFtp: z
+      .strictObject({ reason: z.string().min(10).max(200).describe('Why; shown in the status.') })
+      .optional()
+      .describe('Admit FTP without TLS: passwords and files cross the network in clear.'),
+  })
+  .describe('The FTPS door; leave it out for none.');
 
 const throttle = z
   .strictObject({
@@ -113,6 +157,7 @@ export const dmzConfigSchema = z.strictObject({
   }),
   tunnel,
   sftp,
+  ftps: ftps.optional(),
   admin: z
     .strictObject({
       socket: path().optional().describe('Unix socket of the admin commands; default: admin/socket in the state folder.'),
@@ -126,15 +171,19 @@ export const dmzConfigSchema = z.strictObject({
 
 type Settings = z.output<typeof dmzConfigSchema>;
 
-export interface DmzConfig extends Omit<Settings, 'keys' | 'admin' | 'sftp'> {
+type FtpsSettings = NonNullable<Settings['ftps']>;
+
+export interface DmzConfig extends Omit<Settings, 'keys' | 'admin' | 'sftp' | 'ftps'> {
   /** The file itself, absolute. */
   readonly file: string;
   readonly keys: string;
   readonly admin: { readonly socket: string };
   readonly sftp: { readonly listen: Settings['sftp']['listen']; readonly hostKeys: readonly string[] };
+  readonly ftps: (FtpsSettings & { readonly certificates: NonNullable<FtpsSettings['certificates']> }) | undefined;
 }
 
 export const hostKeyName = 'ssh_host_ed25519';
+export const ftpsCertificateNames = { certificate: 'ftps.crt', key: 'ftps.key' } as const;
 
 /** @throws ConfigError with every problem of the file. Opens nothing but the file. */
 export async function loadDmzConfig(file: string): Promise<DmzConfig> {
@@ -148,7 +197,23 @@ function resolved({ value, file }: Loaded<Settings>): DmzConfig {
   const keys = value.keys === undefined ? join(state, 'keys') : resolve(folder, value.keys);
   const hostKeys = value.sftp.hostKeys?.map((name) => resolve(folder, name)) ?? [join(keys, hostKeyName)];
   const socket = value.admin.socket === undefined ? join(state, 'admin', 'socket') : resolve(folder, value.admin.socket);
-  return { ...value, file, state, keys, admin: { socket }, sftp: { ...value.sftp, hostKeys } };
+  const ftps = value.ftps && resolvedFtps(value.ftps, folder, keys);
+  return { ...value, file, state, keys, admin: { socket }, sftp: { ...value.sftp, hostKeys }, ftps };
+}
+
+function resolvedFtps(ftps: FtpsSettings, folder: string, keys: string): NonNullable<DmzConfig['ftps']> {
+  const own = { certificate: join(keys, ftpsCertificateNames.certificate), key: join(keys, ftpsCertificateNames.key) };
+  const named = ftps.certificates?.map(({ certificate, key }) => ({
+    certificate: resolve(folder, certificate),
+    key: resolve(folder, key),
+  }));
+  const { clientCertificates } = ftps;
+  const authorities = clientCertificates && resolve(folder, clientCertificates.authorities);
+  return {
+    ...ftps,
+    certificates: named ?? [own],
+    ...(clientCertificates && authorities !== undefined ? { clientCertificates: { ...clientCertificates, authorities } } : {}),
+  };
 }
 
 function checkTogether(main: Loaded<Settings>, problems: ConfigProblem[]): void {

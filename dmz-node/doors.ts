@@ -8,8 +8,18 @@ import type { PolicyBundle } from '../shared/policy.ts';
 import type { Service } from '../shared/service.ts';
 import type { Protocol } from './partner-view.ts';
 
-export interface Door extends Service {
+export interface DoorAddress {
+  /** `sftp`, `ftps`, `ftps-implicit` */
+  readonly name: string;
+  readonly host: string;
   readonly port: number;
+  /** What an operator should know of it. */
+  readonly remark?: string;
+}
+
+export interface Door extends Service {
+  /** Where it listens, once it has started. */
+  readonly addresses: readonly DoorAddress[];
 }
 
 export interface DoorsDeps {
@@ -21,7 +31,6 @@ export interface DoorsDeps {
 export interface DoorsOptions {
   /** Where the ports in use are written to, for commands and tests. */
   readonly portsFile: string;
-  readonly hosts: Readonly<Partial<Record<Protocol, string>>>;
 }
 
 export class Doors implements Service {
@@ -52,9 +61,13 @@ export class Doors implements Service {
     this.#open.clear();
   }
 
-  /** `sftp 0.0.0.0:2222` for each open door. */
+  /** `sftp 0.0.0.0:2222` for each address that is open. */
   list(): readonly string[] {
-    return [...this.#open].map(([protocol, door]) => `${protocol} ${this.#options.hosts[protocol] ?? ''}:${door.port}`);
+    return this.#addresses().map(({ name, host, port, remark }) => `${name} ${host}:${port}${remark ? ` (${remark})` : ''}`);
+  }
+
+  #addresses(): readonly DoorAddress[] {
+    return [...this.#open.values()].flatMap((door) => door.addresses);
   }
 
   async #change(wanted: readonly Protocol[]): Promise<void> {
@@ -68,7 +81,7 @@ export class Doors implements Service {
     for (const protocol of wanted) {
       if (!this.#open.has(protocol)) await this.#openDoor(protocol);
     }
-    const ports = Object.fromEntries([...this.#open].map(([protocol, door]) => [protocol, door.port]));
+    const ports = Object.fromEntries(this.#addresses().map(({ name, port }) => [name, port]));
     await writeFile(this.#options.portsFile, JSON.stringify(ports), { mode: 0o600 });
   }
 

@@ -2,11 +2,14 @@
 import { checkNotWritableByOthers, privateFolder } from '../shared/config/write-file.ts';
 import { loadNodeKeys, type NodeKeys } from '../shared/pki/node-keys.ts';
 import type { DmzConfig } from './config.ts';
+import { loadAuthorities, loadCertificate } from './ftps/tls/certificate.ts';
 import { type HostKey, loadHostKey } from './sftp/host-key.ts';
 
 export interface OwnKeys {
   readonly node: NodeKeys;
   readonly hostKeys: readonly HostKey[];
+  /** PEM; undefined when the FTPS door asks for no client certificates. */
+  readonly ftpsClientAuthorities: string | undefined;
 }
 
 /** The same for start-up and `config check`. @throws SallyportError `key-file` naming the file, its mode and what to do. */
@@ -16,7 +19,10 @@ export async function openOwnFiles(config: DmzConfig): Promise<OwnKeys> {
   const node = await loadNodeKeys(config.keys, 'dmz');
   const hostKeys: HostKey[] = [];
   for (const file of config.sftp.hostKeys) hostKeys.push(await loadHostKey(file));
-  return { node, hostKeys };
+  for (const files of config.ftps?.certificates ?? []) await loadCertificate(files);
+  const authorities = config.ftps?.clientCertificates?.authorities;
+  const ftpsClientAuthorities = authorities === undefined ? undefined : await loadAuthorities(authorities);
+  return { node, hostKeys, ftpsClientAuthorities };
 }
 
 /** `ssh-ed25519 AAAA…`, for known_hosts. */

@@ -8,6 +8,7 @@ import { Program, type Surroundings } from '../shared/admin/cli.ts';
 import { listenToSignals, type ProcessSignals, tolerateClosedPipe } from '../shared/admin/process.ts';
 import { serve } from '../shared/admin/serve.ts';
 import { AdminServer } from '../shared/admin/server.ts';
+import { systemClock } from '../shared/clock.ts';
 import { findConfig } from '../shared/config/find.ts';
 import { createLogger } from '../shared/log.ts';
 import { programVersion } from '../shared/version.ts';
@@ -15,6 +16,7 @@ import type { DmzAdminApi } from './admin/api.ts';
 import { dmzRoutes } from './admin/routes.ts';
 import { addVerbs } from './admin/verbs.ts';
 import { loadDmzConfig } from './config.ts';
+import { loadCertificate, makeSelfSigned } from './ftps/tls/certificate.ts';
 import { hostKeyLine, openOwnFiles } from './host-check.ts';
 import { loadHostKey, makeHostKey } from './sftp/host-key.ts';
 
@@ -49,6 +51,10 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   addVerbs(program, {
     checkHost: async (config) => (await openOwnFiles(config)).hostKeys.map(hostKeyLine),
     // A repeated `init` finds the key of the run that was cut short.
+    makeCertificate: async (files, names) => {
+      if (!existsSync(files.certificate)) await makeSelfSigned(files, names, systemClock.nowMs());
+      return (await loadCertificate(files)).fingerprint;
+    },
     makeHostKey: async (file) => hostKeyLine(existsSync(file) ? await loadHostKey(file) : await makeHostKey(file)),
   });
   program.verb(

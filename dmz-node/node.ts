@@ -21,7 +21,8 @@ import { HandOver } from './cache/hand-over.ts';
 import type { DmzConfig } from './config.ts';
 import { Announcer } from './dispatch/announcer.ts';
 import { Dispatcher } from './dispatch/dispatcher.ts';
-import { Doors } from './doors.ts';
+import { type Door, Doors } from './doors.ts';
+import { FtpsListener, ftpsDefaults } from './ftps/listener.ts';
 import type { OwnKeys } from './host-check.ts';
 import { NodeStatus } from './node-status.ts';
 import { Authenticator, authenticatorDefaults } from './partner/authenticator.ts';
@@ -113,34 +114,54 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   );
   const desk = new Authenticator({ asking: peers, sessions, throttle, events: database, clock, log }, authenticatorDefaults);
   const { host, port } = config.sftp.listen;
+  const doorDeps = { desk, policy: () => policy.current(), events: database, clock, log };
+  const doorLimits = {
+    maxConnections: limits.connections,
+    maxConnectionsPerSource: limits.connectionsPerSource,
+    maxUnauthenticated: limits.unauthenticated,
+    maxUnauthenticatedPerSource: limits.unauthenticatedPerSource,
+    maxSilent: limits.silent,
+    loginGraceMs: limits.loginGrace,
+    maxLoginAttempts: limits.loginAttempts,
+    idleMs: limits.idle ?? Number.MAX_SAFE_INTEGER,
+    stallMs: limits.stall,
+  };
   const makeSftp = (): SftpListener =>
-    new SftpListener(
-      { desk, policy: () => policy.current(), events: database, clock, log },
-      {
-        ...sftpDefaults,
-        host,
-        port,
-        hostKeys: keys.hostKeys,
-        maxConnections: limits.connections,
-        maxConnectionsPerSource: limits.connectionsPerSource,
-        maxUnauthenticated: limits.unauthenticated,
-        maxUnauthenticatedPerSource: limits.unauthenticatedPerSource,
-        maxSilent: limits.silent,
-        loginGraceMs: limits.loginGrace,
-        maxLoginAttempts: limits.loginAttempts,
-        idleMs: limits.idle ?? Number.MAX_SAFE_INTEGER,
-        keepAliveMs: limits.keepAlive,
-        keepAliveMisses: limits.keepAliveMisses,
-        stallMs: limits.stall,
-        rekeyBytes: limits.rekeyBytes,
-        rekeyMs: limits.rekeyAfter,
-        outstandingBytes: limits.outstandingBytesPerSession,
-        sharedOutstandingBytes: limits.outstandingBytes,
+    new SftpListener(doorDeps, {
+      ...sftpDefaults,
+      ...doorLimits,
+      host,
+      port,
+      hostKeys: keys.hostKeys,
+      keepAliveMs: limits.keepAlive,
+      keepAliveMisses: limits.keepAliveMisses,
+      rekeyBytes: limits.rekeyBytes,
+      rekeyMs: limits.rekeyAfter,
+      outstandingBytes: limits.outstandingBytesPerSession,
+      sharedOutstandingBytes: limits.outstandingBytes,
+    });
+  const makeFtps = (ftps: NonNullable<DmzConfig['ftps']>) => (): Door =>
+    new FtpsListener(doorDeps, {
+      ...ftpsDefaults,
+      ...doorLimits,
+      explicit: ftps.listen,
+      implicit: ftps.implicit,
+      passivePorts: ftps.passive.ports,
+      passiveAddress: ftps.passive.address,
+      certificates: ftps.certificates,
+      tls: {
+        minimum: ftps.tlsMinimum === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
+        clientCertificates: ftps.clientCertificates?.mode ?? 'none',
+        ...(keys.ftpsClientAuthorities === undefined ? {} : { clientAuthorities: keys.ftpsClientAuthorities }),
       },
-    );
+      requireBinding: ftps.sessionBinding === 'require',
+      requireEndOfData: ftps.requireEndOfData,
+      plainFtp: ftps.plainFtp !== undefined,
+      plainReason: ftps.plainFtp?.reason ?? '',
+    });
   const doors = new Doors(
-    { make: { sftp: makeSftp }, log },
-    { portsFile: join(config.state, 'ports.json'), hosts: { sftp: host } },
+    { make: { sftp: makeSftp, ...(config.ftps ? { ftps: makeFtps(config.ftps) } : {}) }, log },
+    { portsFile: join(config.state, 'ports.json') },
   );
   policy.onChange((bundle) => void doors.follow(bundle));
   policy.onChange(

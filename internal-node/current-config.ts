@@ -63,7 +63,8 @@ export class CurrentConfig {
   policyContents(): PolicyContents {
     const { policy, rules } = this.#now.config;
     return {
-      listeners: ['sftp'],
+      // Of these the DMZ host opens those that it is set up for.
+      listeners: ['sftp', 'ftps'],
       banner: policy.banner,
       recipients: [this.#recipient],
       rules: [...rules],

@@ -92,6 +92,7 @@ const readyLine = (site: Site, supervisor: Supervisor): string =>
     ready: true,
     pids: { dmz: supervisor.pid('dmz'), internal: supervisor.pid('internal') },
     sftp: site.sftp,
+    ftps: site.ftps,
     partners: Object.fromEntries(
       Object.values(site.partners).map(({ name, password, keyFile }) => [name, { password, keyFile }]),
     ),

@@ -6,7 +6,7 @@ import { type Address, formatAddress } from '../../shared/config/units.ts';
 import { checkNotWritableByOthers, privateFolder, writeNewFile } from '../../shared/config/write-file.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { loadNodeKeys, makeNodeKeys } from '../../shared/pki/node-keys.ts';
-import { hostKeyName } from '../config.ts';
+import { ftpsCertificateNames, hostKeyName } from '../config.ts';
 
 export const mainFileName = 'dmz.yaml';
 
@@ -17,11 +17,22 @@ export interface InitArgs {
   readonly internal: string;
   readonly tunnel: Address;
   readonly sftp: Address;
+  readonly ftps: Address;
+  readonly ftpsImplicit: Address;
+  /** Names and addresses under which partners reach the FTPS door; for the certificate that is made. */
+  readonly ftpsNames: readonly string[];
+  /** A certificate that is there already; undefined: one is made. */
+  readonly ftpsCertificate: { readonly certificate: string; readonly key: string } | undefined;
 }
 
 export interface InitDeps {
   /** Makes an SSH host key, or takes the one that is there. @returns its public half as an OpenSSH line without comment. */
   readonly makeHostKey: (file: string) => Promise<string>;
+  /** Makes a self-signed certificate for FTPS, or takes the one that is there. @returns its SHA-256 fingerprint. */
+  readonly makeCertificate: (
+    files: { readonly certificate: string; readonly key: string },
+    names: readonly string[],
+  ) => Promise<string>;
 }
 
 export interface Initialised {
@@ -29,6 +40,7 @@ export interface Initialised {
   readonly fingerprint: string;
   /** `ssh-ed25519 AAAA…`, for known_hosts. */
   readonly hostKey: string;
+  readonly ftps: { readonly certificate: string; readonly fingerprint: string };
   readonly keysReused: boolean;
 }
 
@@ -59,9 +71,19 @@ export async function initDmz(args: InitArgs, deps: InitDeps): Promise<Initialis
     ? await loadNodeKeys(keysFolder, 'dmz')
     : await makeNodeKeys(keysFolder, { role: 'dmz', name: args.name });
   const hostKey = await deps.makeHostKey(join(keysFolder, hostKeyName));
+  const own = {
+    certificate: join(keysFolder, ftpsCertificateNames.certificate),
+    key: join(keysFolder, ftpsCertificateNames.key),
+  };
+  const given = args.ftpsCertificate && {
+    certificate: resolve(args.ftpsCertificate.certificate),
+    key: resolve(args.ftpsCertificate.key),
+  };
+  const fingerprint = await deps.makeCertificate(given ?? own, args.ftpsNames);
   // Last: where this file stands, the node is whole.
-  await writeNewFile(config, mainFile({ ...args, internal }));
-  return { config, fingerprint: keys.fingerprint, hostKey, keysReused };
+  await writeNewFile(config, mainFile({ ...args, internal, ftpsCertificate: given }));
+  const ftps = { certificate: (given ?? own).certificate, fingerprint };
+  return { config, fingerprint: keys.fingerprint, hostKey, ftps, keysReused };
 }
 
 const mainFile = ({
@@ -69,6 +91,9 @@ const mainFile = ({
   internal,
   tunnel,
   sftp,
+  ftps,
+  ftpsImplicit,
+  ftpsCertificate,
 }: InitArgs): string => `# Sallyport, DMZ node. Check it with: sallyport-dmz config check
 # Partners, rules and rights are not here: they come from the internal node.
 version: 1
@@ -88,6 +113,13 @@ tunnel:
 sftp:
   listen: "${formatAddress(sftp)}"
 
+# FTPS; leave the section out for none. The firewall must also let partners reach the ports for data connections.
+ftps:
+  listen: "${formatAddress(ftps)}"
+  implicit: "${formatAddress(ftpsImplicit)}"
+  passive:
+    ports: 50000-50999
+${ftpsCertificate ? `  certificates:\n    - certificate: ${JSON.stringify(ftpsCertificate.certificate)}\n      key: ${JSON.stringify(ftpsCertificate.key)}\n` : ''}
 space:
   # Uploads are refused when less of the file system is free: a part like 5% or a size like 2GiB.
   minimumFree: 5%

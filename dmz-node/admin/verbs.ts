@@ -1,4 +1,5 @@
 /** All verbs of `sallyport-dmz` but `serve`. */
+import { hostname } from 'node:os';
 import type { Program } from '../../shared/admin/cli.ts';
 import { AdminClient } from '../../shared/admin/client.ts';
 import { systemClock } from '../../shared/clock.ts';
@@ -7,7 +8,7 @@ import { SallyportError } from '../../shared/errors.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
 import { type DmzConfig, loadDmzConfig } from '../config.ts';
 import type { DmzNodeStatus } from './api.ts';
-import { type InitDeps, initDmz } from './init.ts';
+import { type InitArgs, type InitDeps, initDmz } from './init.ts';
 import { printStatus } from './status-text.ts';
 
 export interface VerbDeps extends InitDeps {
@@ -28,6 +29,11 @@ interface InitOptions {
   readonly internal: string;
   readonly listenTunnel: string;
   readonly listenSftp: string;
+  readonly listenFtps: string;
+  readonly listenFtpsImplicit: string;
+  readonly ftpsName?: readonly string[];
+  readonly ftpsCertificate?: string;
+  readonly ftpsKey?: string;
 }
 
 function addInit(program: Program, deps: InitDeps): void {
@@ -46,19 +52,48 @@ function addInit(program: Program, deps: InitDeps): void {
         .requiredOption('-n, --name <name>', 'name of the node')
         .requiredOption('--internal <fingerprint>', 'SPI-…, as `sallyport fingerprint` prints it')
         .option('--listen-tunnel <address>', 'where the internal node connects', '0.0.0.0:8443')
-        .option('--listen-sftp <address>', 'where partners connect', '0.0.0.0:2222'),
-    async ({ output }, { dir, name, internal, listenTunnel, listenSftp }) => {
-      const tunnel = checkedAddress(listenTunnel, '--listen-tunnel');
-      const made = await initDmz({ dir, name, internal, tunnel, sftp: checkedAddress(listenSftp, '--listen-sftp') }, deps);
+        .option('--listen-sftp <address>', 'where partners connect', '0.0.0.0:2222')
+        .option('--listen-ftps <address>', 'where partners connect with FTPS (AUTH TLS)', '0.0.0.0:2121')
+        .option('--listen-ftps-implicit <address>', 'the same with TLS from the first byte on', '0.0.0.0:2990')
+        .option('--ftps-name <name...>', 'names and addresses of the FTPS door, for its certificate')
+        .option('--ftps-certificate <file>', 'a certificate (PEM) that is there already; needs --ftps-key')
+        .option('--ftps-key <file>', 'its key'),
+    async ({ output }, options) => {
+      const { dir, name, internal } = options;
+      const tunnel = checkedAddress(options.listenTunnel, '--listen-tunnel');
+      const ftps = checkedAddress(options.listenFtps, '--listen-ftps');
+      const made = await initDmz(
+        {
+          dir,
+          name,
+          internal,
+          tunnel,
+          sftp: checkedAddress(options.listenSftp, '--listen-sftp'),
+          ftps,
+          ftpsImplicit: checkedAddress(options.listenFtpsImplicit, '--listen-ftps-implicit'),
+          ftpsNames: options.ftpsName ?? [...new Set([hostname(), 'localhost', ...(everyAddress(ftps) ? [] : [ftps.host])])],
+          ftpsCertificate: givenCertificate(options),
+        },
+        deps,
+      );
       if (output.json) return output.document(made);
-      const reachable = ['0.0.0.0', '::'].includes(tunnel.host) ? `THIS-HOST:${tunnel.port}` : formatAddress(tunnel);
+      const reachable = everyAddress(tunnel) ? `THIS-HOST:${tunnel.port}` : formatAddress(tunnel);
       output.line(`${made.keysReused ? 'Keys were there already' : 'Keys made'}. Fingerprint of this DMZ node:`);
       output.line(`  ${output.style('bold', made.fingerprint)}`);
       output.line(`SSH host key for partners:\n  ${made.hostKey}`);
+      output.line(`FTPS certificate for partners: ${made.ftps.certificate}\n  SHA-256 ${made.ftps.fingerprint}`);
       output.line(`Next, here:\n  sallyport-dmz serve --config ${made.config}`);
       output.line(`and on the internal host:\n  sallyport connect ${reachable} --dmz ${made.fingerprint}`);
     },
   );
+}
+
+const everyAddress = ({ host }: Address): boolean => ['0.0.0.0', '::'].includes(host);
+
+function givenCertificate({ ftpsCertificate, ftpsKey }: InitOptions): InitArgs['ftpsCertificate'] {
+  if (ftpsCertificate === undefined && ftpsKey === undefined) return undefined;
+  if (ftpsCertificate !== undefined && ftpsKey !== undefined) return { certificate: ftpsCertificate, key: ftpsKey };
+  throw new SallyportError('usage', '--ftps-certificate and --ftps-key belong together');
 }
 
 function checkedAddress(text: string, option: string): Address {
@@ -101,7 +136,7 @@ function addConfigCheck(program: Program, deps: VerbDeps): void {
       if (output.json) output.document({ ok: true, file: config.file });
       else
         output.line(
-          `ok: ${config.file}: tunnel ${formatAddress(config.tunnel.listen)}, sftp ${formatAddress(config.sftp.listen)}`,
+          `ok: ${config.file}: tunnel ${formatAddress(config.tunnel.listen)}, sftp ${formatAddress(config.sftp.listen)}${config.ftps ? `, ftps ${formatAddress(config.ftps.listen)}` : ''}`,
         );
     },
     program.group('config', 'look at the configuration'),

@@ -131,6 +131,10 @@ export class SftpListener implements Service {
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
+  get addresses(): readonly { readonly name: string; readonly host: string; readonly port: number }[] {
+    return [{ name: 'sftp', host: this.#options.host, port: this.port }];
+  }
+
   /** Connections, logged in or not. */
   get connections(): number {
     return this.#admission.connections;

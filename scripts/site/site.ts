@@ -32,6 +32,7 @@ export interface SitePartner {
 export interface Site {
   readonly folder: string;
   readonly sftp: { readonly host: string; readonly port: number; readonly hostKey: string };
+  readonly ftps: { readonly host: string; readonly explicitPort: number; readonly implicitPort: number; readonly caFile: string };
   readonly partners: Readonly<Record<string, SitePartner>>;
   readonly inside: { readonly delivered: string; readonly outgoing: string };
   readonly dmz: { readonly config: string; readonly state: string };
@@ -113,6 +114,7 @@ export async function createSite(options: SiteOptions): Promise<Site> {
   const inside = { delivered: join(folder, 'inside/delivered'), outgoing: join(folder, 'inside/outgoing') };
   for (const path of [inside.delivered, inside.outgoing]) await mkdir(path, { recursive: true, mode: 0o700 });
   const [sftpPort, tunnelPort] = [await freePort(sftpHost), await freePort(tunnelHost)];
+  const [ftpsPort, ftpsImplicitPort] = [await freePort(sftpHost), await freePort(sftpHost)];
 
   const [initialised, ...partners] = await Promise.all([
     command(
@@ -145,9 +147,13 @@ export async function createSite(options: SiteOptions): Promise<Site> {
       `${tunnelHost}:${tunnelPort}`,
       '--listen-sftp',
       `${sftpHost}:${sftpPort}`,
+      '--listen-ftps',
+      `${sftpHost}:${ftpsPort}`,
+      '--listen-ftps-implicit',
+      `${sftpHost}:${ftpsImplicitPort}`,
       '--json',
     ),
-  ) as { fingerprint: string; hostKey: string };
+  ) as { fingerprint: string; hostKey: string; ftps: { certificate: string } };
   const config = join(internalFolder, 'sallyport.yaml');
   await command('internal', 'connect', `${tunnelHost}:${tunnelPort}`, '--dmz', dmzReady.fingerprint, '--config', config);
   for (const partner of partners) await addPartner({ config, folder: partnersFolder }, partner);
@@ -158,6 +164,12 @@ export async function createSite(options: SiteOptions): Promise<Site> {
   const site: Site = {
     folder,
     sftp: { host: sftpHost, port: sftpPort, hostKey: dmzReady.hostKey },
+    ftps: {
+      host: sftpHost,
+      explicitPort: ftpsPort,
+      implicitPort: ftpsImplicitPort,
+      caFile: dmzReady.ftps.certificate,
+    },
     partners: Object.fromEntries(partners.map((partner) => [partner.name, partner])),
     inside,
     dmz: { config: join(dmzFolder, 'dmz.yaml'), state: join(dmzFolder, 'state') },

@@ -150,3 +150,20 @@ export const size = (range: Range = {}) => ranged(parseSize, range);
 export const duration = (range: Range = {}) => ranged(parseDuration, range);
 /** `host:port`. */
 export const address = () => unitField(parseAddress, false);
+
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** `50000-50999` or one port. */
+export function parsePortRange(text: string): PortRange {
+  const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
+  const first = Number(match?.[1]);
+  const last = match?.[2] === undefined ? first : Number(match[2]);
+  if (!match || first < 1024 || last > 65_535) throw new UnitError('expected ports from 1024 on, like 50000-50999');
+  if (last < first) throw new UnitError('the last port is below the first');
+  return { first, last };
+}
+
+export const portRange = () => unitField(parsePortRange, false);

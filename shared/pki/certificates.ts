@@ -14,6 +14,7 @@ import {
   sign,
   X509Certificate,
 } from 'node:crypto';
+import { isIP } from 'node:net';
 import forge from 'node-forge';
 import type { NodeRole } from './fingerprint.ts';
 
@@ -103,6 +104,32 @@ export function issueLeaf(request: LeafRequest, authority: Authority): string {
       { name: 'subjectAltName', altNames: [{ type: 6, value: request.uri }] },
       { id: '2.5.29.35', value: der(asn1.create(UNIVERSAL, asn1.Type.SEQUENCE, true, [issuerKeyId])) },
       ...(usages.length > 0 ? [{ id: '2.5.29.37', value: der(asn1.create(UNIVERSAL, asn1.Type.SEQUENCE, true, usages)) }] : []),
+    ],
+  });
+}
+
+export interface SelfSignedRequest {
+  /** Host names and IP addresses; the first is also the common name. */
+  readonly names: readonly string[];
+  readonly key: KeyObject;
+  readonly validity: Validity;
+}
+
+/** A server's certificate that nobody vouches for but itself. */
+export function issueSelfSigned({ names, key, validity }: SelfSignedRequest): string {
+  const name = names[0] ?? 'localhost';
+  const altNames = names.map((value) => (isIP(value) ? { type: 7, ip: value } : { type: 2, value }));
+  return issue({
+    subject: name,
+    issuer: name,
+    publicKey: createPublicKey(key),
+    signingKey: key,
+    validity,
+    extensions: [
+      { name: 'basicConstraints', cA: false, critical: true },
+      { name: 'keyUsage', digitalSignature: true, critical: true },
+      { name: 'extKeyUsage', serverAuth: true },
+      { name: 'subjectAltName', altNames },
     ],
   });
 }

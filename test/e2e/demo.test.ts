@@ -80,6 +80,7 @@ describe('the demo in a folder with blanks in its name, deeper than a socket add
       ready: 'boolean',
       pids: { dmz: 'number', internal: 'number' },
       sftp: { host: 'string', port: 'number', hostKey: 'string' },
+      ftps: { host: 'string', explicitPort: 'number', implicitPort: 'number', caFile: 'string' },
       partners: { acme: partner, globex: partner },
       inside: { delivered: 'string', outgoing: 'string' },
       dmz: { config: 'string', state: 'string' },

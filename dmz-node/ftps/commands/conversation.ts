@@ -1,0 +1,100 @@
+/**
+ * What a command knows of its session: the contract between the control connection (`session.ts`), which keeps it, and the
+ * commands, which are rows of `table.ts`.
+ */
+
+import type { Clock } from '../../../shared/clock.ts';
+import type { VirtualPath } from '../../../shared/paths/virtual-path.ts';
+import type { PartnerSession } from '../../partner-view.ts';
+import type { Reply } from '../control/replies.ts';
+import type { DataConnection } from '../data/data-connection.ts';
+import type { PassiveDoor } from '../data/data-door.ts';
+import type { Fact } from '../listing.ts';
+
+/** What a client has set. Commands read and change it. */
+export interface SessionState {
+  folder: VirtualPath;
+  /** RFC 959 TYPE. Bytes are stored and sent as they are, whatever it says. */
+  type: 'A' | 'I';
+  /** RFC 4217 PROT. */
+  protection: 'C' | 'P';
+  /** PBSZ was given on this secured connection. */
+  bufferSizeAgreed: boolean;
+  /** RFC 3659 REST, bytes; for the next transfer. */
+  restart: number;
+  renameFrom: VirtualPath | undefined;
+  /** RFC 2428 EPSV ALL: no other way to a data connection any more. */
+  onlyExtendedPassive: boolean;
+  /** ALLO, bytes; compared with what comes, decides nothing. */
+  announcedBytes: number | undefined;
+  facts: ReadonlySet<Fact>;
+}
+
+/** One transfer: what it moves, and what becomes of it when nothing can be moved. */
+export interface TransferPlan {
+  /** Said before the data connection is awaited. */
+  readonly opening: Reply;
+  /**
+   * Moves the bytes and decides. Past its decision `signal` changes nothing any more.
+   * @returns the final reply.
+   */
+  move(connection: DataConnection, signal: AbortSignal): Promise<Reply>;
+  /** No data connection came. Never throws. */
+  abandon(reason: string): Promise<void>;
+}
+
+export interface ConversationSettings {
+  /** Address for PASV's answer when the network translates it; undefined: the local address of the control connection. */
+  readonly passiveAddress: string | undefined;
+  readonly plainFtp: boolean;
+  /** An upload whose end was not said (no close_notify) is not complete. */
+  readonly requireEndOfData: boolean;
+  readonly stallMs: number;
+}
+
+export interface Conversation {
+  readonly state: SessionState;
+  readonly settings: ConversationSettings;
+  readonly clock: Clock;
+  readonly secured: boolean;
+  readonly loggedIn: boolean;
+  readonly transferring: boolean;
+  /** Local address of the control connection, IPv4-mapped addresses as IPv4. */
+  readonly localAddress: string;
+  /** @throws Refused 530 before the login. */
+  partner(): PartnerSession;
+  /** The path that an argument names, relative to the current folder; none names that folder. */
+  path(argument: Buffer): VirtualPath;
+  /** Keeps the name for `logIn`. */
+  setUser(name: string): void;
+  logIn(password: string): Promise<Reply>;
+  /** Says 234 and begins TLS; the control connection ends when it fails, or when anything was sent behind the command. */
+  beginTls(): Promise<void>;
+  /** Replaces the last one. @throws SallyportError `limit-reached` */
+  openPassive(): Promise<PassiveDoor>;
+  /** Moves data in the background; its replies are sent as it goes. @throws Refused without a way to a data connection. */
+  begin(plan: TransferPlan): void;
+  /** Refuses before anything is opened. @throws Refused when no transfer may begin now. */
+  checkTransfer(): void;
+  /** Ends the transfer under way. Resolves when its reply was sent. */
+  abort(): Promise<void>;
+  /** Ends the session after this reply, and after the transfer under way. */
+  leave(last: Reply): Promise<void>;
+}
+
+/** What a command may need before it is carried out; `nothing` also before TLS. */
+export type Needs = 'nothing' | 'secured' | 'login';
+
+export interface Command {
+  readonly needs: Needs;
+  /** May be given while a transfer runs. */
+  readonly duringTransfer?: true;
+  /** Lines of FEAT. */
+  readonly feat?: (conversation: Conversation) => readonly string[];
+  /** Arguments, for HELP. */
+  readonly syntax: string;
+  /** @returns the reply; nothing when it was sent already. */
+  readonly run: (conversation: Conversation, argument: Buffer) => Reply | Promise<Reply | undefined>;
+}
+
+export type CommandTable = Readonly<Record<string, Command>>;

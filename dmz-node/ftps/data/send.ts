@@ -1,0 +1,70 @@
+/** Downloads and listings: bytes into a data connection, with back-pressure, to an end that the receiver can trust. */
+import { SallyportError } from '../../../shared/errors.ts';
+import type { ReadHandle } from '../../partner-view.ts';
+import type { DataConnection } from './data-connection.ts';
+import { type Watching, watchProgress } from './progress.ts';
+
+/** One read of a file. */
+const blockBytes = 256 * 1024;
+/** Reads under way ahead of what was sent. */
+const ahead = 3;
+
+/**
+ * Sends what `source` brings and then the end (close_notify over TLS). Resolves when the system has taken all of it.
+ * @throws SallyportError what `source` throws; `link-closed` when the connection failed, stalled or was given up.
+ */
+export async function send(
+  connection: DataConnection,
+  source: AsyncIterable<Buffer>,
+  watching: Watching,
+  signal: AbortSignal,
+): Promise<number> {
+  const { socket } = connection;
+  let bytes = 0;
+  const stop = Promise.withResolvers<never>();
+  stop.promise.catch(() => undefined);
+  const fail = (detail: string) => (cause?: unknown) => stop.reject(new SallyportError('link-closed', detail, {}, { cause }));
+  const onClose = fail('the data connection was lost');
+  const onAbort = fail('the transfer was given up');
+  socket.once('error', onClose);
+  socket.once('close', onClose);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  const progress = watchProgress(connection, watching, fail('the client does not read'));
+  // What a client sends meanwhile is nothing, but its end must be noticed.
+  socket.resume();
+  const orStop = <T>(work: Promise<T>): Promise<T> => Promise.race([work, stop.promise]);
+  const blocks = source[Symbol.asyncIterator]();
+  try {
+    for (let next = await orStop(blocks.next()); !next.done; next = await orStop(blocks.next())) {
+      bytes += next.value.length;
+      if (!socket.write(next.value)) await orStop(new Promise((go) => socket.once('drain', go)));
+    }
+    await orStop(new Promise<void>((go) => socket.end(go)));
+    return bytes;
+  } finally {
+    progress();
+    signal.removeEventListener('abort', onAbort);
+    void blocks.return?.(undefined);
+  }
+}
+
+/** A file from an offset on, read ahead. */
+export async function* fileBlocks(handle: Pick<ReadHandle, 'read' | 'size'>, offset: number): AsyncGenerator<Buffer> {
+  const reads: Promise<Buffer>[] = [];
+  let at = offset;
+  const fill = (): void => {
+    while (reads.length < ahead && at < handle.size) {
+      const read = handle.read(at, Math.min(blockBytes, handle.size - at));
+      read.catch(() => undefined);
+      reads.push(read);
+      at += blockBytes;
+    }
+  };
+  fill();
+  for (let next = reads.shift(); next; next = reads.shift()) {
+    const block = await next;
+    fill();
+    yield block;
+  }
+}

@@ -1,0 +1,478 @@
+/**
+ * One control connection from accept to close: TLS, login, one command at a time, one transfer beside them, the end.
+ *
+ * Whatever a stranger sends can end only his own connection. The first reason for closing wins. Nothing that was sent before
+ * TLS counts after it. From the login on the partner session lives exactly as long as the connection; a transfer whose control
+ * connection is lost is given up, and completes nothing.
+ */
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '../../shared/clock.ts';
+import { asSallyportError } from '../../shared/errors.ts';
+import { type EventRecord, event } from '../../shared/events/event.ts';
+import { newSessionId, newTraceId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { VirtualPath } from '../../shared/paths/virtual-path.ts';
+import { Secret } from '../../shared/secret.ts';
+import type { Place, Refusal } from '../admission.ts';
+import type { LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partner-view.ts';
+import { peerAddress } from '../peer-address.ts';
+import type { Conversation, ConversationSettings, SessionState, TransferPlan } from './commands/conversation.ts';
+import { startFolder } from './commands/session-commands.ts';
+import { commandOf } from './commands/table.ts';
+import { ControlChannel } from './control/control-channel.ts';
+import { Refused, type Reply, reply, replyTo } from './control/replies.ts';
+import { PassiveDoor } from './data/data-door.ts';
+import type { PassivePorts } from './data/passive-ports.ts';
+import { TransferSlot } from './data/transfer-slot.ts';
+import { allFacts } from './listing.ts';
+import type { DoorTls, SessionTls } from './tls/door-tls.ts';
+import { handshake } from './tls/handshake.ts';
+
+export interface FtpsSessionDeps {
+  readonly socket: Socket;
+  readonly peer: string;
+  readonly place: Place;
+  readonly desk: LoginDesk;
+  readonly tls: DoorTls;
+  readonly ports: PassivePorts;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly record: (record: EventRecord) => void;
+  /** There is no place for it beside those that speak already. */
+  readonly onRefused: (reason: Refusal | 'commands behind AUTH TLS') => void;
+  /** Somebody else connected to a port of one of its transfers. */
+  readonly onStranger: (peer: string) => void;
+  readonly onClosed: () => void;
+}
+
+export interface FtpsSessionOptions extends ConversationSettings {
+  /** TLS from the first byte on. */
+  readonly implicit: boolean;
+  readonly banner: string;
+  readonly loginGraceMs: number;
+  readonly maxLoginAttempts: number;
+  readonly idleMs: number;
+  readonly handshakeMs: number;
+  /** For a data connection, from the transfer command on. */
+  readonly connectMs: number;
+  readonly requireBinding: boolean;
+}
+
+/** RFC 959 sets no limit; no path and no password that we accept is longer. */
+const maxLineBytes = 4096;
+const maxWaitingLines = 32;
+/** A login takes six. */
+const maxCommandsBeforeLogin = 100;
+
+type Blame = 'no-attempt' | 'grace-exceeded' | 'broken-protocol' | 'nobody';
+
+export class FtpsSession implements Conversation {
+  readonly clock: Clock;
+  readonly settings: ConversationSettings;
+  readonly state: SessionState = freshState();
+  readonly #deps: FtpsSessionDeps;
+  readonly #options: FtpsSessionOptions;
+  readonly #slot: TransferSlot;
+  readonly #leaving = new AbortController();
+  #visitor: Visitor;
+  #control: ControlChannel | undefined;
+  #tls: SessionTls | undefined;
+  #secured: TLSSocket | undefined;
+  #user: string | undefined;
+  #partner: PartnerSession | undefined;
+  #attempts = 0;
+  #commands = 0;
+  #announced = false;
+  #draining = false;
+  #quitting = false;
+  #reason: string | undefined;
+  #blame: Blame = 'no-attempt';
+  #lastActivityMs: number;
+  #cancelTimer: () => void = () => undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(deps: FtpsSessionDeps, options: FtpsSessionOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.settings = options;
+    this.clock = deps.clock;
+    this.#visitor = newVisitor(deps.peer);
+    this.#lastActivityMs = deps.clock.monotonicMs();
+    this.#slot = new TransferSlot({
+      send: (answer) => this.#send(answer),
+      log: deps.log.child({ session: this.#visitor.session }),
+      onChange: () => this.#touch(),
+    });
+    if (options.implicit) this.state.protection = 'P';
+  }
+
+  /** Resolves when the connection is closed and nothing of it is left. */
+  run(): Promise<void> {
+    this.#closed ??= this.#run();
+    return this.#closed;
+  }
+
+  get secured(): boolean {
+    return this.#secured !== undefined;
+  }
+
+  get loggedIn(): boolean {
+    return this.#partner !== undefined;
+  }
+
+  get transferring(): boolean {
+    return this.#slot.running;
+  }
+
+  get localAddress(): string {
+    return peerAddress(this.#deps.socket.localAddress);
+  }
+
+  /** Opens nothing more; a transfer goes on. Without one the connection ends. */
+  drain(): void {
+    this.#draining = true;
+    if (!this.transferring) this.disconnect(reply(421, 'The server is stopping'), 'the server is stopping');
+  }
+
+  /** Says why, as far as the client may know, then closes. */
+  disconnect(last: Reply, reason: string): void {
+    if (this.#reason !== undefined) return;
+    if (!this.#partner) this.#blame = 'nobody';
+    void this.#send(last);
+    this.#leave(reason);
+  }
+
+  /** Cuts it for a reason that is not the client's fault. */
+  turnAway(reason: string): void {
+    this.#blame = 'nobody';
+    this.#leave(reason);
+    this.#deps.socket.destroy();
+  }
+
+  destroy(reason: string): void {
+    this.#leave(reason);
+    this.#deps.socket.destroy();
+  }
+
+  partner(): PartnerSession {
+    if (!this.#partner) throw new Refused(530, 'Please log in');
+    return this.#partner;
+  }
+
+  path(argument: Buffer): VirtualPath {
+    return this.partner().view.resolve(argument, this.state.folder);
+  }
+
+  setUser(name: string): void {
+    this.#user = name;
+    if (this.#announced) return;
+    this.#announced = true;
+    const { session, trace, protocol, peer } = this.#visitor;
+    const client = this.#secured ? `FTP over ${this.#secured.getProtocol()}` : 'plain FTP';
+    this.#deps.record(event('session.connected', this.clock.nowMs(), { session, trace }, { protocol, peer, client }));
+  }
+
+  async logIn(password: string): Promise<Reply> {
+    const user = this.#user;
+    if (user === undefined) return reply(503, 'Use USER first');
+    this.#user = undefined;
+    this.#attempts++;
+    const outcome = await this.#ask(user, password);
+    if (this.#reason !== undefined) {
+      if (outcome.outcome === 'accepted') await outcome.session.end('the client left during login');
+      return reply(421, 'Goodbye');
+    }
+    switch (outcome.outcome) {
+      case 'accepted':
+        this.#accepted(outcome.session);
+        return reply(230, 'Logged in');
+      case 'unavailable':
+        await this.#lastWord(reply(421, 'Temporarily unavailable'), 'nobody could decide about the login');
+        return reply(421, 'Temporarily unavailable');
+      // FTP has no second step to ask for.
+      default:
+        if (this.#attempts >= this.#options.maxLoginAttempts) {
+          await this.#lastWord(reply(421, 'Too many attempts'), 'too many attempts');
+        }
+        return reply(530, 'Login incorrect');
+    }
+  }
+
+  async beginTls(): Promise<void> {
+    const control = this.#control;
+    if (!control) return;
+    if (control.hasMore) {
+      this.#deps.onRefused('commands behind AUTH TLS');
+      return this.#violation('commands were sent behind AUTH TLS');
+    }
+    const socket = control.detach();
+    await this.#send(reply(234, 'Begin TLS'));
+    const secured = await this.#secure(socket as Socket);
+    if (secured) control.attach(secured);
+  }
+
+  async openPassive(): Promise<PassiveDoor> {
+    if (this.transferring) throw new Refused(450, 'A transfer is running');
+    const { ports, log, clock, onStranger } = this.#deps;
+    const protect = this.state.protection === 'P';
+    const door = await PassiveDoor.open(
+      { ports, clock, log, tls: protect ? this.#tls : undefined, onStranger },
+      { ...this.#options, host: this.localAddress, peer: this.#deps.peer },
+    );
+    if (this.#reason === undefined) this.#slot.prepare(door);
+    else door.close();
+    return door;
+  }
+
+  checkTransfer(): void {
+    this.partner();
+    if (this.transferring) throw new Refused(450, 'A transfer is running');
+    if (this.state.protection !== 'P' && !this.settings.plainFtp) throw new Refused(521, 'Use PROT P first');
+    if (this.#draining) throw new Refused(421, 'The server is stopping');
+    if (!this.#slot.ready) throw new Refused(425, 'Use EPSV or PASV first');
+  }
+
+  begin(plan: TransferPlan): void {
+    this.#slot.begin(plan);
+  }
+
+  abort(): Promise<void> {
+    return this.#slot.abort('the client gave it up');
+  }
+
+  async leave(last: Reply): Promise<void> {
+    this.#quitting = true;
+    await this.#slot.idle();
+    await this.#lastWord(last, 'the client left');
+  }
+
+  async #run(): Promise<void> {
+    this.#cancelTimer = this.clock.after(this.#options.loginGraceMs, () => {
+      this.#blame = this.#attempts > 0 ? 'nobody' : 'grace-exceeded';
+      this.destroy('no login within the grace time');
+    });
+    try {
+      await this.#converse();
+    } catch (error) {
+      this.#deps.log.error({ session: this.#visitor.session, err: error }, 'a control connection failed');
+    }
+    await this.#settle();
+  }
+
+  async #converse(): Promise<void> {
+    const { socket } = this.#deps;
+    socket.on('error', () => undefined);
+    let stream: Socket | TLSSocket | undefined = socket;
+    if (this.#options.implicit) stream = await this.#secureFirst(socket);
+    if (!stream) return;
+    const control = new ControlChannel(stream, { maxLineBytes, maxWaitingLines }, () => this.#spoke());
+    this.#control = control;
+    void control.ended.then(() => this.#controlEnded());
+    await this.#greet();
+    for (let line = await control.nextLine(); line && this.#reason === undefined; line = await control.nextLine()) {
+      this.#touch();
+      await this.#answer(line);
+    }
+    if (this.#reason !== undefined) return;
+    if ((await control.ended) !== 'a line that is too long') return;
+    await this.#lastWord(reply(500, 'Line too long'), 'a line that is too long');
+  }
+
+  #greet(): Promise<void> {
+    // What an operator wrote, one line at a time, without anything that is not text.
+    const lines = this.#options.banner.split('\n').map((line) => line.replace(/\p{Cc}/gu, '').trimEnd());
+    return this.#send(reply(220, ...lines.filter((line) => line !== ''), 'Ready'));
+  }
+
+  /** Admission is decided before the work of a handshake. */
+  async #secureFirst(socket: Socket): Promise<TLSSocket | undefined> {
+    const first = await firstBytes(socket);
+    if (!first || this.#reason !== undefined) return undefined;
+    socket.unshift(first);
+    this.#spoke();
+    return this.#reason === undefined ? this.#secure(socket) : undefined;
+  }
+
+  async #secure(socket: Socket): Promise<TLSSocket | undefined> {
+    const limit = new AbortController();
+    const cancel = this.clock.after(this.#options.handshakeMs, () => limit.abort());
+    try {
+      const tls = this.#deps.tls.forControl();
+      const secured = tls.secure(socket);
+      await handshake(secured, AbortSignal.any([limit.signal, this.#leaving.signal]));
+      const refusal = tls.clientRefusal(secured);
+      if (refusal !== undefined) throw new Error(refusal);
+      this.#tls = tls;
+      this.#secured = secured;
+      return secured;
+    } catch (error) {
+      this.#deps.log.debug({ session: this.#visitor.session, err: asSallyportError(error).message }, 'no TLS with a client');
+      this.#violation('TLS could not be agreed on');
+      return undefined;
+    } finally {
+      cancel();
+    }
+  }
+
+  async #answer(line: Buffer): Promise<void> {
+    const { verb, argument } = parseLine(line);
+    const answer = await this.#carryOut(verb, argument);
+    if (verb !== 'RNFR') this.state.renameFrom = undefined;
+    if (answer) await this.#send(answer);
+  }
+
+  async #carryOut(verb: string, argument: Buffer): Promise<Reply | undefined> {
+    if (!this.#partner && ++this.#commands > maxCommandsBeforeLogin) {
+      this.#violation('too many commands before the login');
+      return undefined;
+    }
+    const command = commandOf(verb);
+    if (!command) return reply(500, 'There is no such command');
+    if (command.needs === 'login' && !this.#partner) return reply(530, 'Please log in');
+    if (this.transferring && !command.duringTransfer) return reply(450, 'A transfer is running');
+    try {
+      return await command.run(this, argument);
+    } catch (error) {
+      if (!(error instanceof Refused)) this.#tell(verb, error);
+      return replyTo(error);
+    }
+  }
+
+  #tell(verb: string, thrown: unknown): void {
+    const error = asSallyportError(thrown);
+    const level = error.code === 'internal' ? 'error' : 'debug';
+    const { session } = this.#visitor;
+    this.#deps.log[level]({ session, verb, code: error.code, ...error.fields, err: error.message }, 'command refused');
+  }
+
+  async #ask(user: string, password: string): Promise<LoginOutcome> {
+    const attempt = { method: 'password', user, password: new Secret(password) } as const;
+    try {
+      return await this.#deps.desk.login(this.#visitor, attempt, this.#leaving.signal);
+    } catch (error) {
+      this.#deps.log.error({ session: this.#visitor.session, err: error }, 'the login desk failed');
+      return { outcome: 'unavailable' };
+    }
+  }
+
+  #accepted(session: PartnerSession): void {
+    this.#partner = session;
+    this.#deps.place.loggedIn();
+    this.#cancelTimer();
+    const cut = (): void => {
+      const { reason } = session.signal;
+      this.disconnect(reply(421, 'The session was ended'), reason instanceof Error ? reason.message : 'the session was ended');
+    };
+    if (session.signal.aborted) setImmediate(cut);
+    else session.signal.addEventListener('abort', cut, { once: true });
+    this.#touch();
+    this.#watch();
+  }
+
+  /** Ends a session that asks for nothing; a transfer is watched by itself. */
+  #watch(): void {
+    const { idleMs } = this.#options;
+    this.#cancelTimer = this.clock.after(Math.max(20, Math.min(15_000, idleMs / 4)), () => {
+      if (this.#reason !== undefined) return;
+      if (!this.transferring && this.clock.monotonicMs() - this.#lastActivityMs > idleMs) {
+        return this.disconnect(reply(421, 'Idle for too long'), 'idle for too long');
+      }
+      this.#watch();
+    });
+  }
+
+  #touch(): void {
+    this.#lastActivityMs = this.clock.monotonicMs();
+    if (this.#draining && !this.transferring) this.drain();
+  }
+
+  #spoke(): void {
+    const refusal = this.#deps.place.spoke();
+    if (!refusal) return;
+    this.#deps.onRefused(refusal);
+    this.turnAway(refusal);
+  }
+
+  #controlEnded(): void {
+    if (!this.#quitting) void this.#slot.abort('the control connection was lost');
+  }
+
+  #violation(what: string): void {
+    if (!this.#partner) this.#blame = 'broken-protocol';
+    this.#deps.log.debug({ session: this.#visitor.session, what }, 'a client broke the protocol');
+    this.destroy(what);
+  }
+
+  async #lastWord(last: Reply, reason: string): Promise<void> {
+    await this.#send(last);
+    this.#leave(reason);
+  }
+
+  async #send(answer: Reply): Promise<void> {
+    if (this.#reason === undefined) await this.#control?.send(answer);
+  }
+
+  #leave(reason: string): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#cancelTimer();
+    this.#leaving.abort(new Error(reason));
+    void this.#slot.abort(reason);
+    this.#control?.close();
+    // A client that does not close its side must not keep ours.
+    this.clock.after(2000, () => this.#deps.socket.destroy());
+  }
+
+  async #settle(): Promise<void> {
+    const { place, desk, onClosed, socket } = this.#deps;
+    this.#leave('the client left');
+    place.leave();
+    // Failed attempts were counted when they failed.
+    const counted = this.#attempts > 0 && this.#blame !== 'broken-protocol';
+    if (!this.#partner && !counted && this.#blame !== 'nobody') desk.leftWithoutLogin(this.#visitor, this.#blame);
+    await this.#slot.idle();
+    await this.#partner?.end(this.#reason ?? '').catch((error: unknown) => {
+      this.#deps.log.error({ session: this.#visitor.session, err: error }, 'ending a partner session failed');
+    });
+    if (!socket.closed) await new Promise<void>((done) => socket.once('close', () => done()));
+    onClosed();
+  }
+}
+
+const newVisitor = (peer: string): Visitor => ({ session: newSessionId(), trace: newTraceId(), protocol: 'ftps', peer });
+
+const freshState = (): SessionState => ({
+  folder: startFolder,
+  type: 'I',
+  protection: 'C',
+  bufferSizeAgreed: false,
+  restart: 0,
+  renameFrom: undefined,
+  onlyExtendedPassive: false,
+  announcedBytes: undefined,
+  facts: new Set(allFacts),
+});
+
+/** The verb is what stands before the first space; the argument is all behind it, with every blank. */
+function parseLine(line: Buffer): { verb: string; argument: Buffer } {
+  const space = line.indexOf(0x20);
+  const verb = line
+    .subarray(0, space < 0 ? line.length : Math.min(space, 16))
+    .toString('latin1')
+    .toUpperCase();
+  return { verb, argument: space < 0 ? Buffer.alloc(0) : line.subarray(space + 1) };
+}
+
+/** Undefined when the peer left without a word. */
+function firstBytes(socket: Socket): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    socket.once('data', (chunk: Buffer) => {
+      socket.pause();
+      resolve(chunk);
+    });
+    socket.once('close', () => resolve(undefined));
+    socket.once('end', () => resolve(undefined));
+    socket.resume();
+  });
+}
