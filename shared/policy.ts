@@ -90,6 +90,8 @@ export const grantSchema = z.strictObject({
   mayDownload: z.boolean(),
   /** Delete, rename and make folders in the Inbox, and delete in the Outbox. */
   mayChange: z.boolean(),
+  /** List folders, and look at files of other sessions. Without it an upload can still be looked at by who sent it. */
+  mayList: z.boolean(),
   quotaBytes: bytes,
   quotaFiles: z.int().min(0).max(10_000_000),
   maxFileBytes: bytes,

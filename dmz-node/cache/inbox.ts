@@ -8,8 +8,8 @@ import type { OpenForWriting, Space } from '../partner-view.ts';
 import type { CacheCore } from './core.ts';
 import type { LiveSlot } from './live-uploads.ts';
 import { placeOf } from './place.ts';
-import { Accounts } from './quota.ts';
-import type { Entry } from './records/entries.ts';
+import { type Account, Accounts } from './quota.ts';
+import type { Entry, NamePlace } from './records/entries.ts';
 import type { Kept, Usage } from './records/uploads.ts';
 import { Budget } from './reorder.ts';
 import { maxSegments, Upload } from './upload.ts';
@@ -29,6 +29,8 @@ interface Found {
   readonly usage: Usage;
   /** Of the entry: held until it is renamed, so that it gives way to a newer one. */
   readonly givesWay: boolean;
+  /** Of the entry: whole, but not complete yet. */
+  readonly held: boolean;
 }
 
 /** Folders of one partner. */
@@ -49,9 +51,11 @@ export class Inbox {
   }
 
   async openUpload(user: CacheUser, path: VirtualPath, options: OpenForWriting): Promise<Upload> {
-    const { live } = this.#core;
+    const { live, completion } = this.#core;
     const place = placeOf(path);
-    const slot = live.claim(user.partner, user.session, place);
+    const { takeOverMs, idleUploadMs } = completion.settingsOf(user);
+    await this.#takeOver(user, place, takeOverMs);
+    const slot = live.claim(user.partner, user.session, place, idleUploadMs);
     try {
       const upload = await this.#open(user, path, options, slot);
       slot.upload = upload;
@@ -118,6 +122,15 @@ export class Inbox {
     return { totalBytes, totalFiles, freeBytes: open ? left.bytes : 0, freeFiles: left.files };
   }
 
+  /** Cuts an upload of the name that is dead: of a session that is over, or silent for too long. What it sent stays a partial. */
+  async #takeOver(user: CacheUser, { pathKey }: NamePlace, takeOverMs: number | null): Promise<void> {
+    const { live, sessions } = this.#core;
+    const other = live.find(user.partner, pathKey);
+    if (!other?.upload || other.session === user.session) return;
+    const isSilent = takeOverMs !== null && other.upload.idleMs >= takeOverMs;
+    if (isSilent || !sessions.has(other.session)) await other.upload.abandon('another session took the name over');
+  }
+
   async #open(user: CacheUser, path: VirtualPath, options: OpenForWriting, slot: LiveSlot): Promise<Upload> {
     const core = this.#core;
     core.health.check();
@@ -125,9 +138,10 @@ export class Inbox {
     if (!policy) throw new SallyportError('policy-refused', 'no policy is in force, uploads wait for one');
     const { place } = slot;
     const [found] = await Promise.all([core.records.call('upload.look', { partner: user.partner, place }), core.space.admit()]);
-    const kept = this.#whatToResume(user, found, options);
+    const toResume = this.#whatToResume(user, found, options);
     const account = this.#accounts.of(user.partner, found.usage);
-    account.admit(user.grant, found.partial !== undefined);
+    account.admit(user.grant, found.partial !== undefined || toResume === 'reopen');
+    const kept = toResume === 'reopen' ? await this.#reopen(user, found, slot, account) : toResume;
     account.begin();
     const id = kept?.id ?? newItemId();
     const object = kept?.object ?? id;
@@ -175,13 +189,29 @@ export class Inbox {
         windowBytes: this.#options.windowBytes,
         segments: kept?.segments ?? [],
         nextFile: kept?.nextFile ?? 0,
+        reopened: toResume === 'reopen',
       },
     );
   }
 
-  /** @returns the partial that is continued, or undefined for a new upload. */
-  #whatToResume(user: CacheUser, found: Found, options: OpenForWriting): Kept | undefined {
-    const { entry, partial, givesWay } = found;
+  /** A whole file goes back to being received. */
+  async #reopen(user: CacheUser, { entry }: Found, { place }: LiveSlot, account: Account): Promise<Kept> {
+    const { records, leases, clock } = this.#core;
+    const { kept, usage } = await records.call('upload.reopen', {
+      actor: actorOf(user),
+      place,
+      expected: entry?.item ?? '',
+      newId: newItemId(),
+      leased: leases.ids(),
+      nowMs: clock.nowMs(),
+    });
+    account.set(usage);
+    return kept;
+  }
+
+  /** @returns the partial that is continued, `reopen` for a whole file that is, or undefined for a new upload. */
+  #whatToResume(user: CacheUser, found: Found, options: OpenForWriting): Kept | 'reopen' | undefined {
+    const { entry, partial, givesWay, held } = found;
     if (!found.folderExists) throw new SallyportError('no-such-file', 'the folder does not exist');
     if (entry?.kind === 'folder') throw new SallyportError('is-a-folder', 'the name is a folder');
     const taken = entry !== undefined && this.isTaken(entry);
@@ -189,6 +219,8 @@ export class Inbox {
     if (!entry && !partial && !options.create) throw new SallyportError('no-such-file', 'nothing of that name');
     if (options.exclusive && (complete || partial)) throw new SallyportError('already-exists', 'the name is taken');
     if (complete && !options.truncate) {
+      // What is only held back is not complete yet: its partner may go on with it.
+      if (held || this.#core.completion.settingsOf(user).continueComplete) return 'reopen';
       throw new SallyportError('already-exists', 'a complete file cannot be continued; it must be sent anew');
     }
     if (complete && user.grant.onExisting === 'refuse' && !givesWay) {

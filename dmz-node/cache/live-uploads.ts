@@ -12,6 +12,8 @@ export interface LiveSlot {
   readonly place: NamePlace;
   /** Undefined while the upload is still being opened. */
   upload: Running | undefined;
+  /** Without a byte for so long it becomes a partial. */
+  readonly idleLimitMs: number;
   release(): void;
 }
 
@@ -19,10 +21,11 @@ export class LiveUploads {
   readonly #byPartner = new Map<string, Map<string, LiveSlot>>();
 
   /** @throws SallyportError `upload-in-progress` */
-  claim(partner: string, session: string, place: NamePlace): LiveSlot {
+  claim(partner: string, session: string, place: NamePlace, idleLimitMs: number): LiveSlot {
     const slots = this.#byPartner.get(partner) ?? new Map<string, LiveSlot>();
     if (slots.has(place.pathKey)) throw new SallyportError('upload-in-progress', 'another live handle writes this name');
-    const slot: LiveSlot = { session, place, upload: undefined, release: () => this.#release(partner, slot) };
+    const release = (): void => this.#release(partner, slot);
+    const slot: LiveSlot = { session, place, upload: undefined, idleLimitMs, release };
     slots.set(place.pathKey, slot);
     this.#byPartner.set(partner, slots);
     return slot;

@@ -35,8 +35,9 @@ export class Retention {
   /** One whole round, in bounded batches. */
   async sweep(): Promise<void> {
     const { records, policy, clock, files, sessions, live } = this.#core;
-    for (const { upload } of live.all()) {
-      if (upload && upload.idleMs > this.#options.stallMs) void upload.abandon('no byte came for too long');
+    for (const { upload, idleLimitMs } of live.all()) {
+      const limitMs = Math.min(idleLimitMs, this.#options.stallMs);
+      if (upload && upload.idleMs > limitMs) void upload.abandon('no byte came for too long');
     }
     const limits = policy.current()?.limits ?? fallback;
     for (let more = true; more && !this.#stop.signal.aborted; ) {

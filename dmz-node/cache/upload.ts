@@ -51,6 +51,8 @@ export interface UploadOptions {
   /** What a partial of this name has; empty for a new upload. */
   readonly segments: readonly StoredSegment[];
   readonly nextFile: number;
+  /** It was a whole file before: whatever happens, what there was of it is kept. */
+  readonly reopened: boolean;
 }
 
 /** Smaller uploads need no record before they are complete: a crash leaves a file that recovery removes. */
@@ -343,7 +345,7 @@ export class Upload implements WriteHandle {
 
   async #keepOrDrop(reason: string, failure: SallyportError | undefined): Promise<void> {
     const { record, clock } = this.#deps;
-    if (!this.#begun && this.#segments.length > 0) return; // a partial that was only looked at
+    if (!this.#begun && this.#segments.length > 0 && !this.#options.reopened) return; // a partial that was only looked at
     const content = this.#content();
     const size = content.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
     if (size === 0) await record.drop(content, failure);

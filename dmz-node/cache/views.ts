@@ -26,7 +26,7 @@ export class Views {
     const own = this.#core.live.find(user.partner, place.pathKey);
     if (own?.session === user.session && own.upload) return own.upload.stat();
     const entry = await this.#core.records.call('names.look', { partner: user.partner, ...place });
-    const shown = entry && this.show(user, entry);
+    const shown = entry && (user.grant.mayList || isOwn(user, entry)) ? this.show(user, entry) : undefined;
     if (!shown) throw new SallyportError('no-such-file', 'nothing of that name');
     return shown;
   }
@@ -45,6 +45,7 @@ export class Views {
   }
 
   async openFolder(user: CacheUser, path: VirtualPath): Promise<FolderHandle> {
+    if (!user.grant.mayList) throw new SallyportError('permission-denied', 'the grant allows no listings');
     if (path === root) return new FixedListing([this.#fixed(user, inbox), this.#fixed(user, outbox)]);
     const place = placeOf(path);
     const listing = new Listing(
@@ -100,6 +101,12 @@ export class Views {
       ? new SallyportError('not-a-folder', 'a file has this name')
       : new SallyportError('no-such-file', 'the folder does not exist');
   }
+}
+
+/** What may be looked at without the right to list: the answer to an upload, what can be resumed, and what may be fetched. */
+function isOwn({ session, grant }: CacheUser, entry: Entry): boolean {
+  if (entry.kind === 'folder') return true;
+  return isInbox(entry.folderKey) ? entry.session === session || entry.partial : grant.mayDownload;
 }
 
 const isInbox = (folderKey: string): boolean => isWithin(folderKey as VirtualPath, inbox);

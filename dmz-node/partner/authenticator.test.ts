@@ -16,6 +16,7 @@ const grant = {
   mayUpload: true,
   mayDownload: true,
   mayChange: true,
+  mayList: true,
   quotaBytes: 1,
   quotaFiles: 1,
   maxFileBytes: 1,

@@ -17,6 +17,7 @@ const grant = (partner: string): Grant => ({
   mayUpload: true,
   mayDownload: true,
   mayChange: true,
+  mayList: true,
   quotaBytes: 1,
   quotaFiles: 1,
   maxFileBytes: 1,

@@ -67,6 +67,10 @@ export const partnerSchema = z
     upload: z.boolean().default(true).describe('May send files.'),
     download: z.boolean().default(true).describe('May fetch files from the Outbox.'),
     change: z.boolean().default(true).describe('May delete, rename and make folders.'),
+    list: z
+      .boolean()
+      .default(true)
+      .describe('May list folders; without it he sees only what he is sending or has just sent, and what he may fetch by name.'),
     quota: size()
       .default(10 * 2 ** 30)
       .describe('Bytes that may wait in the Inbox.'),
@@ -110,6 +114,7 @@ export const grantOf = (name: string, partner: PartnerConfig): Grant => ({
   mayUpload: partner.upload,
   mayDownload: partner.download,
   mayChange: partner.change,
+  mayList: partner.list,
   quotaBytes: partner.quota,
   quotaFiles: partner.quotaFiles,
   maxFileBytes: partner.maxFileSize,

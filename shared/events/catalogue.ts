@@ -179,6 +179,11 @@ export const eventCatalogue = {
     size: 'bytes',
     sha256: 'of the content, empty when only known inside',
   }),
+  'upload.reopened': kind('SP-1405', 'info', 'A partner continues a whole file that nobody took yet; it is an upload again.', {
+    path: 'as the partner names it',
+    size: 'bytes it has',
+    was: 'its item until now',
+  }),
   'item.renamed': kind('SP-1411', 'info', 'A partner renamed a file or folder.', { from: 'old path', to: 'new path' }),
   'item.removed': kind('SP-1412', 'info', 'A partner removed a file that was not yet taken.', {
     path: 'as the partner names it',

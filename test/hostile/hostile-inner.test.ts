@@ -78,6 +78,7 @@ const grant = {
   mayUpload: true,
   mayDownload: true,
   mayChange: true,
+  mayList: true,
   quotaBytes: 1e9,
   quotaFiles: 1000,
   maxFileBytes: 1e9,

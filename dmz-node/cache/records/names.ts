@@ -8,15 +8,7 @@ import { type Entry, findEntry, folderExists, type NamePlace, putEntry, removeEn
 import { type Hold, tellHeld } from './holds.ts';
 import { bury, contextOf, findItem, type Item, nextCount, removeItem, saveItem, sha256Of } from './items.ts';
 import { route } from './routing.ts';
-import { dropPartials, makeRoom, usageOf } from './uploads.ts';
-
-/** Who acts. */
-export interface Actor {
-  readonly partner: string;
-  readonly session: string;
-  readonly sessionProof: string;
-  readonly trace: string;
-}
+import { type Actor, dropPartials, makeRoom, usageOf } from './uploads.ts';
 
 const contextOfActor = (actor: Actor): EventContext => ({
   trace: actor.trace,

@@ -8,6 +8,7 @@ import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry } from './entries.ts';
 import { type Hold, tellHeld, waitsForRename } from './holds.ts';
 import {
+  bury,
   contextOf,
   describe,
   findItem,
@@ -125,12 +126,32 @@ export interface Kept {
   readonly size: number;
 }
 
+const keptOf = ({ id, object, segments, nextFile, size }: Item): Kept => ({ id, object, segments, nextFile, size });
+
+/** Who acts. */
+export interface Actor {
+  readonly partner: string;
+  readonly session: string;
+  readonly sessionProof: string;
+  readonly trace: string;
+}
+
+/** Whole, and still only here. */
+const reopenable = new Set<string>(['temporary', 'ready', 'held', 'unrouted']);
+
 export const uploadOperations = {
   /** What is there under a name, before an upload of it begins. */
   'upload.look': (
     store: Store,
     args: { readonly partner: string; readonly place: NamePlace },
-  ): { folderExists: boolean; entry: Entry | undefined; partial: Kept | undefined; usage: Usage; givesWay: boolean } => {
+  ): {
+    folderExists: boolean;
+    entry: Entry | undefined;
+    partial: Kept | undefined;
+    usage: Usage;
+    givesWay: boolean;
+    held: boolean;
+  } => {
     const { partner, place } = args;
     const entry = findEntry(store, partner, place.folderKey, place.nameKey);
     const item = entry?.item ? findItem(store, entry.item) : undefined;
@@ -139,15 +160,57 @@ export const uploadOperations = {
       folderExists: folderExists(store, partner, place.folderKey),
       entry,
       givesWay: item?.state === 'temporary' && waitsForRename(item.hold),
-      partial: partial && {
-        id: partial.id,
-        object: partial.object,
-        segments: partial.segments,
-        nextFile: partial.nextFile,
-        size: partial.size,
-      },
+      held: item?.state === 'temporary',
+      partial: partial && keptOf(partial),
       usage: usageOf(store, partner),
     };
+  },
+
+  /**
+   * A whole file that nobody took goes back to being received, in one step; what the inside was told of it holds no longer.
+   * @throws SallyportError `already-collected`, `content-mismatch` when another file has the name by now.
+   */
+  'upload.reopen': (
+    store: Store,
+    args: {
+      readonly actor: Actor;
+      readonly place: NamePlace;
+      readonly expected: string;
+      readonly newId: string;
+      readonly leased: readonly string[];
+      readonly nowMs: number;
+    },
+  ): { kept: Kept; usage: Usage } => {
+    const { actor, place, nowMs } = args;
+    const entry = findEntry(store, actor.partner, place.folderKey, place.nameKey);
+    const item = entry?.item === args.expected ? findItem(store, args.expected) : undefined;
+    if (!entry || !item) throw new SallyportError('content-mismatch', 'another file has the name by now');
+    if (!reopenable.has(item.state) || args.leased.includes(item.id)) {
+      throw new SallyportError('already-collected', 'the file was taken; it must be sent anew', { item: item.id });
+    }
+    const wasPromised = item.seq !== null;
+    if (wasPromised) bury(store, item, 'reopened', nowMs);
+    const { session, sessionProof, trace } = actor;
+    const reopened: Item = {
+      ...item,
+      id: wasPromised ? args.newId : item.id,
+      seq: null,
+      session,
+      sessionProof,
+      trace,
+      state: 'receiving',
+      decision: null,
+      registered: false,
+      completedMs: null,
+      updatedMs: nowMs,
+      hold: null,
+      dueMs: null,
+      alarmMs: null,
+    };
+    saveItem(store, reopened);
+    store.sql('UPDATE entries SET item = ?, partial = 1, session = ? WHERE row = ?').run(reopened.id, session, entry.row);
+    store.emit(event('upload.reopened', nowMs, contextOf(reopened), { path: item.path, size: item.size, was: item.id }));
+    return { kept: keptOf(reopened), usage: usageOf(store, actor.partner) };
   },
 
   'upload.usage': (store: Store, args: { readonly partner: string }): Usage => usageOf(store, args.partner),
