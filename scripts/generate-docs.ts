@@ -1,14 +1,20 @@
 /**
- * Writes the reference pages of docs/ from the tables in the code. `--check` writes nothing and fails when a page differs.
+ * Writes the reference pages of docs/ from the tables in the code and in kept results. `--check` writes nothing and fails when a page differs.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { argv, exit, stderr } from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { clientsPage } from './docs/clients-page.ts';
 import { errorsPage } from './docs/errors-page.ts';
 import { eventsPage } from './docs/events-page.ts';
 import { protocolPage } from './docs/protocol-page.ts';
 
-const pages = { 'docs/EVENTS.md': eventsPage, 'docs/ERRORS.md': errorsPage, 'docs/PROTOCOL.md': protocolPage };
+const pages = {
+  'docs/EVENTS.md': eventsPage,
+  'docs/ERRORS.md': errorsPage,
+  'docs/PROTOCOL.md': protocolPage,
+  'docs/clients.md': clientsPage,
+};
 
 const read = (path: string): string => {
   try {

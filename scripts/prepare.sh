@@ -4,7 +4,8 @@
 #   prepare_node             the system's Node when it is 24.15 or newer in the 24 line, else the pinned one in .runtime/
 #   prepare_modules          installs, patches and builds the npm packages when node_modules does not match package-lock.json,
 #                            patches/ and the Node in use
-#   prepare_debian CMD:PKG…  installs Debian package PKG where command CMD is missing
+#   prepare_debian CMD:PKG…  installs Debian package PKG where command CMD, or file /CMD, is missing
+#   prepare_clients          the programs and libraries of the client matrix (test/interop/clients)
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf '· %s\n' "$*" >&2; }
@@ -96,7 +97,10 @@ prepare_modules() { locked install_modules || stop "the npm packages could not b
 prepare_debian() {
   local pair missing=()
   for pair in "$@"; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+    case $pair in
+      /*) [ -e "${pair%%:*}" ] || missing+=("${pair#*:}") ;;
+      *) PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}") ;;
+    esac
   done
   [ ${#missing[@]} -eq 0 ] && return 0
   local command="apt-get install -y --no-install-recommends ${missing[*]}"
@@ -109,3 +113,8 @@ prepare_debian() {
   rm -f "$log"
 }
 export PATH=$PATH:/usr/sbin:/sbin
+
+prepare_clients() {
+  local python=/usr/lib/python3/dist-packages
+  prepare_debian sftp:openssh-client ssh-keygen:openssh-client setpriv:util-linux lftp:lftp "$python/paramiko:python3-paramiko"
+}

@@ -1,9 +1,11 @@
-/** A TCP relay that can fall silent without closing, in one direction or both, as a broken network does. */
+/** A TCP relay that can fall silent without closing, in one direction or both, or cut, as a broken network does. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
 export class TcpRelay {
   /** Bytes that arrive are dropped while set. */
   blocked: { up: boolean; down: boolean } = { up: false, down: false };
+  /** Bytes from clients after which every connection is cut, once. */
+  #cutAfter = Number.POSITIVE_INFINITY;
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
 
@@ -28,6 +30,15 @@ export class TcpRelay {
     this.blocked = { up, down };
   }
 
+  /** Cuts every connection with a reset when clients have sent so many bytes from now on. Once: later ones pass. */
+  cutAfter(bytes: number): void {
+    this.#cutAfter = bytes;
+  }
+
+  get hasCut(): boolean {
+    return this.#cutAfter === Number.POSITIVE_INFINITY;
+  }
+
   /** Cuts every connection with a reset. */
   reset(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
@@ -42,6 +53,7 @@ export class TcpRelay {
     const pass = (from: Socket, to: Socket, direction: 'up' | 'down') => {
       this.#sockets.add(from);
       from.on('data', (chunk) => {
+        if (direction === 'up') this.#count(chunk.length);
         if (!this.blocked[direction] && !to.write(chunk)) {
           from.pause();
           to.once('drain', () => from.resume());
@@ -59,5 +71,12 @@ export class TcpRelay {
     };
     pass(client, target, 'up');
     pass(target, client, 'down');
+  }
+
+  #count(bytes: number): void {
+    this.#cutAfter -= bytes;
+    if (this.#cutAfter > 0) return;
+    this.#cutAfter = Number.POSITIVE_INFINITY;
+    this.reset();
   }
 }

@@ -1,0 +1,99 @@
+/**
+ * What the client matrix asks of a program that partners use: one file for each program says how it does each step, in the
+ * way in which its users do it. What a program cannot do at all is said in `lacks` with the reason, and stands so in
+ * docs/clients.md; nothing is left out in silence.
+ */
+
+/** One thing that a user does. Remote paths are absolute, local ones too. */
+export type Step =
+  | { readonly do: 'put'; readonly local: string; readonly remote: string; readonly resume?: boolean; readonly times?: boolean }
+  | { readonly do: 'get'; readonly remote: string; readonly local: string; readonly resume?: boolean }
+  | { readonly do: 'rename'; readonly from: string; readonly to: string }
+  | { readonly do: 'remove' | 'mkdir' | 'rmdir' | 'list' | 'stat'; readonly path: string };
+
+/** What a case needs of a client, beside `put` and `get`, which every client can. */
+export type Feature =
+  | 'resume-put'
+  | 'resume-get'
+  | 'times'
+  | 'rename'
+  | 'remove'
+  | 'folders'
+  | 'list'
+  | 'stat'
+  | 'password'
+  | 'host-key'
+  | 'rekey'
+  | 'any-name';
+
+/** Where a client connects, as whom, and what it believes. */
+export interface Door {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly login: 'key' | 'password';
+  readonly keyFile: string;
+  readonly password: string;
+  /** OpenSSH's `known_hosts` with the host key that the user was told. */
+  readonly knownHosts: string;
+  /** The same as a line `ssh-ed25519 AAAA…`. */
+  readonly hostKey: string;
+  /** Asks for new keys after so many bytes. */
+  readonly rekeyBytes?: number;
+  /** An empty folder for the client's own files. */
+  readonly scratch: string;
+}
+
+export interface Outcome {
+  /** What the client tells its caller: its exit code, or that nothing was thrown. */
+  readonly ok: boolean;
+  /** What it printed, for people. */
+  readonly output: string;
+  /** Names that each `list` showed, without the folder. */
+  readonly listings: readonly (readonly string[])[];
+  /** What each `stat` showed. */
+  readonly stats: readonly { readonly size: number; readonly modifiedAtMs?: number }[];
+}
+
+export interface Client {
+  /** As people call it; stands in the table. */
+  readonly name: string;
+  /** Short, for names of files. */
+  readonly id: string;
+  readonly protocol: 'sftp' | 'ftps';
+  /** Debian packages whose versions the table names. Empty for an emulation. */
+  readonly packages: readonly string[];
+  /** What one should know about how it was run. */
+  readonly note?: string;
+  readonly lacks: Readonly<Partial<Record<Feature, string>>>;
+  /** Carries out the steps in order, in one session where the program has sessions, and stops at the first that fails. */
+  run(door: Door, steps: readonly Step[]): Promise<Outcome>;
+  /** Several uploads at once, in the way of this program; several sessions at once when left out. */
+  together?(door: Door, steps: readonly Step[]): Promise<Outcome>;
+  /** Ends what serves several runs. */
+  close?(): Promise<void>;
+}
+
+export const nothingShown = { listings: [], stats: [] } as const;
+
+/** The name without the folder, however the client shows it. */
+export const baseName = (shown: string): string => shown.replace(/\/+$/, '').replace(/^.*\//s, '');
+
+/** Outcomes of runs that were made one after another, as one. */
+export const joined = (outcomes: readonly Outcome[]): Outcome => ({
+  ok: outcomes.every(({ ok }) => ok),
+  output: outcomes.map(({ output }) => output).join(''),
+  listings: outcomes.flatMap(({ listings }) => listings),
+  stats: outcomes.flatMap(({ stats }) => stats),
+});
+
+/** For programs that are started once for each step: stops at the first that fails, as a script with `set -e` does. */
+export async function oneByOne(steps: readonly Step[], one: (step: Step) => Promise<Outcome>): Promise<Outcome> {
+  const outcomes: Outcome[] = [];
+  for (const step of steps) {
+    const outcome = await one(step);
+    outcomes.push(outcome);
+    if (!outcome.ok) break;
+  }
+  return joined(outcomes);
+}

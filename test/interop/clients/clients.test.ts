@@ -1,0 +1,47 @@
+/**
+ * The client matrix: what docs/clients.md says of each client is what happens. `scripts/clients` makes the table anew; a cell
+ * that changed, for better or worse, fails here until it is.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { cases, clients, judge } from './matrix.ts';
+import { kept, readResults } from './results.ts';
+import { Stage, suiteFolders } from './stage.ts';
+
+let stage: Stage;
+before(async () => {
+  stage = await Stage.start({ folders: suiteFolders });
+});
+after(async () => {
+  for (const client of clients) await client.close?.();
+  await stage?.[Symbol.asyncDispose]();
+});
+
+describe('the client matrix', () => {
+  const results = readResults();
+
+  it('has the titles of the cases, and results of these clients and cases only', () => {
+    assert.deepEqual(
+      results.cases,
+      cases.map(({ id, title }) => ({ id, title })),
+      'run scripts/clients',
+    );
+    const ids = new Set(cases.map(({ id }) => id));
+    assert.deepEqual(
+      results.clients.map(({ id }) => id),
+      clients.map(({ id }) => id),
+    );
+    assert.ok(results.clients.every(({ cells }) => Object.keys(cells).every((one) => ids.has(one))));
+  });
+
+  for (const client of clients) {
+    describe(client.name, () => {
+      for (const one of cases.filter(({ extent }) => extent === 'suite')) {
+        it(one.title, async () => {
+          const verdict = await judge(stage, client, one);
+          assert.deepEqual(kept(verdict), results.verdictOf(client.id, one.id), 'why' in verdict ? verdict.why : '');
+        });
+      }
+    });
+  }
+});
