@@ -101,7 +101,7 @@ describe('partners are served while', () => {
       }
     }));
 
-  it('a client sends 192 MB of WRITEs and looks at no answer', () =>
+  it('F60: a client sends 192 MB of WRITEs and looks at no answer', () =>
     whileServing(honest, async () => {
       await using client = await loggedIn();
       const handle = await client.open('/Inbox/flood.bin', writing);
@@ -114,7 +114,7 @@ describe('partners are served while', () => {
       }
     }));
 
-  it('clients send as many WRITEs as fit into their windows and read nothing at all', () =>
+  it('F60: clients send as many WRITEs as fit into their windows and read nothing at all', () =>
     whileServing(honest, async () => {
       await using stack = new AsyncDisposableStack();
       for (let n = 0; n < 10; n += 1) {
