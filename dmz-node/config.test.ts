@@ -34,7 +34,10 @@ test('three lines are enough: everything else has a default', async () => {
   const { config, folder } = await load(good);
   assert.ok(config);
   assert.deepEqual(config.tunnel, { listen: { host: '0.0.0.0', port: 8443 }, classicalKeyExchange: false, allowFrom: [] });
-  assert.deepEqual(config.sftp.hostKeys, [join(folder, 'state/keys/ssh_host_ed25519')]);
+  assert.deepEqual(
+    config.sftp.hostKeys,
+    ['ed25519', 'rsa', 'ecdsa'].map((type) => join(folder, `state/keys/ssh_host_${type}`)),
+  );
   assert.equal(config.limits.reorderWindow, 8 * 1024 * 1024);
   assert.equal(config.limits.drainTimeout, 600_000);
   assert.deepEqual(config.space, { minimumFree: { percent: 5 }, reserve: 64 * 1024 * 1024 });

@@ -42,7 +42,19 @@ const tunnel = z
 const sftp = z
   .strictObject({
     listen: address().prefault('0.0.0.0:2222').describe('Address and port for partners. Port 0 takes a free one.'),
-    hostKeys: z.array(path()).max(8).optional().describe('SSH host key files; default: ssh_host_ed25519 in the keys folder.'),
+    hostKeys: z
+      .array(path())
+      .max(8)
+      .optional()
+      .describe(
+        'SSH host key files, the first of each type in use, the others only announced; default: ssh_host_ed25519, ssh_host_rsa and ssh_host_ecdsa in the keys folder.',
+      ),
+    algorithms: z
+      .enum(['strict', 'compatible'])
+      .default('strict')
+      .describe(
+        'compatible: also offer NIST curves, the 2048-bit group 14 and MACs over plaintext, for clients that have nothing newer (such as libssh2 before 1.11).',
+      ),
   })
   .prefault({});
 
@@ -178,11 +190,12 @@ export interface DmzConfig extends Omit<Settings, 'keys' | 'admin' | 'sftp' | 'f
   readonly file: string;
   readonly keys: string;
   readonly admin: { readonly socket: string };
-  readonly sftp: { readonly listen: Settings['sftp']['listen']; readonly hostKeys: readonly string[] };
+  readonly sftp: Omit<Settings['sftp'], 'hostKeys'> & { readonly hostKeys: readonly string[] };
   readonly ftps: (FtpsSettings & { readonly certificates: NonNullable<FtpsSettings['certificates']> }) | undefined;
 }
 
-export const hostKeyName = 'ssh_host_ed25519';
+/** In the keys folder, as `init` makes them; the first is what partners are told. */
+export const hostKeyFiles = { ed25519: 'ssh_host_ed25519', rsa: 'ssh_host_rsa', ecdsa: 'ssh_host_ecdsa' } as const;
 export const ftpsCertificateNames = { certificate: 'ftps.crt', key: 'ftps.key' } as const;
 
 /** @throws ConfigError with every problem of the file. Opens nothing but the file. */
@@ -195,7 +208,8 @@ function resolved({ value, file }: Loaded<Settings>): DmzConfig {
   const folder = dirname(file);
   const state = resolve(folder, value.state);
   const keys = value.keys === undefined ? join(state, 'keys') : resolve(folder, value.keys);
-  const hostKeys = value.sftp.hostKeys?.map((name) => resolve(folder, name)) ?? [join(keys, hostKeyName)];
+  const hostKeys =
+    value.sftp.hostKeys?.map((name) => resolve(folder, name)) ?? Object.values(hostKeyFiles).map((name) => join(keys, name));
   const socket = value.admin.socket === undefined ? join(state, 'admin', 'socket') : resolve(folder, value.admin.socket);
   const ftps = value.ftps && resolvedFtps(value.ftps, folder, keys);
   return { ...value, file, state, keys, admin: { socket }, sftp: { ...value.sftp, hostKeys }, ftps };

@@ -24,6 +24,3 @@ export async function openOwnFiles(config: DmzConfig): Promise<OwnKeys> {
   const ftpsClientAuthorities = authorities === undefined ? undefined : await loadAuthorities(authorities);
   return { node, hostKeys, ftpsClientAuthorities };
 }
-
-/** `ssh-ed25519 AAAA…`, for known_hosts. */
-export const hostKeyLine = ({ key }: HostKey): string => `${key.type} ${key.getPublicSSH().toString('base64')}`;

@@ -17,8 +17,8 @@ import { dmzRoutes } from './admin/routes.ts';
 import { addVerbs } from './admin/verbs.ts';
 import { loadDmzConfig } from './config.ts';
 import { loadCertificate, makeSelfSigned } from './ftps/tls/certificate.ts';
-import { hostKeyLine, openOwnFiles } from './host-check.ts';
-import { loadHostKey, makeHostKey } from './sftp/host-key.ts';
+import { openOwnFiles } from './host-check.ts';
+import { hostKeyLine, loadHostKey, makeHostKey } from './sftp/host-key.ts';
 
 async function serveDmz(configFile: string, signals: ProcessSignals): Promise<void> {
   const config = await loadDmzConfig(configFile);
@@ -50,12 +50,12 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   });
   addVerbs(program, {
     checkHost: async (config) => (await openOwnFiles(config)).hostKeys.map(hostKeyLine),
-    // A repeated `init` finds the key of the run that was cut short.
+    // A repeated `init` finds the keys of the run that was cut short.
     makeCertificate: async (files, names) => {
       if (!existsSync(files.certificate)) await makeSelfSigned(files, names, systemClock.nowMs());
       return (await loadCertificate(files)).fingerprint;
     },
-    makeHostKey: async (file) => hostKeyLine(existsSync(file) ? await loadHostKey(file) : await makeHostKey(file)),
+    makeHostKey: async (file, type) => hostKeyLine(existsSync(file) ? await loadHostKey(file) : await makeHostKey(file, type)),
   });
   program.verb(
     {

@@ -6,7 +6,7 @@ import { type Address, formatAddress } from '../../shared/config/units.ts';
 import { checkNotWritableByOthers, privateFolder, writeNewFile } from '../../shared/config/write-file.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { loadNodeKeys, makeNodeKeys } from '../../shared/pki/node-keys.ts';
-import { ftpsCertificateNames, hostKeyName } from '../config.ts';
+import { ftpsCertificateNames, hostKeyFiles } from '../config.ts';
 
 export const mainFileName = 'dmz.yaml';
 
@@ -27,7 +27,7 @@ export interface InitArgs {
 
 export interface InitDeps {
   /** Makes an SSH host key, or takes the one that is there. @returns its public half as an OpenSSH line without comment. */
-  readonly makeHostKey: (file: string) => Promise<string>;
+  readonly makeHostKey: (file: string, type: keyof typeof hostKeyFiles) => Promise<string>;
   /** Makes a self-signed certificate for FTPS, or takes the one that is there. @returns its SHA-256 fingerprint. */
   readonly makeCertificate: (
     files: { readonly certificate: string; readonly key: string },
@@ -38,8 +38,8 @@ export interface InitDeps {
 export interface Initialised {
   readonly config: string;
   readonly fingerprint: string;
-  /** `ssh-ed25519 AAAA…`, for known_hosts. */
-  readonly hostKey: string;
+  /** `ssh-ed25519 AAAA…`, for known_hosts; one of each type, Ed25519 first. */
+  readonly hostKeys: readonly string[];
   readonly ftps: { readonly certificate: string; readonly fingerprint: string };
   readonly keysReused: boolean;
 }
@@ -70,7 +70,8 @@ export async function initDmz(args: InitArgs, deps: InitDeps): Promise<Initialis
   const keys = keysReused
     ? await loadNodeKeys(keysFolder, 'dmz')
     : await makeNodeKeys(keysFolder, { role: 'dmz', name: args.name });
-  const hostKey = await deps.makeHostKey(join(keysFolder, hostKeyName));
+  const types = Object.keys(hostKeyFiles) as (keyof typeof hostKeyFiles)[];
+  const hostKeys = await Promise.all(types.map((type) => deps.makeHostKey(join(keysFolder, hostKeyFiles[type]), type)));
   const own = {
     certificate: join(keysFolder, ftpsCertificateNames.certificate),
     key: join(keysFolder, ftpsCertificateNames.key),
@@ -83,7 +84,7 @@ export async function initDmz(args: InitArgs, deps: InitDeps): Promise<Initialis
   // Last: where this file stands, the node is whole.
   await writeNewFile(config, mainFile({ ...args, internal, ftpsCertificate: given }));
   const ftps = { certificate: (given ?? own).certificate, fingerprint };
-  return { config, fingerprint: keys.fingerprint, hostKey, ftps, keysReused };
+  return { config, fingerprint: keys.fingerprint, hostKeys, ftps, keysReused };
 }
 
 const mainFile = ({

@@ -80,7 +80,8 @@ function addInit(program: Program, deps: InitDeps): void {
       const reachable = everyAddress(tunnel) ? `THIS-HOST:${tunnel.port}` : formatAddress(tunnel);
       output.line(`${made.keysReused ? 'Keys were there already' : 'Keys made'}. Fingerprint of this DMZ node:`);
       output.line(`  ${output.style('bold', made.fingerprint)}`);
-      output.line(`SSH host key for partners:\n  ${made.hostKey}`);
+      output.line('SSH host keys for partners; nearly all programs show the first:');
+      for (const line of made.hostKeys) output.line(`  ${line}`);
       output.line(`FTPS certificate for partners: ${made.ftps.certificate}\n  SHA-256 ${made.ftps.fingerprint}`);
       output.line(`Next, here:\n  sallyport-dmz serve --config ${made.config}`);
       output.line(`and on the internal host:\n  sallyport connect ${reachable} --dmz ${made.fingerprint}`);

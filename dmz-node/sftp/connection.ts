@@ -15,18 +15,23 @@ import type { LoginAttempt, LoginDesk, LoginOutcome, PartnerSession, Visitor } f
 import type { AlgorithmOffer } from './algorithms.ts';
 import { Channels, type ChannelsOptions } from './channels.ts';
 import type { BlockPool } from './codec/block-pool.ts';
+import { announcement, announceRequest, proofRequest, proofs } from './host-key-proof.ts';
 import { LoginDialogue } from './login-dialogue.ts';
 import { Rekeying } from './rekeying.ts';
 import type { SharedMemory } from './shared-memory.ts';
 import {
   type AuthContext,
+  answerGlobalRequest,
   createSshClient,
+  hostKeyAlgorithmOf,
   oweAnswer,
   owedAnswers,
   type ParsedKey,
   type SshClient,
   type SshSession,
   sendDisconnect,
+  sendGlobalNotice,
+  sessionIdOf,
 } from './ssh2-seam.ts';
 
 export interface ConnectionDeps {
@@ -45,7 +50,10 @@ export interface ConnectionDeps {
 }
 
 export interface ConnectionOptions extends ChannelsOptions {
+  /** By the algorithm that they sign with. */
   readonly hostKeys: Readonly<Record<string, ParsedKey>>;
+  /** All keys of this server, in use or not. */
+  readonly announcedKeys: readonly ParsedKey[];
   readonly offer: AlgorithmOffer;
   readonly banner: string;
   readonly loginGraceMs: number;
@@ -60,6 +68,7 @@ export interface ConnectionOptions extends ChannelsOptions {
 
 /** RFC 4253 §11.1 */
 const disconnectReason = { protocolError: 2, unavailable: 7, byApplication: 11, noMoreMethods: 14 } as const;
+const maxProofRequests = 2;
 /** A handshake and a few logins need a small part of it. */
 const maxBytesBeforeLogin = 256 * 1024;
 /** The package keeps answers of its own without limit while keys are exchanged. */
@@ -117,6 +126,7 @@ export class Connection {
     const client = this.#client;
     client.on('authentication', (context: AuthContext) => this.#authenticate(context));
     client.on('handshake', () => this.#handshake());
+    this.#announceHostKeys();
     client.on('session', (accept: () => SshSession, reject: () => void) => {
       if (this.#channels) this.#channels.open(accept, reject);
       else reject();
@@ -217,11 +227,26 @@ export class Connection {
     }
   }
 
+  #announceHostKeys(): void {
+    const client = this.#client;
+    const keys = this.#options.announcedKeys;
+    let answers = 0;
+    client.once('ready', () => sendGlobalNotice(client, announceRequest, announcement(keys)));
+    answerGlobalRequest(client, proofRequest, (wanted) => {
+      // Signing costs; no honest client asks more often than it logs in.
+      if (++answers > maxProofRequests) return undefined;
+      const inUse = hostKeyAlgorithmOf(client);
+      return proofs(wanted, keys, sessionIdOf(client), inUse.startsWith('rsa-') ? inUse : 'rsa-sha2-512');
+    });
+  }
+
   #failed(error: Error & { level?: string; code?: unknown }): void {
     // A client without an algorithm of ours, or one that says why it leaves, has attacked nobody.
     const honest = error.level === 'socket' || error.level === 'handshake' || typeof error.code === 'number';
     if (!honest && !this.#partner) this.#blame = 'broken-protocol';
-    this.#deps.log.debug({ session: this.#deps.visitor.session, err: printable(error.message) }, 'connection failed');
+    const facts = { session: this.#deps.visitor.session, err: printable(error.message) };
+    if (error.level === 'handshake') this.#deps.log.info({ ...facts, client: this.#ident }, 'no key exchange with a client');
+    else this.#deps.log.debug(facts, 'connection failed');
     this.destroy(error.level === 'client-timeout' ? 'no sign of life' : 'the connection failed');
   }
 

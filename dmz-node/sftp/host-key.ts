@@ -1,14 +1,18 @@
 /**
- * The key by which partners recognise this server: a file in OpenSSH's private format, readable by its owner only.
+ * The keys by which partners recognise this server: private key files that only their owner can read, in OpenSSH's format or as
+ * PEM (PKCS#1, SEC1).
  *
  * A key is made once and never overwritten: a changed host key alarms every partner. A file that others can read is refused
- * and not repaired, because nobody knows who has read it.
+ * and not repaired, because nobody knows who has read it. So is one whose halves do not belong together, or that is not the
+ * key of the `.pub` file beside it: partners would be shown a key that they were not told of.
  */
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { SallyportError } from '../../shared/errors.ts';
-import { newSshKey, type ParsedKey, parseSshKey } from './ssh2-seam.ts';
+import { readKeyFile, writeNewKeyFile } from '../../shared/pki/key-files.ts';
+import { type HostKeyType, newHostKey } from './new-host-key.ts';
+import { type ParsedKey, parseSshKey } from './ssh2-seam.ts';
 
 export interface HostKey {
   /** What it can sign with, preferred first. */
@@ -26,72 +30,74 @@ const algorithmsByType: Readonly<Record<string, readonly string[]>> = {
   // Never plain `ssh-rsa`, which signs with SHA-1.
   'ssh-rsa': ['rsa-sha2-512', 'rsa-sha2-256'],
 };
-const maxFileBytes = 16_384;
+
+/** `ssh-ed25519 AAAA…`, for known_hosts. */
+export const hostKeyLine = ({ key }: HostKey): string => `${key.type} ${key.getPublicSSH().toString('base64')}`;
 
 /**
- * Makes a new Ed25519 key, flushed to disk.
- * @throws SallyportError `key-file` when the file exists or cannot be made.
+ * Makes a new key and its `.pub` file, flushed to disk.
+ * @throws SallyportError `key-file` when a file exists or cannot be made.
  */
-export async function makeHostKey(path: string): Promise<HostKey> {
-  const text = newSshKey('sallyport');
-  try {
-    const file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    throw new SallyportError('key-file', `the SSH host key ${path} cannot be made`, { file: path }, { cause: error });
-  }
-  return asHostKey(parseSshKey(Buffer.from(text)), path);
+export async function makeHostKey(path: string, type: HostKeyType): Promise<HostKey> {
+  const text = await newHostKey(type);
+  const made = asHostKey(parseSshKey(Buffer.from(text)), path);
+  await writeNewKeyFile(path, text);
+  await writeNewKeyFile(`${path}.pub`, `${hostKeyLine(made)} sallyport\n`);
+  return made;
 }
 
-/** @throws SallyportError `key-file` when it is missing, no private key, of a type we do not use, or open to others. */
+/** @throws SallyportError `key-file`: missing, no private key, of a type we do not use, open to others, or not one pair. */
 export async function loadHostKey(path: string): Promise<HostKey> {
-  const text = await readPrivateFile(path);
+  const owner = await ownerFor(path);
+  const text = await readKeyFile(dirname(path), basename(path), owner, true);
   let key: ParsedKey;
   try {
-    key = parseSshKey(text);
+    key = parseSshKey(Buffer.from(text));
   } catch (error) {
-    throw new SallyportError('key-file', `${path} is not a private key in OpenSSH's format`, { file: path }, { cause: error });
+    throw new SallyportError(
+      'key-file',
+      `${path} is not a private key in OpenSSH's format or PEM`,
+      { file: path },
+      { cause: error },
+    );
   }
-  return asHostKey(key, path);
+  const loaded = asHostKey(key, path);
+  await checkPublicFile(loaded, path, owner);
+  return loaded;
 }
 
-function asHostKey(key: ParsedKey, path: string): HostKey {
+/** @param path For messages. @throws SallyportError `key-file` when it cannot sign, or not for its public half. */
+export function asHostKey(key: ParsedKey, path: string): HostKey {
   const algorithms = algorithmsByType[key.type];
   if (!algorithms || !key.isPrivateKey()) {
     throw new SallyportError('key-file', `${path} holds no private key of a usable type (found ${key.type})`, { file: path });
+  }
+  const hash = key.type === 'ssh-rsa' ? 'sha256' : undefined;
+  const trial = Buffer.from('sallyport');
+  const signature = key.sign(trial, hash);
+  if (signature instanceof Error || key.verify(trial, signature, hash) !== true) {
+    const detail = `the private and the public half in ${path} do not belong together; restore the file from where it was copied`;
+    throw new SallyportError('key-file', detail, { file: path });
   }
   const digest = createHash('sha256').update(key.getPublicSSH()).digest('base64').replace(/=+$/, '');
   return { algorithms, fingerprint: `SHA256:${digest}`, key };
 }
 
-async function readPrivateFile(path: string): Promise<Buffer> {
-  let file: FileHandle;
-  try {
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (error) {
-    throw new SallyportError('key-file', `the SSH host key ${path} cannot be read`, { file: path }, { cause: error });
-  }
-  try {
-    const found = await file.stat();
-    const mode = found.mode & 0o777;
-    if (!found.isFile() || (mode & 0o077) !== 0) {
-      throw new SallyportError(
-        'key-file',
-        `${path} must be a file that only its owner can read, its mode is 0${mode.toString(8)}; run: chmod 0600 ${path}`,
-        {
-          file: path,
-          mode: mode.toString(8),
-        },
-      );
-    }
-    if (found.size > maxFileBytes) throw new SallyportError('key-file', `${path} is too large for a key`, { file: path });
-    return await file.readFile();
-  } finally {
-    await file.close();
-  }
+/** As OpenSSH's sshd does: a `.pub` file is not needed, but where there is one it must be the key's. */
+async function checkPublicFile(loaded: HostKey, path: string, owner: number): Promise<void> {
+  const file = `${path}.pub`;
+  const there = await stat(file).catch(() => undefined);
+  if (!there) return;
+  const [type, blob] = (await readKeyFile(dirname(file), basename(file), owner, false)).trim().split(/\s+/);
+  if (`${type} ${blob}` === hostKeyLine(loaded)) return;
+  const detail = `${file} is not the public half of ${path}; put the key back that partners know, or remove the .pub file`;
+  throw new SallyportError('key-file', detail, { file });
+}
+
+/** Keys belong to the user who runs the node; to the owner of their folder when the superuser looks. */
+async function ownerFor(path: string): Promise<number> {
+  const user = process.getuid?.() ?? 0;
+  if (user !== 0) return user;
+  const folder = await stat(dirname(path)).catch(() => undefined);
+  return folder?.uid ?? user;
 }

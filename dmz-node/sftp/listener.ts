@@ -38,13 +38,13 @@ export interface SftpListenerDeps {
 export interface SftpListenerOptions
   extends AdmissionOptions,
     AlgorithmOptions,
-    Omit<ConnectionOptions, 'hostKeys' | 'offer' | 'banner'> {
+    Omit<ConnectionOptions, 'hostKeys' | 'announcedKeys' | 'offer' | 'banner'> {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
   /** Bytes of all sessions together that may be in work; a session alone may have `outstandingBytes` of them. */
   readonly sharedOutstandingBytes: number;
-  /** One per type of key, preferred first. */
+  /** Preferred first. The first of each type is in use; clients that ask hear of the others, so that a key can be replaced. */
   readonly hostKeys: readonly HostKey[];
 }
 
@@ -55,6 +55,7 @@ export const sftpDefaults = {
   maxUnauthenticated: 200,
   maxUnauthenticatedPerSource: 40,
   maxSilent: 600,
+  compatible: false,
   chacha20: false,
   loginGraceMs: 60_000,
   maxLoginAttempts: 6,
@@ -96,7 +97,8 @@ export class SftpListener implements Service {
       this.#record(event('connection.refused', deps.clock.nowMs(), {}, { peer, reason }));
     });
     const pairs = options.hostKeys.flatMap(({ algorithms, key }) => algorithms.map((name) => [name, key] as const));
-    this.#hostKeys = Object.fromEntries(pairs);
+    // The last entry of a name counts.
+    this.#hostKeys = Object.fromEntries(pairs.toReversed());
     this.#offer = algorithmOffer([...new Set(pairs.map(([name]) => name))], options);
     this.#server = createServer({ noDelay: true, pauseOnConnect: false }, (socket) => this.#onSocket(socket));
   }
@@ -193,6 +195,7 @@ export class SftpListener implements Service {
       {
         ...this.#options,
         hostKeys: this.#hostKeys,
+        announcedKeys: this.#options.hostKeys.map(({ key }) => key),
         offer: this.#offer,
         banner: policy?.banner ?? '',
         // 0 in a policy means: no limit of its own.

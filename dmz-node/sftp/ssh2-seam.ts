@@ -7,7 +7,6 @@
  * list of signature algorithms, the number of keyboard-interactive answers, data beyond the window. Nothing here decides
  * who may come in.
  */
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
@@ -21,7 +20,9 @@ type Handler = (protocol: SshProtocol, ...args: never[]) => void;
 export interface SshProtocol {
   /** Set from the first byte of a key exchange to its end. */
   readonly _kexinit: unknown;
-  readonly _kex: { remoteExtInfoEnabled: boolean } | undefined;
+  readonly _kex:
+    | { remoteExtInfoEnabled: boolean; readonly sessionID: Buffer; readonly negotiated: { readonly serverHostKey: string } }
+    | undefined;
   readonly _cipher: { encrypt(packet: Buffer): void };
   readonly _packetRW: {
     readonly write: {
@@ -39,6 +40,8 @@ export interface SshProtocol {
   _parse: Parse;
   _onHandshakeComplete: (...args: unknown[]) => void;
   channelClose(channel: number): void;
+  requestSuccess(data: Buffer): void;
+  requestFailure(): void;
 }
 
 interface Direction {
@@ -65,6 +68,7 @@ export interface SshSession extends EventEmitter {
 export interface SshClient extends EventEmitter {
   readonly _protocol: SshProtocol;
   readonly _chanMgr: { get(id: number): unknown; remove(id: number): void };
+  readonly authenticated: boolean;
   rekey(): void;
 }
 
@@ -92,6 +96,9 @@ export interface ParsedKey {
   readonly type: string;
   getPublicSSH(): Buffer;
   isPrivateKey(): boolean;
+  /** An Error when it fails; ECDSA in ASN.1. */
+  sign(data: Buffer, hash?: string): Buffer | Error;
+  verify(data: Buffer, signature: Buffer, hash?: string): boolean | Error;
 }
 
 interface Header {
@@ -119,6 +126,9 @@ const { KexInit } = require('ssh2/lib/protocol/kex.js') as { KexInit: new (offer
 const crypto = require('ssh2/lib/protocol/crypto.js') as { bindingAvailable: boolean; patches?: readonly string[] };
 const keyParser = require('ssh2/lib/protocol/keyParser.js') as {
   parseKey(data: Buffer): ParsedKey | readonly ParsedKey[] | Error;
+};
+const { convertSignature } = require('ssh2/lib/protocol/utils.js') as {
+  convertSignature(signature: Buffer, type: string): Buffer | false;
 };
 const messageHandlers = require('ssh2/lib/protocol/handlers.js') as ((protocol: SshProtocol, payload: Buffer) => unknown)[];
 
@@ -156,28 +166,6 @@ export function parseSshKey(data: Buffer): ParsedKey {
   const key = Array.isArray(parsed) ? (parsed as readonly ParsedKey[])[0] : (parsed as ParsedKey);
   if (!key) throw new Error('no key in the file');
   return key;
-}
-
-/**
- * A new Ed25519 key in OpenSSH's private format (PROTOCOL.key). Not by the package, which leaves a zero at the beginning of a
- * key out: one in 256 of its keys cannot be read again.
- */
-export function newSshKey(comment: string): string {
-  const { d = '', x = '' } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
-  const seed = Buffer.from(d, 'base64url');
-  const point = Buffer.from(x, 'base64url');
-  const publicKey = Buffer.concat([sshString('ssh-ed25519'), sshString(point)]);
-  const check = randomBytes(4);
-  const secret = Buffer.concat([check, check, publicKey, sshString(Buffer.concat([seed, point])), sshString(comment)]);
-  const padding = Buffer.from([1, 2, 3, 4, 5, 6, 7]).subarray(0, (8 - (secret.length % 8)) % 8);
-  const none = [sshString('none'), sshString('none'), sshString('')];
-  const one = Buffer.from([0, 0, 0, 1]);
-  const all = [Buffer.from('openssh-key-v1\0'), ...none, one, sshString(publicKey), sshString(Buffer.concat([secret, padding]))];
-  const lines =
-    Buffer.concat(all)
-      .toString('base64')
-      .match(/.{1,70}/g) ?? [];
-  return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines.join('\n')}\n-----END OPENSSH PRIVATE KEY-----\n`;
 }
 
 export interface ClientArgs {
@@ -263,6 +251,40 @@ function watchWindow(client: SshClient, onViolation: (what: string) => void): vo
   }) as Handler;
 }
 
+/** Asks nothing: a global request without answer (RFC 4254 §4). Left out while keys are exchanged, when it is not allowed. */
+export function sendGlobalNotice(client: SshClient, name: string, data: Buffer): void {
+  if (!isRekeying(client)) sendPayload(client._protocol, [Buffer.from([80]), sshString(name), Buffer.from([0]), data]);
+}
+
+/** Answers one kind of global request once logged in; the package refuses all others, each before the next is read. */
+export function answerGlobalRequest(client: SshClient, name: string, answer: (data: Buffer) => Buffer | undefined): void {
+  const handlers = client._protocol._handlers;
+  type Request = (protocol: SshProtocol, name: string, wantsReply: boolean, data: Buffer) => void;
+  const refuse = handlers.GLOBAL_REQUEST as Request | undefined;
+  handlers.GLOBAL_REQUEST = ((protocol: SshProtocol, asked: string, wantsReply: boolean, data: Buffer) => {
+    const reply = asked === name && wantsReply && client.authenticated ? answer(data) : undefined;
+    if (reply) protocol.requestSuccess(reply);
+    else refuse?.(protocol, asked, wantsReply, data);
+  }) as Handler;
+}
+
+/** Of the first key exchange, whatever came after it (RFC 4253 §7.2). */
+export const sessionIdOf = (client: SshClient): Buffer => client._protocol._kex?.sessionID ?? Buffer.alloc(0);
+
+/** What the server signed the last key exchange with. */
+export const hostKeyAlgorithmOf = (client: SshClient): string => client._protocol._kex?.negotiated.serverHostKey ?? '';
+
+const rsaHashes: Readonly<Record<string, string>> = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
+
+/** A signature as it goes over the wire: the name of the algorithm, then the bytes (RFC 4253 §6.6). */
+export function signAsHost(key: ParsedKey, algorithm: string, data: Buffer): Buffer {
+  const signature = key.sign(data, rsaHashes[algorithm]);
+  if (signature instanceof Error) throw signature;
+  const converted = convertSignature(signature, key.type);
+  if (converted === false) throw new Error(`${key.type} made an unexpected signature`);
+  return Buffer.concat([sshString(algorithm), sshString(converted)]);
+}
+
 export const isRekeying = (client: SshClient): boolean => client._protocol._kexinit !== undefined;
 
 /** Packets that wait for the end of a key exchange. */
@@ -317,10 +339,24 @@ function sendPayload(protocol: SshProtocol, parts: readonly Buffer[]): void {
   protocol._cipher.encrypt(writer.finalize(packet, true));
 }
 
-function sshString(text: string | Buffer): Buffer {
+export function sshString(text: string | Buffer): Buffer {
   const bytes = Buffer.from(text as string);
   const framed = Buffer.alloc(4 + bytes.length);
   framed.writeUInt32BE(bytes.length);
   bytes.copy(framed, 4);
   return framed;
+}
+
+/** Strings up to the very end of `data`; undefined when they do not fill it. */
+export function readSshStrings(data: Buffer): readonly Buffer[] | undefined {
+  const strings: Buffer[] = [];
+  let at = 0;
+  while (at < data.length) {
+    if (data.length - at < 4) return undefined;
+    const end = at + 4 + data.readUInt32BE(at);
+    if (end > data.length) return undefined;
+    strings.push(data.subarray(at + 4, end));
+    at = end;
+  }
+  return strings;
 }

@@ -153,17 +153,18 @@ export async function createSite(options: SiteOptions): Promise<Site> {
       `${sftpHost}:${ftpsImplicitPort}`,
       '--json',
     ),
-  ) as { fingerprint: string; hostKey: string; ftps: { certificate: string } };
+  ) as { fingerprint: string; hostKeys: readonly string[]; ftps: { certificate: string } };
   const config = join(internalFolder, 'sallyport.yaml');
   await command('internal', 'connect', `${tunnelHost}:${tunnelPort}`, '--dmz', dmzReady.fingerprint, '--config', config);
   for (const partner of partners) await addPartner({ config, folder: partnersFolder }, partner);
   await writeFile(join(internalFolder, 'conf.d/rules.yaml'), rulesOf(names), { mode: 0o600 });
 
   const knownHosts = join(folder, 'known_hosts');
-  await writeFile(knownHosts, `[${sftpHost}]:${sftpPort} ${dmzReady.hostKey}\n`);
+  const [hostKey = ''] = dmzReady.hostKeys;
+  await writeFile(knownHosts, dmzReady.hostKeys.map((line) => `[${sftpHost}]:${sftpPort} ${line}\n`).join(''));
   const site: Site = {
     folder,
-    sftp: { host: sftpHost, port: sftpPort, hostKey: dmzReady.hostKey },
+    sftp: { host: sftpHost, port: sftpPort, hostKey },
     ftps: {
       host: sftpHost,
       explicitPort: ftpsPort,

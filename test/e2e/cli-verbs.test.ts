@@ -111,6 +111,24 @@ test('a key that others can read is refused by name (F28)', async () => {
   assert.ok(checked.error.includes(file) && checked.error.includes('0644'), checked.error);
 });
 
+test('F71: serve does not start with a host key that is missing, open to others, or not the one that partners know', async () => {
+  const file = join(edge, 'state/keys/ssh_host_rsa');
+  const [good, other] = await Promise.all([readFile(file), readFile(join(edge, 'state/keys/ssh_host_ecdsa'))]);
+  const serve = (): ReturnType<typeof run> => run('dmz', ['serve', '-c', edge]);
+  await chmod(file, 0o640);
+  const open = await serve();
+  await rm(file);
+  const missing = await serve();
+  await writeFile(file, other, { mode: 0o600 });
+  const mismatch = await serve();
+  await writeFile(file, good);
+  assert.deepEqual([open.code, missing.code, mismatch.code], [2, 2, 2]);
+  assert.ok(open.error.includes(`${file} has mode 0640, others can read it; run: chmod 0600 ${file}`), open.error);
+  assert.ok(missing.error.includes(`${file} cannot be read`), missing.error);
+  assert.ok(mismatch.error.includes(`${file}.pub is not the public half of ${file}`), mismatch.error);
+  assert.equal((await run('dmz', ['config', 'check', '-c', edge])).code, 0);
+});
+
 test('serve does not start on a wrong configuration and says where it is wrong', async () => {
   const file = join(folder, 'wrong.yaml');
   await writeFile(file, 'version: 1\nnam: x\n');
