@@ -95,6 +95,10 @@ const ftps = z
       .boolean()
       .default(true)
       .describe('An upload that ends without close_notify was cut and is kept as a partial.'),
+    active: z
+      .strictObject({ sourcePort: whole(0, 65_535).default(0).describe('Port to connect from; 0 takes a free one.') })
+      .optional()
+      .describe('Admit PORT and EPRT: this host then connects to partners, to their own address only. Leave it out.'),
     plainFtp: z
       .strictObject({ reason: z.string().min(10).max(200).describe('Why; shown in the status.') })
       .optional()

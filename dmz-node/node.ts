@@ -157,6 +157,8 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
       },
       requireBinding: ftps.sessionBinding === 'require',
       requireEndOfData: ftps.requireEndOfData,
+      activeMode: ftps.active !== undefined,
+      activeSourcePort: ftps.active?.sourcePort ?? 0,
       plainFtp: ftps.plainFtp !== undefined,
       plainReason: ftps.plainFtp?.reason ?? '',
     });

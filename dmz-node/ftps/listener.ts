@@ -4,7 +4,7 @@
  *
  * It has no opinion on partners: who may come in is the login desk's, what they see is the view's.
  */
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import type { Clock } from '../../shared/clock.ts';
 import type { EventSink } from '../../shared/durable/database.ts';
 import { SallyportError } from '../../shared/errors.ts';
@@ -17,6 +17,7 @@ import type { LoginDesk } from '../partner-view.ts';
 import { peerAddress } from '../peer-address.ts';
 import { RefusalReport } from '../refusal-report.ts';
 import { PassivePorts, type PortRange } from './data/passive-ports.ts';
+import { FrameServer } from './ftp-srv-seam.ts';
 import { FtpsSession, type FtpsSessionOptions } from './session.ts';
 import { type CertificateFiles, CertificateStore } from './tls/certificate.ts';
 import { DoorTls, type DoorTlsOptions } from './tls/door-tls.ts';
@@ -126,10 +127,8 @@ export class FtpsListener implements Service {
   }
 
   #serve(address: ListenAddress, implicit: boolean): void {
-    const server = createServer({ noDelay: true, pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
-      this.#onSocket(socket, implicit),
-    );
-    this.#servers.push({ server, address });
+    const frame = new FrameServer(this.#deps.log, (socket) => this.#onSocket(socket, frame, implicit));
+    this.#servers.push({ server: frame.server, address });
   }
 
   #listen(server: Server, { host, port }: ListenAddress): Promise<void> {
@@ -145,7 +144,7 @@ export class FtpsListener implements Service {
     });
   }
 
-  #onSocket(socket: Socket, implicit: boolean): void {
+  #onSocket(socket: Socket, frame: FrameServer, implicit: boolean): void {
     socket.on('error', () => undefined);
     const peer = peerAddress(socket.remoteAddress);
     if (peer === '') return void socket.destroy();
@@ -163,6 +162,7 @@ export class FtpsListener implements Service {
     const session: FtpsSession = new FtpsSession(
       {
         socket,
+        frame,
         peer,
         place,
         desk,

@@ -11,7 +11,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { asSallyportError } from '../../shared/errors.ts';
 import { type EventRecord, event } from '../../shared/events/event.ts';
 import { newSessionId, newTraceId } from '../../shared/ids.ts';
-import type { Logger } from '../../shared/log.ts';
+import { type Logger, printable } from '../../shared/log.ts';
 import type { VirtualPath } from '../../shared/paths/virtual-path.ts';
 import { Secret } from '../../shared/secret.ts';
 import type { Place, Refusal } from '../admission.ts';
@@ -19,18 +19,21 @@ import type { LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partne
 import { peerAddress } from '../peer-address.ts';
 import type { Conversation, ConversationSettings, SessionState, TransferPlan } from './commands/conversation.ts';
 import { startFolder } from './commands/session-commands.ts';
-import { commandOf } from './commands/table.ts';
+import { commands, mayInterrupt } from './commands/table.ts';
 import { ControlChannel } from './control/control-channel.ts';
 import { Refused, type Reply, reply, replyTo } from './control/replies.ts';
+import { ActiveDoor } from './data/active-door.ts';
 import { PassiveDoor } from './data/data-door.ts';
 import type { PassivePorts } from './data/passive-ports.ts';
 import { TransferSlot } from './data/transfer-slot.ts';
+import type { Frame, FrameServer, ReplySink } from './ftp-srv-seam.ts';
 import { allFacts } from './listing.ts';
 import type { DoorTls, SessionTls } from './tls/door-tls.ts';
 import { handshake } from './tls/handshake.ts';
 
 export interface FtpsSessionDeps {
   readonly socket: Socket;
+  readonly frame: Pick<FrameServer, 'talk'>;
   readonly peer: string;
   readonly place: Place;
   readonly desk: LoginDesk;
@@ -57,6 +60,8 @@ export interface FtpsSessionOptions extends ConversationSettings {
   /** For a data connection, from the transfer command on. */
   readonly connectMs: number;
   readonly requireBinding: boolean;
+  /** Of active mode; 0 takes a free one. */
+  readonly activeSourcePort: number;
 }
 
 /** RFC 959 sets no limit; no path and no password that we accept is longer. */
@@ -69,10 +74,12 @@ type Blame = 'no-attempt' | 'grace-exceeded' | 'broken-protocol' | 'nobody';
 
 export class FtpsSession implements Conversation {
   readonly clock: Clock;
+  readonly log: Logger;
   readonly settings: ConversationSettings;
-  readonly state: SessionState = freshState();
+  readonly state: SessionState;
   readonly #deps: FtpsSessionDeps;
   readonly #options: FtpsSessionOptions;
+  readonly #frame: Frame;
   readonly #slot: TransferSlot;
   readonly #leaving = new AbortController();
   #visitor: Visitor;
@@ -83,6 +90,7 @@ export class FtpsSession implements Conversation {
   #partner: PartnerSession | undefined;
   #attempts = 0;
   #commands = 0;
+  #client = '';
   #announced = false;
   #draining = false;
   #quitting = false;
@@ -98,13 +106,15 @@ export class FtpsSession implements Conversation {
     this.settings = options;
     this.clock = deps.clock;
     this.#visitor = newVisitor(deps.peer);
+    this.log = deps.log.child({ session: this.#visitor.session });
+    this.state = freshState(options.implicit);
+    this.#frame = deps.frame.talk(this.#sink(), (verb, argument) => this.#carryOut(verb, argument));
     this.#lastActivityMs = deps.clock.monotonicMs();
     this.#slot = new TransferSlot({
       send: (answer) => this.#send(answer),
-      log: deps.log.child({ session: this.#visitor.session }),
+      log: this.log,
       onChange: () => this.#touch(),
     });
-    if (options.implicit) this.state.protection = 'P';
   }
 
   /** Resolves when the connection is closed and nothing of it is left. */
@@ -127,6 +137,29 @@ export class FtpsSession implements Conversation {
 
   get localAddress(): string {
     return peerAddress(this.#deps.socket.localAddress);
+  }
+
+  get peerAddress(): string {
+    return this.#deps.peer;
+  }
+
+  describe(): readonly string[] {
+    const { type, protection } = this.state;
+    return [
+      `Connected from ${this.#deps.peer}, ${this.#secured ? `secured with ${this.#secured.getProtocol()}` : 'not secured'}`,
+      `Logged in as ${this.partner().partner}`,
+      `TYPE: ${type === 'A' ? 'ASCII' : 'Image'}; STRU: File; MODE: Stream; PROT: ${protection}`,
+      this.transferring ? 'A transfer is running' : 'No transfer is running',
+    ];
+  }
+
+  isHost(name: string): boolean {
+    return this.#deps.tls.serves(name) || name === this.localAddress;
+  }
+
+  setClient(name: string): void {
+    this.#client = printable(name, 64);
+    this.log.debug({ client: this.#client }, 'what a client says it is');
   }
 
   /** Opens nothing more; a transfer goes on. Without one the connection ends. */
@@ -169,7 +202,8 @@ export class FtpsSession implements Conversation {
     if (this.#announced) return;
     this.#announced = true;
     const { session, trace, protocol, peer } = this.#visitor;
-    const client = this.#secured ? `FTP over ${this.#secured.getProtocol()}` : 'plain FTP';
+    const way = this.#secured ? `FTP over ${this.#secured.getProtocol()}` : 'plain FTP';
+    const client = this.#client === '' ? way : `${way}, ${this.#client}`;
     this.#deps.record(event('session.connected', this.clock.nowMs(), { session, trace }, { protocol, peer, client }));
   }
 
@@ -212,12 +246,36 @@ export class FtpsSession implements Conversation {
     if (secured) control.attach(secured);
   }
 
+  async reinitialise(): Promise<void> {
+    const partner = this.#partner;
+    this.#slot.forget();
+    this.#partner = undefined;
+    this.#frame.loggedIn = false;
+    Object.assign(this.state, freshState(this.#options.implicit));
+    this.#visitor = newVisitor(this.#deps.peer);
+    this.#announced = false;
+    this.#commands = 0;
+    this.#cancelTimer();
+    this.#graceBegins();
+    await partner?.end('the client began anew');
+  }
+
+  protectData(protect: boolean): void {
+    this.state.protection = protect ? 'P' : 'C';
+    this.#slot.forget();
+  }
+
+  useActive(port: number): void {
+    const { requireBinding, connectMs, activeSourcePort } = this.#options;
+    const { localAddress, peerAddress: peer } = this;
+    const way = { localAddress, localPort: activeSourcePort, peer, port, requireBinding, connectMs };
+    this.#slot.prepare(new ActiveDoor(this.#dataTls(), way));
+  }
+
   async openPassive(): Promise<PassiveDoor> {
-    if (this.transferring) throw new Refused(450, 'A transfer is running');
     const { ports, log, clock, onStranger } = this.#deps;
-    const protect = this.state.protection === 'P';
     const door = await PassiveDoor.open(
-      { ports, clock, log, tls: protect ? this.#tls : undefined, onStranger },
+      { ports, clock, log, tls: this.#dataTls(), onStranger },
       { ...this.#options, host: this.localAddress, peer: this.#deps.peer },
     );
     if (this.#reason === undefined) this.#slot.prepare(door);
@@ -225,9 +283,11 @@ export class FtpsSession implements Conversation {
     return door;
   }
 
+  #dataTls(): SessionTls | undefined {
+    return this.state.protection === 'P' ? this.#tls : undefined;
+  }
+
   checkTransfer(): void {
-    this.partner();
-    if (this.transferring) throw new Refused(450, 'A transfer is running');
     if (this.state.protection !== 'P' && !this.settings.plainFtp) throw new Refused(521, 'Use PROT P first');
     if (this.#draining) throw new Refused(421, 'The server is stopping');
     if (!this.#slot.ready) throw new Refused(425, 'Use EPSV or PASV first');
@@ -248,16 +308,34 @@ export class FtpsSession implements Conversation {
   }
 
   async #run(): Promise<void> {
-    this.#cancelTimer = this.clock.after(this.#options.loginGraceMs, () => {
-      this.#blame = this.#attempts > 0 ? 'nobody' : 'grace-exceeded';
-      this.destroy('no login within the grace time');
-    });
+    this.#graceBegins();
     try {
       await this.#converse();
     } catch (error) {
       this.#deps.log.error({ session: this.#visitor.session, err: error }, 'a control connection failed');
     }
     await this.#settle();
+  }
+
+  #graceBegins(): void {
+    this.#cancelTimer = this.clock.after(this.#options.loginGraceMs, () => {
+      this.#blame = this.#attempts > 0 ? 'nobody' : 'grace-exceeded';
+      this.destroy('no login within the grace time');
+    });
+  }
+
+  #sink(): ReplySink {
+    const control = (): ControlChannel | undefined => this.#control;
+    return {
+      get writable() {
+        return control()?.writable ?? false;
+      },
+      write: (text, done) => {
+        const channel = control();
+        if (channel) channel.write(text, done);
+        else done();
+      },
+    };
   }
 
   async #converse(): Promise<void> {
@@ -317,22 +395,19 @@ export class FtpsSession implements Conversation {
 
   async #answer(line: Buffer): Promise<void> {
     const { verb, argument } = parseLine(line);
-    const answer = await this.#carryOut(verb, argument);
+    if (!this.#partner && ++this.#commands > maxCommandsBeforeLogin) {
+      return this.#violation('too many commands before the login');
+    }
+    if (this.transferring && !mayInterrupt(verb)) return this.#send(reply(450, 'A transfer is running'));
+    const known = await this.#frame.carryOut(verb, argument);
+    if (!known) await this.#send(reply(500, 'There is no such command'));
     if (verb !== 'RNFR') this.state.renameFrom = undefined;
-    if (answer) await this.#send(answer);
   }
 
+  /** One of our commands; called by the frame once it has seen that its session may give it. */
   async #carryOut(verb: string, argument: Buffer): Promise<Reply | undefined> {
-    if (!this.#partner && ++this.#commands > maxCommandsBeforeLogin) {
-      this.#violation('too many commands before the login');
-      return undefined;
-    }
-    const command = commandOf(verb);
-    if (!command) return reply(500, 'There is no such command');
-    if (command.needs === 'login' && !this.#partner) return reply(530, 'Please log in');
-    if (this.transferring && !command.duringTransfer) return reply(450, 'A transfer is running');
     try {
-      return await command.run(this, argument);
+      return await commands[verb]?.run(this, argument);
     } catch (error) {
       if (!(error instanceof Refused)) this.#tell(verb, error);
       return replyTo(error);
@@ -342,8 +417,7 @@ export class FtpsSession implements Conversation {
   #tell(verb: string, thrown: unknown): void {
     const error = asSallyportError(thrown);
     const level = error.code === 'internal' ? 'error' : 'debug';
-    const { session } = this.#visitor;
-    this.#deps.log[level]({ session, verb, code: error.code, ...error.fields, err: error.message }, 'command refused');
+    this.log[level]({ verb, code: error.code, ...error.fields, err: error.message }, 'command refused');
   }
 
   async #ask(user: string, password: string): Promise<LoginOutcome> {
@@ -358,9 +432,11 @@ export class FtpsSession implements Conversation {
 
   #accepted(session: PartnerSession): void {
     this.#partner = session;
+    this.#frame.loggedIn = true;
     this.#deps.place.loggedIn();
     this.#cancelTimer();
     const cut = (): void => {
+      if (this.#partner !== session) return;
       const { reason } = session.signal;
       this.disconnect(reply(421, 'The session was ended'), reason instanceof Error ? reason.message : 'the session was ended');
     };
@@ -410,7 +486,7 @@ export class FtpsSession implements Conversation {
   }
 
   async #send(answer: Reply): Promise<void> {
-    if (this.#reason === undefined) await this.#control?.send(answer);
+    if (this.#reason === undefined) await this.#frame.reply(answer);
   }
 
   #leave(reason: string): void {
@@ -419,7 +495,7 @@ export class FtpsSession implements Conversation {
     this.#cancelTimer();
     this.#leaving.abort(new Error(reason));
     void this.#slot.abort(reason);
-    this.#control?.close();
+    void this.#frame.flushed().then(() => this.#control?.close());
     // A client that does not close its side must not keep ours.
     this.clock.after(2000, () => this.#deps.socket.destroy());
   }
@@ -442,10 +518,11 @@ export class FtpsSession implements Conversation {
 
 const newVisitor = (peer: string): Visitor => ({ session: newSessionId(), trace: newTraceId(), protocol: 'ftps', peer });
 
-const freshState = (): SessionState => ({
+const freshState = (implicit: boolean): SessionState => ({
   folder: startFolder,
   type: 'I',
-  protection: 'C',
+  // Clients of implicit FTPS from before RFC 4217 never ask for it.
+  protection: implicit ? 'P' : 'C',
   bufferSizeAgreed: false,
   restart: 0,
   renameFrom: undefined,

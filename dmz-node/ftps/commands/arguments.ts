@@ -24,3 +24,9 @@ export function withoutSwitches(argument: Buffer): Buffer {
 
 /** A path between quotes, as RFC 959 appendix II wants it. */
 export const quoted = (path: string): string => `"${path.replaceAll('"', '""')}"`;
+
+/** A path that may stand between quotes. */
+export function unquoted(argument: Buffer): Buffer {
+  const isQuoted = argument.length >= 2 && argument[0] === 0x22 && argument.at(-1) === 0x22;
+  return isQuoted ? argument.subarray(1, -1) : argument;
+}

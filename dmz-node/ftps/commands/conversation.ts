@@ -4,11 +4,11 @@
  */
 
 import type { Clock } from '../../../shared/clock.ts';
+import type { Logger } from '../../../shared/log.ts';
 import type { VirtualPath } from '../../../shared/paths/virtual-path.ts';
 import type { PartnerSession } from '../../partner-view.ts';
 import type { Reply } from '../control/replies.ts';
 import type { DataConnection } from '../data/data-connection.ts';
-import type { PassiveDoor } from '../data/data-door.ts';
 import type { Fact } from '../listing.ts';
 
 /** What a client has set. Commands read and change it. */
@@ -46,6 +46,8 @@ export interface TransferPlan {
 export interface ConversationSettings {
   /** Address for PASV's answer when the network translates it; undefined: the local address of the control connection. */
   readonly passiveAddress: string | undefined;
+  /** PORT and EPRT: the server connects to the client. */
+  readonly activeMode: boolean;
   readonly plainFtp: boolean;
   /** An upload whose end was not said (no close_notify) is not complete. */
   readonly requireEndOfData: boolean;
@@ -56,22 +58,36 @@ export interface Conversation {
   readonly state: SessionState;
   readonly settings: ConversationSettings;
   readonly clock: Clock;
+  readonly log: Logger;
   readonly secured: boolean;
   readonly loggedIn: boolean;
   readonly transferring: boolean;
   /** Local address of the control connection, IPv4-mapped addresses as IPv4. */
   readonly localAddress: string;
+  readonly peerAddress: string;
+  /** Lines for STAT. */
+  describe(): readonly string[];
   /** @throws Refused 530 before the login. */
   partner(): PartnerSession;
   /** The path that an argument names, relative to the current folder; none names that folder. */
   path(argument: Buffer): VirtualPath;
   /** Keeps the name for `logIn`. */
   setUser(name: string): void;
+  /** What the client says it is; for events. */
+  setClient(name: string): void;
+  /** Whether partners reach this door under that host name or address. */
+  isHost(name: string): boolean;
+  /** Ends the partner's session; another may log in. */
+  reinitialise(): Promise<void>;
+  /** For the data connections from now on; a way to one that was opened before is closed. */
+  protectData(protect: boolean): void;
   logIn(password: string): Promise<Reply>;
   /** Says 234 and begins TLS; the control connection ends when it fails, or when anything was sent behind the command. */
   beginTls(): Promise<void>;
   /** Replaces the last one. @throws SallyportError `limit-reached` */
-  openPassive(): Promise<PassiveDoor>;
+  openPassive(): Promise<{ readonly port: number }>;
+  /** Connects to the client's own address when the transfer begins. Replaces the last way to a data connection. */
+  useActive(port: number): void;
   /** Moves data in the background; its replies are sent as it goes. @throws Refused without a way to a data connection. */
   begin(plan: TransferPlan): void;
   /** Refuses before anything is opened. @throws Refused when no transfer may begin now. */
@@ -83,7 +99,7 @@ export interface Conversation {
 }
 
 /** What a command may need before it is carried out; `nothing` also before TLS. */
-export type Needs = 'nothing' | 'secured' | 'login';
+export type Needs = 'nothing' | 'login';
 
 export interface Command {
   readonly needs: Needs;
@@ -91,8 +107,9 @@ export interface Command {
   readonly duringTransfer?: true;
   /** Lines of FEAT. */
   readonly feat?: (conversation: Conversation) => readonly string[];
-  /** Arguments, for HELP. */
+  /** Arguments and purpose, for HELP. */
   readonly syntax: string;
+  readonly about: string;
   /** @returns the reply; nothing when it was sent already. */
   readonly run: (conversation: Conversation, argument: Buffer) => Reply | Promise<Reply | undefined>;
 }

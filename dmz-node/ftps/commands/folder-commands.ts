@@ -1,5 +1,7 @@
 /** Commands about where one is and what is there (RFC 959, 3659). */
-import { parentOf } from '../../../shared/paths/virtual-path.ts';
+import { compilePattern } from '../../../shared/matching/pattern.ts';
+import { nameOf, parentOf, type VirtualPath } from '../../../shared/paths/virtual-path.ts';
+import type { FileEntry } from '../../partner-view.ts';
 import { Refused, type Reply, reply } from '../control/replies.ts';
 import type { DataConnection } from '../data/data-connection.ts';
 import { send } from '../data/send.ts';
@@ -7,9 +9,12 @@ import { allFacts, type EntryLine, factsLine, folderLines, longLine } from '../l
 import { quoted, required, withoutSwitches } from './arguments.ts';
 import type { CommandTable, Conversation } from './conversation.ts';
 
+/** Entries that STAT sends over the control connection; a longer listing belongs on a data connection. */
+const maxStatusEntries = 1000;
+
 const pwd = ({ state }: Conversation): Reply => reply(257, `${quoted(state.folder)} is the current folder`);
 
-async function changeTo(conversation: Conversation, path: Conversation['state']['folder']): Promise<Reply> {
+async function changeTo(conversation: Conversation, path: VirtualPath): Promise<Reply> {
   const entry = await conversation.partner().view.stat(path);
   if (entry.kind !== 'folder') throw new Refused(550, 'Not a folder');
   conversation.state.folder = path;
@@ -19,13 +24,29 @@ async function changeTo(conversation: Conversation, path: Conversation['state'][
 const cwd = (conversation: Conversation, argument: Buffer): Promise<Reply> => changeTo(conversation, conversation.path(argument));
 const cdup = (conversation: Conversation): Promise<Reply> => changeTo(conversation, parentOf(conversation.state.folder));
 
-/** The entries of a folder, or the one file that the path names. */
+/** The entries of a folder, the one file that the path names, or what a glob in its last component matches. */
 async function entryLines(conversation: Conversation, argument: Buffer, line: EntryLine): Promise<AsyncIterable<Buffer>> {
   const { view } = conversation.partner();
   const path = conversation.path(argument);
-  const entry = await view.stat(path);
+  const entry = await view.stat(path).catch((error: unknown) => {
+    if (hasWildcards(path)) return undefined;
+    throw error;
+  });
+  if (!entry) return folderLines(await view.openFolder(parentOf(path)), line, matching(nameOf(path)));
   if (entry.kind === 'file') return oneLine(line(entry));
   return folderLines(await view.openFolder(path), line);
+}
+
+const hasWildcards = (path: VirtualPath): boolean => /[*?[]/.test(nameOf(path));
+
+/** Only in the last component: `a*` under `*` would be a search of everything. */
+function matching(glob: string): (entry: FileEntry) => boolean {
+  try {
+    const matches = compilePattern({ kind: 'glob', text: glob });
+    return ({ name }) => matches(name);
+  } catch {
+    throw new Refused(550, 'No such file or folder');
+  }
 }
 
 async function* oneLine(text: string): AsyncGenerator<Buffer> {
@@ -60,6 +81,27 @@ async function mlst(conversation: Conversation, argument: Buffer): Promise<Reply
   return reply(250, `Facts of ${path}`, factsLine(entry, conversation.state.facts, path), 'End');
 }
 
+/** RFC 959: of the session without an argument, of a path with one; over the control connection. */
+async function status(conversation: Conversation, argument: Buffer): Promise<Reply> {
+  if (argument.length === 0) return reply(211, 'Status', ...conversation.describe(), 'End');
+  if (conversation.transferring) throw new Refused(450, 'A transfer is running');
+  const path = withoutSwitches(argument);
+  const lines: string[] = [];
+  let more = false;
+  for await (const page of await entryLines(conversation, path, longLine(conversation.clock.nowMs()))) {
+    lines.push(
+      ...page
+        .toString()
+        .split('\r\n')
+        .filter((line) => line !== ''),
+    );
+    more = lines.length > maxStatusEntries;
+    if (more) break;
+  }
+  const last = more ? 'End; there is more, use LIST' : 'End';
+  return reply(213, 'Status', ...lines.slice(0, maxStatusEntries), last);
+}
+
 async function makeFolder(conversation: Conversation, argument: Buffer): Promise<Reply> {
   const path = conversation.path(required(argument));
   await conversation.partner().view.makeFolder(path);
@@ -71,15 +113,20 @@ async function removeFolder(conversation: Conversation, argument: Buffer): Promi
   return reply(250, 'Folder removed');
 }
 
+async function available(conversation: Conversation, argument: Buffer): Promise<Reply> {
+  const { freeBytes } = await conversation.partner().view.space(conversation.path(argument));
+  return reply(213, String(freeBytes));
+}
+
 const mlstFeature = ({ state }: Conversation): readonly string[] => [
   `MLST ${allFacts.map((fact) => `${fact}${state.facts.has(fact) ? '*' : ''};`).join('')}`,
 ];
 
-const PWD = { needs: 'login', syntax: '', run: pwd } as const;
-const CWD = { needs: 'login', syntax: 'folder', run: cwd } as const;
-const CDUP = { needs: 'login', syntax: '', run: cdup } as const;
-const MKD = { needs: 'login', syntax: 'folder', run: makeFolder } as const;
-const RMD = { needs: 'login', syntax: 'folder', run: removeFolder } as const;
+const PWD = { needs: 'login', syntax: '', about: 'The current folder', run: pwd } as const;
+const CWD = { needs: 'login', syntax: '<folder>', about: 'Change the current folder', run: cwd } as const;
+const CDUP = { needs: 'login', syntax: '', about: 'Change to the folder above', run: cdup } as const;
+const MKD = { needs: 'login', syntax: '<folder>', about: 'Make a folder', run: makeFolder } as const;
+const RMD = { needs: 'login', syntax: '<folder>', about: 'Remove an empty folder', run: removeFolder } as const;
 
 export const folderCommands: CommandTable = {
   PWD,
@@ -94,14 +141,18 @@ export const folderCommands: CommandTable = {
   XRMD: RMD,
   LIST: {
     needs: 'login',
-    syntax: '[path]',
+    syntax: '[<path>]',
+    about: 'List a folder',
     run: (conversation, argument) => list(conversation, withoutSwitches(argument), longLine(conversation.clock.nowMs())),
   },
   NLST: {
     needs: 'login',
-    syntax: '[path]',
+    syntax: '[<path>]',
+    about: 'List the names in a folder',
     run: (conversation, argument) => list(conversation, withoutSwitches(argument), nameLine),
   },
-  MLSD: { needs: 'login', syntax: '[folder]', run: mlsd, feat: () => ['TVFS'] },
-  MLST: { needs: 'login', syntax: '[path]', run: mlst, feat: mlstFeature },
+  MLSD: { needs: 'login', syntax: '[<folder>]', about: 'List a folder for programs', run: mlsd, feat: () => ['TVFS'] },
+  MLST: { needs: 'login', syntax: '[<path>]', about: 'Facts of one entry', run: mlst, feat: mlstFeature },
+  STAT: { needs: 'login', syntax: '[<path>]', about: 'Status of the session or of a path', run: status, duringTransfer: true },
+  AVBL: { needs: 'login', syntax: '[<folder>]', about: 'Bytes that may still be sent', run: available, feat: () => ['AVBL'] },
 };

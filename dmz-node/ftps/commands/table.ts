@@ -1,7 +1,7 @@
 /** Every command of the FTPS door: a verb, what it needs before it, what it does. A new one is a row in one of these tables. */
 import { type Reply, reply } from '../control/replies.ts';
-import { word } from './arguments.ts';
-import type { Command, CommandTable, Conversation } from './conversation.ts';
+import { isHarmless, isKept, register } from '../ftp-srv-seam.ts';
+import type { CommandTable, Conversation } from './conversation.ts';
 import { fileCommands } from './file-commands.ts';
 import { folderCommands } from './folder-commands.ts';
 import { sessionCommands } from './session-commands.ts';
@@ -12,24 +12,17 @@ function feat(conversation: Conversation): Reply {
   return reply(211, 'Extensions:', ...[...new Set(features)].sort(), 'End');
 }
 
-function help(_: Conversation, argument: Buffer): Reply {
-  const verb = word(argument).toUpperCase();
-  if (verb === '') {
-    const verbs = Object.keys(commands).sort();
-    const rows = Array.from({ length: Math.ceil(verbs.length / 8) }, (_, row) => verbs.slice(row * 8, row * 8 + 8).join(' '));
-    return reply(214, 'Commands:', ...rows, 'End');
-  }
-  const command = commandOf(verb);
-  return command ? reply(214, `${verb} ${command.syntax}`.trim()) : reply(502, 'There is no such command');
-}
-
-const commands: CommandTable = {
+export const commands: CommandTable = {
   ...sessionCommands,
   ...folderCommands,
   ...fileCommands,
   ...transferCommands,
-  FEAT: { needs: 'nothing', syntax: '', run: feat },
-  HELP: { needs: 'nothing', syntax: '[command]', run: help },
+  FEAT: { needs: 'nothing', syntax: '', about: 'What is offered beyond RFC 959', run: feat },
 };
+register(commands);
 
-export const commandOf = (verb: string): Command | undefined => (Object.hasOwn(commands, verb) ? commands[verb] : undefined);
+/** Whether a command may be given while a transfer runs. */
+export function mayInterrupt(verb: string): boolean {
+  if (isKept(verb)) return isHarmless(verb);
+  return Object.hasOwn(commands, verb) && commands[verb]?.duringTransfer === true;
+}

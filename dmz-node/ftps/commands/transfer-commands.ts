@@ -1,7 +1,9 @@
 /** Commands that move data, and what is set for them (RFC 959, 2428, 3659). */
 
+import { randomBytes } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { asSallyportError, SallyportError } from '../../../shared/errors.ts';
+import { nameOf } from '../../../shared/paths/virtual-path.ts';
 import type { OpenForWriting, WriteHandle } from '../../partner-view.ts';
 import { Refused, type Reply, reply } from '../control/replies.ts';
 import type { DataConnection } from '../data/data-connection.ts';
@@ -32,6 +34,33 @@ async function extendedPassive(conversation: Conversation, argument: Buffer): Pr
   return reply(229, `Entering extended passive mode (|||${port}|)`);
 }
 
+/** RFC 959 PORT: h1,h2,h3,h4,p1,p2 */
+function port(conversation: Conversation, argument: Buffer): Reply {
+  const numbers = word(argument).split(',').map(Number);
+  if (numbers.length !== 6 || numbers.some((n) => !Number.isInteger(n) || n < 0 || n > 255)) {
+    throw new Refused(501, 'An address and a port are needed');
+  }
+  const [high = 0, low = 0] = numbers.slice(4);
+  return useActive(conversation, numbers.slice(0, 4).join('.'), high * 256 + low);
+}
+
+/** RFC 2428 EPRT: |1|192.0.2.1|6446| */
+function extendedPort(conversation: Conversation, argument: Buffer): Reply {
+  const match = /^([!-~])([12])\1([0-9a-fA-F:.]{2,45})\1(\d{1,5})\1$/.exec(word(argument));
+  if (!match) throw new Refused(501, 'An address and a port are needed');
+  return useActive(conversation, match[3] ?? '', Number(match[4]));
+}
+
+/** Only to whom the control connection is with, and to no port of a service there: this server attacks nobody (RFC 2577). */
+function useActive(conversation: Conversation, address: string, port: number): Reply {
+  if (conversation.state.onlyExtendedPassive) throw new Refused(503, 'EPSV ALL was given');
+  if (!conversation.settings.activeMode) throw new Refused(502, 'Only passive mode is offered');
+  if (address !== conversation.peerAddress) throw new Refused(504, 'Only to your own address');
+  if (port < 1024 || port > 65_535) throw new Refused(504, 'Only to ports from 1024 on');
+  conversation.useActive(port);
+  return reply(200, 'Active mode');
+}
+
 function type(conversation: Conversation, argument: Buffer): Reply {
   const wanted = word(argument).toUpperCase();
   if (/^A( N)?$/.test(wanted)) conversation.state.type = 'A';
@@ -54,6 +83,8 @@ function takeRestart({ state }: Conversation): number {
   state.restart = 0;
   return restart;
 }
+
+const uniqueAttempts = 5;
 
 const watching = ({ clock, settings }: Conversation) => ({ clock, stallMs: settings.stallMs });
 
@@ -97,12 +128,15 @@ async function upload(conversation: Conversation, { argument, options, from }: U
     await handle.abandon('resumed behind its end');
     throw new Refused(554, `Only ${handle.size} bytes are kept`);
   }
+  return beginUpload(conversation, handle, offset, 'Send the data');
+}
+
+function beginUpload(conversation: Conversation, handle: WriteHandle, offset: number, opening: string): undefined {
   conversation.begin({
-    opening: reply(150, 'Send the data'),
+    opening: reply(150, opening),
     move: (connection, signal) => complete(conversation, connection, handle, offset, signal),
     abandon: (reason) => handle.abandon(reason).catch(() => undefined),
   });
-  return undefined;
 }
 
 /** Complete when the sender said so and everything is durable; whatever else happens, what came is kept as a partial. */
@@ -120,17 +154,55 @@ async function complete(
     }
     if (signal.aborted) throw new SallyportError('link-closed', 'the transfer was given up');
     await handle.close();
-    return reply(226, `Received ${bytes} bytes`);
+    noteAnnounced(conversation, offset + bytes);
+    return reply(226, `Received ${bytes} bytes of ${nameOf(handle.path)}`);
   } catch (error) {
     await handle.abandon(asSallyportError(error).message).catch(() => undefined);
     throw error;
   }
 }
 
+/** ALLO decides nothing; a difference is worth a line in the log. */
+function noteAnnounced({ state, log }: Conversation, bytes: number): void {
+  const { announcedBytes } = state;
+  state.announcedBytes = undefined;
+  if (announcedBytes !== undefined && announcedBytes !== bytes) {
+    log.warn({ announcedBytes, bytes }, 'an upload has another size than its client had announced');
+  }
+}
+
+function allocate(conversation: Conversation, argument: Buffer): Reply {
+  const match = /^(\d{1,16})(?: R \d{1,16})?$/i.exec(word(argument));
+  if (!match) return reply(501, 'A number of bytes is needed');
+  conversation.state.announcedBytes = Number(match[1]);
+  return reply(202, 'Not needed');
+}
+
 async function store(conversation: Conversation, argument: Buffer): Promise<undefined> {
   const offset = takeRestart(conversation);
   const options = { create: true, exclusive: false, truncate: offset === 0, append: false };
   return upload(conversation, { argument, options, from: () => offset });
+}
+
+/** A name that nothing has yet, told before and after (RFC 1123 §4.1.2.9). */
+async function storeUnique(conversation: Conversation, argument: Buffer): Promise<undefined> {
+  conversation.checkTransfer();
+  conversation.state.restart = 0;
+  const wanted = argument.length === 0 ? Buffer.from('upload') : argument;
+  const options = { create: true, exclusive: true, truncate: true, append: false };
+  for (let attempt = 0; attempt < uniqueAttempts; attempt++) {
+    const suffix = `.${randomBytes(5).toString('hex')}`;
+    const path = conversation.path(Buffer.concat([wanted, Buffer.from(suffix)]));
+    const handle = await conversation
+      .partner()
+      .view.openForWriting(path, options)
+      .catch((error: unknown) => {
+        if (asSallyportError(error).code === 'already-exists') return undefined;
+        throw error;
+      });
+    if (handle) return beginUpload(conversation, handle, 0, `FILE: ${path}`);
+  }
+  throw new Refused(450, 'No unique name was found');
 }
 
 async function append(conversation: Conversation, argument: Buffer): Promise<undefined> {
@@ -145,23 +217,22 @@ async function abort(conversation: Conversation): Promise<Reply> {
 }
 
 export const transferCommands: CommandTable = {
-  PASV: { needs: 'login', syntax: '', run: passive },
-  EPSV: { needs: 'login', syntax: '[1|2|ALL]', run: extendedPassive, feat: () => ['EPSV'] },
-  TYPE: { needs: 'login', syntax: 'I|A', run: type },
-  MODE: {
+  PASV: { needs: 'login', syntax: '', about: 'Open a port for data (IPv4)', run: passive },
+  EPSV: { needs: 'login', syntax: '[1|2|ALL]', about: 'Open a port for data', run: extendedPassive, feat: () => ['EPSV'] },
+  PORT: { needs: 'login', syntax: '<address>', about: 'Connect to the client (IPv4)', run: port },
+  EPRT: {
     needs: 'login',
-    syntax: 'S',
-    run: (_, mode) => (/^s$/i.test(word(mode)) ? reply(200, 'Mode is stream') : reply(504, 'Only MODE S is offered')),
+    syntax: '<address>',
+    about: 'Connect to the client',
+    run: extendedPort,
+    feat: ({ settings }) => (settings.activeMode ? ['EPRT'] : []),
   },
-  STRU: {
-    needs: 'login',
-    syntax: 'F',
-    run: (_, structure) =>
-      /^f$/i.test(word(structure)) ? reply(200, 'Structure is file') : reply(504, 'Only STRU F is offered'),
-  },
-  REST: { needs: 'login', syntax: 'offset', run: rest, feat: () => ['REST STREAM'] },
-  RETR: { needs: 'login', syntax: 'file', run: retrieve },
-  STOR: { needs: 'login', syntax: 'file', run: store },
-  APPE: { needs: 'login', syntax: 'file', run: append },
-  ABOR: { needs: 'login', syntax: '', run: abort, duringTransfer: true },
+  TYPE: { needs: 'login', syntax: 'I|A', about: 'Type of data; bytes are never changed', run: type },
+  REST: { needs: 'login', syntax: '<offset>', about: 'Begin the next transfer there', run: rest, feat: () => ['REST STREAM'] },
+  ALLO: { needs: 'login', syntax: '<bytes>', about: 'Announce the size of an upload', run: allocate },
+  RETR: { needs: 'login', syntax: '<file>', about: 'Fetch a file', run: retrieve },
+  STOR: { needs: 'login', syntax: '<file>', about: 'Send a file', run: store },
+  STOU: { needs: 'login', syntax: '[<file>]', about: 'Send a file under a new name', run: storeUnique },
+  APPE: { needs: 'login', syntax: '<file>', about: 'Go on with an interrupted upload', run: append },
+  ABOR: { needs: 'login', syntax: '', about: 'End the transfer', run: abort, duringTransfer: true },
 };

@@ -1,5 +1,5 @@
 /**
- * One control connection: lines in, one at a time; replies out; and the switch to TLS.
+ * One control connection: lines in, one at a time; the text of replies out; and the switch to TLS.
  *
  * It is always read, also while a transfer runs, but no further than a few lines ahead of what was answered. What was read
  * before the switch to TLS is never taken for something that came after it.
@@ -7,7 +7,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { LineReader, LineTooLong } from './line-reader.ts';
-import { encodeReply, type Reply } from './replies.ts';
 
 export interface ControlChannelOptions {
   readonly maxLineBytes: number;
@@ -63,12 +62,14 @@ export class ControlChannel {
     return line;
   }
 
-  /** Resolves when the system has taken it, or when it can no longer be sent. */
-  send(reply: Reply): Promise<void> {
-    return new Promise((done) => {
-      if (!this.#socket.writable) return done();
-      this.#socket.write(encodeReply(reply), () => done());
-    });
+  get writable(): boolean {
+    return this.#socket.writable;
+  }
+
+  /** @param done Called when the system has taken it, or when it can no longer be sent. */
+  write(text: string, done: () => void): void {
+    if (this.#socket.writable) this.#socket.write(text, () => done());
+    else done();
   }
 
   /**

@@ -48,13 +48,3 @@ export class Refused extends Error {
     this.reply = reply(code, text);
   }
 }
-
-/** The bytes of a reply: `211-first`, ` middle`, `211 last`. */
-export function encodeReply({ code, lines }: Reply): string {
-  const last = lines.length - 1;
-  if (last <= 0) return `${code} ${lines[0] ?? ''}\r\n`;
-  return lines
-    .map((line, at) => (at === last ? `${code} ${line}` : at === 0 ? `${code}-${line}` : ` ${line}`))
-    .join('\r\n')
-    .concat('\r\n');
-}

@@ -60,6 +60,12 @@ export class TransferSlot {
     this.#deps.onChange();
   }
 
+  /** The way that was prepared does not fit any more. */
+  forget(): void {
+    this.#door?.close();
+    this.#door = undefined;
+  }
+
   /** Gives up the transfer under way, or the way to one. Resolves when its reply was sent; what was decided stands. */
   async abort(reason: string): Promise<void> {
     this.#door?.close();

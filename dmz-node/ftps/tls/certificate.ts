@@ -6,6 +6,7 @@
  */
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile, realpath, stat } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { basename, dirname } from 'node:path';
 import type { Clock } from '../../../shared/clock.ts';
 import { asSallyportError, SallyportError } from '../../../shared/errors.ts';
@@ -47,7 +48,7 @@ export async function loadCertificate(files: CertificateFiles): Promise<Certific
     keyPem,
     fingerprint: leaf.fingerprint256,
     expiresAtMs: Date.parse(leaf.validTo),
-    serves: (name) => leaf.checkHost(name) !== undefined,
+    serves: (name) => (isIP(name) ? leaf.checkIP(name) : leaf.checkHost(name)) !== undefined,
   };
 }
 

@@ -57,6 +57,11 @@ export class DoorTls {
     return this.#options.clientCertificates;
   }
 
+  /** Whether one of the certificates is for this host name or address. */
+  serves(name: string): boolean {
+    return this.#certificates.current().some((certificate) => certificate.serves(name));
+  }
+
   /** @throws SallyportError `key-file` when no certificate is usable. */
   forControl(): SessionTls {
     return new SessionTls(this.#certificates.current(), this.#options);
