@@ -6,11 +6,11 @@ import { dispatchOperations } from './cache/records/dispatch.ts';
 import { handOverOperations } from './cache/records/hand-over.ts';
 import { holdOperations } from './cache/records/holds.ts';
 import { nameOperations } from './cache/records/names.ts';
-import { holdsMigration, itemsMigration, sessionHoldsMigration } from './cache/records/schema.ts';
+import { holdsMigration, itemsMigration, sessionHoldsMigration, triggersMigration } from './cache/records/schema.ts';
 import { upkeepOperations } from './cache/records/upkeep.ts';
 import { uploadOperations } from './cache/records/uploads.ts';
 
-export const migrations: readonly string[] = [itemsMigration, holdsMigration, sessionHoldsMigration];
+export const migrations: readonly string[] = [itemsMigration, holdsMigration, sessionHoldsMigration, triggersMigration];
 
 export const operations = {
   ...uploadOperations,

@@ -26,13 +26,15 @@ export class Completion {
 
   /** Why a file is not complete yet that is whole since `nowMs` and got its name by this; null when it is complete. */
   holdOf(user: CacheUser, name: string, by: 'close' | 'rename', nowMs: number): Hold | null {
-    const { complete, quietMs, holdAlarmMs } = this.settingsOf(user);
+    const settings = this.settingsOf(user);
+    const { complete, quietMs, holdAlarmMs } = settings;
     const alarmMs = nowMs + holdAlarmMs;
     if (this.isTemporary(user, name)) return { kind: 'name', dueMs: null, alarmMs };
     switch (complete) {
       case 'close':
-      case 'trigger':
         return null;
+      case 'trigger':
+        return this.#triggerHold(settings, name.normalize('NFC'), nowMs);
       case 'rename':
         return by === 'rename' ? null : { kind: 'rename', dueMs: null, alarmMs };
       case 'quiet':
@@ -40,6 +42,20 @@ export class Completion {
       case 'session-end':
         return { kind: 'session-end', dueMs: null, alarmMs };
     }
+  }
+
+  #triggerHold({ trigger, quietMs, holdAlarmMs }: UploadSettings, name: string, nowMs: number): Hold {
+    const { suffixes, batch, waitMs } = trigger;
+    if (this.#anyOf(batch)(name)) {
+      return { kind: 'folder', dueMs: null, alarmMs: nowMs + waitMs, pairing: { role: 'batch' } };
+    }
+    const suffix = suffixes.find((text) => name.length > text.length && name.endsWith(text));
+    if (suffix !== undefined) {
+      const fileName = name.slice(0, -suffix.length);
+      return { kind: 'file', dueMs: null, alarmMs: nowMs + waitMs, pairing: { role: 'trigger', fileName } };
+    }
+    const triggerNames = suffixes.map((text) => name + text);
+    return { kind: 'trigger', dueMs: null, alarmMs: nowMs + holdAlarmMs, pairing: { role: 'file', triggerNames, quietMs } };
   }
 
   #anyOf(globs: readonly string[]): NameTest {

@@ -89,7 +89,7 @@ export class Inbox {
     const facts = { partner: user.partner, path: belowInbox(to), size: entry.size };
     const { decision, policyNumber } = this.#core.dispatcher.decide(facts);
     const newId = newItemId();
-    const unlink = await records.call('names.rename', {
+    const { unlink, dueMs } = await records.call('names.rename', {
       actor: actorOf(user),
       from: source,
       to: target,
@@ -106,7 +106,7 @@ export class Inbox {
       nowMs,
     });
     files.discard(unlink);
-    if (hold?.dueMs) this.#core.expectRelease(hold.dueMs);
+    if (dueMs !== null) this.#core.expectRelease(dueMs);
     if (hold) return;
     // Only one of the two has become an item; the other is passed over.
     this.#core.announce(newId);
@@ -137,7 +137,10 @@ export class Inbox {
     const policy = core.policy.current();
     if (!policy) throw new SallyportError('policy-refused', 'no policy is in force, uploads wait for one');
     const { place } = slot;
-    const [found] = await Promise.all([core.records.call('upload.look', { partner: user.partner, place }), core.space.admit()]);
+    const [found] = await Promise.all([
+      core.records.call('upload.look', { partner: user.partner, place, nowMs: core.clock.nowMs() }),
+      core.space.admit(),
+    ]);
     const toResume = this.#whatToResume(user, found, options);
     const account = this.#accounts.of(user.partner, found.usage);
     account.admit(user.grant, found.partial !== undefined || toResume === 'reopen');

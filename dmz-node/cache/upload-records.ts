@@ -50,7 +50,7 @@ export class UploadRecords implements UploadRecord {
     const { partner } = this.#facts;
     const size = content.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
     const { decision, policyNumber } = core.dispatcher.decide({ partner, path: belowInbox(path), size });
-    const { unlink, usage, announcement } = await core.records.call('upload.commit', {
+    const { unlink, usage, announcement, dueMs } = await core.records.call('upload.commit', {
       facts: this.#facts,
       content,
       hold,
@@ -63,7 +63,7 @@ export class UploadRecords implements UploadRecord {
     });
     this.#usage = usage;
     core.files.discard(unlink);
-    if (hold?.dueMs) core.expectRelease(hold.dueMs);
+    if (dueMs !== null) core.expectRelease(dueMs);
     if (announcement) core.announce(announcement.id, announcement);
   }
 

@@ -75,11 +75,11 @@ export const uploadsSchema = z
       .describe('Whether a complete file that nobody took yet may be continued by appending to it.'),
   })
   .superRefine((uploads, context) => {
-    const needs = { quiet: 'quiet', trigger: 'trigger' } as const;
-    for (const [key, mode] of Object.entries(needs)) {
-      if (uploads[key as keyof typeof needs] === undefined || uploads.complete === undefined || uploads.complete === mode)
-        continue;
-      context.addIssue({ code: 'custom', path: [key], message: `has no effect with complete: ${uploads.complete}` });
+    const modes = { quiet: ['quiet', 'trigger'], trigger: ['trigger'] } as const;
+    for (const key of ['quiet', 'trigger'] as const) {
+      const { complete } = uploads;
+      if (uploads[key] === undefined || complete === undefined || modes[key].some((mode) => mode === complete)) continue;
+      context.addIssue({ code: 'custom', path: [key], message: `has no effect with complete: ${complete}` });
     }
   })
   .transform(

@@ -79,6 +79,10 @@ export const itemSchema = z.strictObject({
   state: z.enum(['ready', 'held', 'unrouted', 'leased', 'offered', 'dropped']),
   decision: decisionSchema,
   policyNumber: count,
+  /** The trigger file that completed it. */
+  trigger: id.optional(),
+  /** It is a trigger file, of so many items. */
+  releases: count.optional(),
 });
 export type ItemDescription = z.infer<typeof itemSchema>;
 

@@ -180,6 +180,8 @@ export const handOverOperations = {
       dueMs: null,
       alarmMs: null,
       ghostMs: 0,
+      trigger: null,
+      releases: 0,
     };
     saveItem(store, item);
     putEntry(store, {

@@ -5,9 +5,13 @@ import type { Decision } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
 import { contextOf, describe, findItem, type Item, nextCount, toItem } from './items.ts';
 import { route } from './routing.ts';
+import type { Pairing } from './triggers.ts';
 
-/** `name`: a temporary name · `rename`, `quiet`, `session-end`: as its partner completes uploads. */
-export type HoldKind = 'name' | 'rename' | 'quiet' | 'session-end';
+/**
+ * `name`: a temporary name · `rename`, `quiet`, `session-end`, `trigger`: as its partner completes uploads · `file`, `folder`: a
+ * trigger whose file, or whose first file, has not come.
+ */
+export type HoldKind = 'name' | 'rename' | 'quiet' | 'session-end' | 'trigger' | 'file' | 'folder';
 
 /** Held until the partner renames it: nobody was promised what has such a name. */
 export const waitsForRename = (hold: HoldKind | null): boolean => hold === 'name' || hold === 'rename';
@@ -18,6 +22,8 @@ export interface Hold {
   readonly dueMs: number | null;
   /** When it has waited for so long that somebody should know. */
   readonly alarmMs: number;
+  /** What it has to do with triggers. */
+  readonly pairing?: Pairing;
 }
 
 const reasons: Readonly<Record<HoldKind, string>> = {
@@ -25,6 +31,9 @@ const reasons: Readonly<Record<HoldKind, string>> = {
   rename: 'until it is renamed',
   quiet: 'until nothing touches it for a while',
   'session-end': 'until its session ends',
+  trigger: 'until its trigger comes',
+  file: 'a trigger, until its file comes',
+  folder: 'a trigger, until a file comes into its folder',
 };
 
 export const tellHeld = (store: Store, item: Item, kind: HoldKind, nowMs: number): void =>
@@ -60,7 +69,7 @@ export const holdOperations = {
       .sql(
         `SELECT id, partner, path, path_key AS pathKey, size FROM items
          WHERE due_ms <= ? AND state = 'temporary' AND id NOT IN (SELECT value FROM json_each(?))
-         ORDER BY due_ms, completed_ms, row LIMIT ?`,
+         ORDER BY due_ms, hold IN ('file', 'folder'), completed_ms, row LIMIT ?`,
       )
       .all(nowMs, JSON.stringify(args.except), limit) as unknown as DueItem[];
     const next = store.sql('SELECT MIN(due_ms) AS ms FROM items WHERE due_ms > ?').get(nowMs) as { ms: number | null };
@@ -91,6 +100,10 @@ function release(
   );
   return route(store, { ...item, seq: nextCount(store, 'seq'), completedMs: nowMs, policyNumber }, decision, nowMs);
 }
+
+/** Held, and not due: a newer upload may take its place. A name that is being written anew is not quiet, however late it is. */
+export const isHeld = ({ state, hold, dueMs }: Item, nowMs: number): boolean =>
+  state === 'temporary' && (dueMs === null || dueMs > nowMs || hold === 'quiet');
 
 /** Tells once of what is held back for too long. @returns how many. */
 export function alarmHeld(store: Store, nowMs: number, limit: number): number {

@@ -66,6 +66,10 @@ export interface Item {
   readonly alarmMs: number | null;
   /** How long its uploader sees it after it was taken. */
   readonly ghostMs: number;
+  /** The item that was the trigger of this one. */
+  readonly trigger: string | null;
+  /** Of how many it was the trigger. */
+  readonly releases: number;
 }
 
 interface ItemRow {
@@ -97,6 +101,8 @@ interface ItemRow {
   readonly due_ms: number | null;
   readonly alarm_ms: number | null;
   readonly ghost_ms: number;
+  readonly trigger_id: string | null;
+  readonly releases: number;
 }
 
 export function toItem(raw: unknown): Item {
@@ -130,6 +136,8 @@ export function toItem(raw: unknown): Item {
     dueMs: row.due_ms,
     alarmMs: row.alarm_ms,
     ghostMs: row.ghost_ms,
+    trigger: row.trigger_id,
+    releases: row.releases,
   };
 }
 
@@ -144,8 +152,8 @@ export function saveItem(store: Store, item: Item): void {
     .sql(
       `INSERT INTO items(id, object, seq, origin, partner, outbox_partner, path, path_key, session, session_proof, trace,
          segments, live_file, next_file, size, sha256, state, decision, policy_number, registered, started_ms, updated_ms,
-         completed_ms, expires_ms, hold, due_ms, alarm_ms, ghost_ms)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         completed_ms, expires_ms, hold, due_ms, alarm_ms, ghost_ms, trigger_id, releases)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (object) DO UPDATE SET id = excluded.id, seq = excluded.seq, outbox_partner = excluded.outbox_partner,
          path = excluded.path, path_key = excluded.path_key, session = excluded.session,
          session_proof = excluded.session_proof, trace = excluded.trace, segments = excluded.segments,
@@ -153,7 +161,7 @@ export function saveItem(store: Store, item: Item): void {
          state = excluded.state, decision = excluded.decision, policy_number = excluded.policy_number,
          registered = excluded.registered, updated_ms = excluded.updated_ms, completed_ms = excluded.completed_ms,
          expires_ms = excluded.expires_ms, hold = excluded.hold, due_ms = excluded.due_ms, alarm_ms = excluded.alarm_ms,
-         ghost_ms = excluded.ghost_ms`,
+         ghost_ms = excluded.ghost_ms, trigger_id = excluded.trigger_id, releases = excluded.releases`,
     )
     .run(
       item.id,
@@ -184,6 +192,8 @@ export function saveItem(store: Store, item: Item): void {
       item.dueMs,
       item.alarmMs,
       item.ghostMs,
+      item.trigger,
+      item.releases,
     );
 }
 
@@ -259,5 +269,7 @@ export function describe(item: Item): ItemDescription | undefined {
     state: item.state as ItemDescription['state'],
     decision,
     policyNumber: item.policyNumber,
+    ...(item.trigger === null ? {} : { trigger: item.trigger }),
+    ...(item.releases === 0 ? {} : { releases: item.releases }),
   };
 }

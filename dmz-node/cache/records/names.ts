@@ -8,6 +8,7 @@ import { type Entry, findEntry, folderExists, type NamePlace, putEntry, removeEn
 import { type Hold, tellHeld } from './holds.ts';
 import { bury, contextOf, findItem, type Item, nextCount, removeItem, saveItem, sha256Of } from './items.ts';
 import { route } from './routing.ts';
+import { pair } from './triggers.ts';
 import { type Actor, dropPartials, makeRoom, usageOf } from './uploads.ts';
 
 const contextOfActor = (actor: Actor): EventContext => ({
@@ -149,9 +150,9 @@ export const nameOperations = {
   /**
    * Gives a file another name. A file under a temporary name becomes complete by this; one that the inside may already
    * have heard of gets a new id, because what the inside was told of the old one can no longer be true.
-   * @returns Files to unlink.
+   * @returns Files to unlink, and when something that is held back will be due.
    */
-  'names.rename': (store: Store, args: RenameArgs): string[] => {
+  'names.rename': (store: Store, args: RenameArgs): { unlink: string[]; dueMs: number | null } => {
     const { actor, from, to, nowMs } = args;
     const entry = seenEntry(store, actor, from, nowMs);
     const item = untakenItem(store, entry, args.leased);
@@ -181,8 +182,8 @@ export const nameOperations = {
       session: actor.session,
     });
     store.emit(event('item.renamed', nowMs, { ...contextOfActor(actor), item: item.id }, { from: from.path, to: to.path }));
-    renameItem(store, item, args);
-    return unlink;
+    const dueMs = renameItem(store, item, args);
+    return { unlink, dueMs };
   },
 
   /** A session is over: from now on the time of its ghosts runs. @returns how many uploads its end completes. */
@@ -220,7 +221,7 @@ export interface RenameArgs {
 const wasPromised = (item: Item): boolean => item.seq !== null;
 const renamedId = (item: Item, args: RenameArgs): string => (wasPromised(item) ? args.newId : item.id);
 
-function renameItem(store: Store, item: Item, args: RenameArgs): void {
+function renameItem(store: Store, item: Item, args: RenameArgs): number | null {
   const { actor, to, hold, nowMs } = args;
   if (wasPromised(item)) bury(store, item, 'renamed', nowMs);
   const renamed: Item = {
@@ -230,10 +231,12 @@ function renameItem(store: Store, item: Item, args: RenameArgs): void {
     pathKey: to.pathKey,
     updatedMs: nowMs,
     ghostMs: args.ghostMs,
+    trigger: null,
+    releases: 0,
   };
   if (item.state === 'partial') {
     saveItem(store, renamed);
-    return;
+    return null;
   }
   const complete: Item = {
     ...renamed,
@@ -250,11 +253,13 @@ function renameItem(store: Store, item: Item, args: RenameArgs): void {
   }
   if (hold) {
     const { kind, dueMs, alarmMs } = hold;
-    saveItem(store, { ...complete, state: 'temporary', seq: null, decision: null, hold: kind, dueMs, alarmMs });
-    tellHeld(store, complete, kind, nowMs);
-  } else {
-    route(store, { ...complete, seq: nextCount(store, 'seq'), completedMs: nowMs }, args.decision, nowMs);
+    const held: Item = { ...complete, state: 'temporary', seq: null, decision: null, hold: kind, dueMs, alarmMs };
+    saveItem(store, held);
+    tellHeld(store, held, kind, nowMs);
+    return pair(store, held, to, hold, nowMs) ?? dueMs;
   }
+  route(store, { ...complete, seq: nextCount(store, 'seq'), completedMs: nowMs }, args.decision, nowMs);
+  return null;
 }
 
 function refuseUnlessEmpty(store: Store, partner: string, folderKey: string): void {

@@ -108,7 +108,7 @@ export const itemsMigration = `
     UPDATE usage SET folders = folders - 1 WHERE partner = OLD.partner AND origin = 'partner';
   END`;
 
-/** Why an item is held back, until when, and how long its ghost stays. `trigger` is the item that completed it. */
+/** Why an item is held back, until when, and how long its ghost stays. */
 export const holdsMigration = `
   ALTER TABLE items ADD COLUMN hold TEXT;
   ALTER TABLE items ADD COLUMN due_ms INTEGER;
@@ -120,3 +120,8 @@ export const holdsMigration = `
 
 export const sessionHoldsMigration = `
   CREATE INDEX items_of_session ON items(session) WHERE hold = 'session-end' AND due_ms IS NULL`;
+
+/** The trigger that completed an item, and how many a trigger completed. */
+export const triggersMigration = `
+  ALTER TABLE items ADD COLUMN trigger_id TEXT;
+  ALTER TABLE items ADD COLUMN releases INTEGER NOT NULL DEFAULT 0`;

@@ -6,7 +6,7 @@ import { event } from '../../../shared/events/event.ts';
 import type { Decision, Grant } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry } from './entries.ts';
-import { type Hold, tellHeld, waitsForRename } from './holds.ts';
+import { type Hold, isHeld, tellHeld, waitsForRename } from './holds.ts';
 import {
   bury,
   contextOf,
@@ -20,6 +20,7 @@ import {
   toItem,
 } from './items.ts';
 import { route } from './routing.ts';
+import { pair } from './triggers.ts';
 
 /** What a partner uses of his quota. */
 export interface Usage {
@@ -94,6 +95,8 @@ function itemOf(facts: UploadFacts, content: UploadContent, nowMs: number): Item
     dueMs: null,
     alarmMs: null,
     ghostMs: facts.ghostMs,
+    trigger: null,
+    releases: 0,
   };
 }
 
@@ -143,7 +146,7 @@ export const uploadOperations = {
   /** What is there under a name, before an upload of it begins. */
   'upload.look': (
     store: Store,
-    args: { readonly partner: string; readonly place: NamePlace },
+    args: { readonly partner: string; readonly place: NamePlace; readonly nowMs: number },
   ): {
     folderExists: boolean;
     entry: Entry | undefined;
@@ -160,7 +163,7 @@ export const uploadOperations = {
       folderExists: folderExists(store, partner, place.folderKey),
       entry,
       givesWay: item?.state === 'temporary' && waitsForRename(item.hold),
-      held: item?.state === 'temporary',
+      held: item !== undefined && isHeld(item, args.nowMs),
       partial: partial && keptOf(partial),
       usage: usageOf(store, partner),
     };
@@ -206,6 +209,8 @@ export const uploadOperations = {
       hold: null,
       dueMs: null,
       alarmMs: null,
+      trigger: null,
+      releases: 0,
     };
     saveItem(store, reopened);
     store.sql('UPDATE entries SET item = ?, partial = 1, session = ? WHERE row = ?').run(reopened.id, session, entry.row);
@@ -290,7 +295,7 @@ export const uploadOperations = {
       readonly modifiedMs: number;
       readonly nowMs: number;
     },
-  ): { unlink: string[]; usage: Usage; announcement: ItemDescription | undefined } => {
+  ): { unlink: string[]; usage: Usage; announcement: ItemDescription | undefined; dueMs: number | null } => {
     const { facts, hold, nowMs } = args;
     const { partner, place } = facts;
     tellStart(store, facts);
@@ -307,10 +312,11 @@ export const uploadOperations = {
     if (hold) {
       saveItem(store, { ...item, hold: hold.kind, dueMs: hold.dueMs, alarmMs: hold.alarmMs });
       tellHeld(store, item, hold.kind, nowMs);
-      return { unlink, usage: usageOf(store, partner), announcement: undefined };
+      const dueMs = pair(store, item, place, hold, nowMs) ?? hold.dueMs;
+      return { unlink, usage: usageOf(store, partner), announcement: undefined, dueMs };
     }
     const routed = route(store, item, args.decision, nowMs);
-    return { unlink, usage: usageOf(store, partner), announcement: describe(routed) };
+    return { unlink, usage: usageOf(store, partner), announcement: describe(routed), dueMs: null };
   },
 };
 
@@ -335,7 +341,7 @@ export function makeRoom(
   if (old?.item && old.ghostUntil === null && !old.partial) {
     const item = findItem(store, old.item);
     // What is held back was not promised to the inside: the newer one takes its place.
-    const unpromised = item?.state === 'temporary';
+    const unpromised = item !== undefined && isHeld(item, nowMs);
     const givesWay = unpromised && waitsForRename(item.hold);
     const untaken = item !== undefined && item.state !== 'offered' && !args.leased.includes(item.id);
     if (args.onExisting === 'refuse' && untaken && !givesWay) {
