@@ -49,6 +49,13 @@ const sftp = z
       .describe(
         'SSH host key files, the first of each type in use, the others only announced; default: ssh_host_ed25519, ssh_host_rsa and ssh_host_ecdsa in the keys folder.',
       ),
+    proxyFrom: z
+      .array(network())
+      .max(100)
+      .default([])
+      .describe(
+        'Load balancers in front: each connection from these addresses must begin with a PROXY header (version 1 or 2), and counts as the client that it names.',
+      ),
     algorithms: z
       .enum(['strict', 'compatible'])
       .default('strict')

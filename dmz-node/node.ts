@@ -133,6 +133,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
       host,
       port,
       hostKeys: keys.hostKeys,
+      proxyFrom: config.sftp.proxyFrom,
       compatible: config.sftp.algorithms === 'compatible',
       keepAliveMs: limits.keepAlive,
       keepAliveMisses: limits.keepAliveMisses,

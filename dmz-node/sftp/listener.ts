@@ -14,6 +14,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { PolicyBundle } from '../../shared/policy.ts';
 import type { Service } from '../../shared/service.ts';
 import { Admission, type AdmissionOptions } from '../admission.ts';
+import { Balancers, type BalancersOptions, balancersDefaults } from '../balancers.ts';
 import type { LoginDesk } from '../partner-view.ts';
 import { peerAddress } from '../peer-address.ts';
 import { RefusalReport } from '../refusal-report.ts';
@@ -37,6 +38,7 @@ export interface SftpListenerDeps {
 
 export interface SftpListenerOptions
   extends AdmissionOptions,
+    BalancersOptions,
     AlgorithmOptions,
     Omit<ConnectionOptions, 'hostKeys' | 'announcedKeys' | 'offer' | 'banner'> {
   readonly host: string;
@@ -50,6 +52,7 @@ export interface SftpListenerOptions
 
 /** Hard limits of this host; a policy can only be stricter. */
 export const sftpDefaults = {
+  ...balancersDefaults,
   maxConnections: 1000,
   maxConnectionsPerSource: 100,
   maxUnauthenticated: 200,
@@ -80,6 +83,7 @@ export class SftpListener implements Service {
   readonly #deps: SftpListenerDeps;
   readonly #options: SftpListenerOptions;
   readonly #admission: Admission;
+  readonly #balancers: Balancers;
   readonly #refusals: RefusalReport;
   readonly #pool = new BlockPool(pooledBytes);
   readonly #memory: SharedMemory;
@@ -93,6 +97,7 @@ export class SftpListener implements Service {
     this.#options = options;
     this.#memory = new SharedMemory(options.sharedOutstandingBytes);
     this.#admission = new Admission(options, deps.random);
+    this.#balancers = new Balancers(deps.clock, options);
     this.#refusals = new RefusalReport(deps.clock, (peer, reason) => {
       this.#record(event('connection.refused', deps.clock.nowMs(), {}, { peer, reason }));
     });
@@ -148,6 +153,7 @@ export class SftpListener implements Service {
       if (this.#server.listening) this.#server.close(() => done());
       else done();
     });
+    this.#balancers.close();
     for (const connection of this.#connections) connection.drain();
     while (this.#connections.size > 0 && !signal.aborted) {
       for (const connection of this.#connections) if (connection.quiet) connection.disconnect('the server is stopping');
@@ -165,6 +171,19 @@ export class SftpListener implements Service {
     socket.on('error', () => undefined);
     const peer = peerAddress(socket.remoteAddress);
     if (peer === '') return void socket.destroy();
+    if (!this.#balancers.includes(peer)) {
+      this.#receive(socket, peer);
+      return;
+    }
+    this.#balancers.read(
+      socket,
+      (source) => this.#receive(socket, source ?? peer),
+      (why) => this.#refusals.add(peer, why),
+    );
+  }
+
+  /** @param peer The client, which is not the other end of the socket when a balancer stands between. */
+  #receive(socket: Socket, peer: string): void {
     if (!this.#deps.desk.admits(peer)) {
       this.#refusals.add(peer, 'banned source');
       return void socket.destroy();
