@@ -10,20 +10,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { firstBrokenLine } from '../shared/events/audit-trail.ts';
+import { seeded } from '../test/fixtures/seeded-random.ts';
 import { createSite, type Site } from './site/site.ts';
 import { Supervisor } from './site/supervisor.ts';
 import { ask, eventually, filesBelow, sftp, sha256 } from './site/walk.ts';
-
-/** mulberry32: small, seeded, good enough to choose instants. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Upload {
   readonly name: string;

@@ -84,13 +84,14 @@ export class HonestPartner {
 }
 
 /** Runs `abuse` while partners work. Every round that begins before it is over must succeed. */
-export async function whileServing(partners: readonly HonestPartner[], abuse: () => Promise<void>): Promise<void> {
+export async function whileServing<T>(partners: readonly HonestPartner[], abuse: () => Promise<T>): Promise<T> {
   const over = new AbortController();
   const before = partners.map(({ rounds }) => rounds);
   const loops = Promise.all(partners.map((partner) => partner.loop(over.signal)));
   loops.catch(() => {}); // reported below
+  const abused = abuse();
   try {
-    await Promise.race([abuse(), loops]);
+    await Promise.race([abused, loops]);
     // At least two rounds of each saw the abuse.
     await Promise.race([
       eventually(
@@ -103,4 +104,5 @@ export async function whileServing(partners: readonly HonestPartner[], abuse: ()
     over.abort();
   }
   await loops;
+  return abused;
 }
