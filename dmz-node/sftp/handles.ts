@@ -17,14 +17,14 @@ export interface OpenRead {
   readonly kind: 'read';
   readonly path: VirtualPath;
   readonly handle: ReadHandle;
-  readonly pending: Pending;
+  readonly answers: Answers;
 }
 
 export interface OpenWrite {
   readonly kind: 'write';
   readonly path: VirtualPath;
   readonly handle: WriteHandle;
-  readonly pending: Pending;
+  readonly answers: Answers;
   /** A change of size or time that later writes and the close wait for. */
   barrier: Promise<unknown> | undefined;
   /** The first write that failed: the upload can no longer be completed. */
@@ -33,26 +33,27 @@ export interface OpenWrite {
 
 export type OpenHandle = OpenFolder | OpenRead | OpenWrite;
 
-/** Counts operations under way, so that a close can wait for them. */
-export class Pending {
-  #count = 0;
-  #waiting: (() => void)[] = [];
+/**
+ * Reads or writes of one handle: they run at the same time, and are answered in the order in which they came. The protocol
+ * leaves the order open, but OpenSSH's `scp` (9.0 and later) takes an answer out of order for a gap and cuts the file there.
+ */
+export class Answers {
+  #last: Promise<void> = Promise.resolve();
 
-  enter(): void {
-    this.#count++;
+  give<T>(work: Promise<T>): Promise<T> {
+    const answer = this.#last.then(() => work);
+    this.#last = answer.then(ignore, ignore);
+    work.catch(ignore); // whoever waits for the answer hears of it
+    return answer;
   }
 
-  leave(): void {
-    if (--this.#count > 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const go of waiting) go();
-  }
-
-  idle(): Promise<void> {
-    return this.#count === 0 ? Promise.resolve() : new Promise((go) => this.#waiting.push(go));
+  /** Resolves when everything that came so far is answered. */
+  given(): Promise<void> {
+    return this.#last;
   }
 }
+
+const ignore = (): void => undefined;
 
 /** Handles of one connection, whatever its channels: they share one limit. */
 export interface HandleBudget {

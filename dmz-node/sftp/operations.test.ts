@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SallyportError } from '../../shared/errors.ts';
 import { MemoryView } from '../../test/fixtures/memory-view.ts';
-import type { OpenForWriting, VirtualPath, WriteHandle } from '../partner-view.ts';
+import type { OpenForWriting, ReadHandle, VirtualPath, WriteHandle } from '../partner-view.ts';
 import { openFlag } from './codec/protocol.ts';
 import { Operations, type Reply } from './operations.ts';
 
@@ -10,6 +10,8 @@ import { Operations, type Reply } from './operations.ts';
 class SlowView extends MemoryView {
   readonly steps: string[] = [];
   readonly go: (() => void)[] = [];
+  /** Only the answer is late then. */
+  writesAtOnce = false;
   override async openForWriting(path: VirtualPath, options: OpenForWriting): Promise<WriteHandle> {
     const real = await super.openForWriting(path, options);
     return {
@@ -20,8 +22,9 @@ class SlowView extends MemoryView {
       stat: () => real.stat(),
       write: async (offset, bytes) => {
         this.steps.push(`write ${offset}`);
+        if (this.writesAtOnce) await real.write(offset, bytes);
         await new Promise<void>((done) => this.go.push(done));
-        await real.write(offset, bytes);
+        if (!this.writesAtOnce) await real.write(offset, bytes);
       },
       setAttributes: async (attributes) => {
         this.steps.push(`size ${attributes.size}`);
@@ -40,10 +43,24 @@ class SlowView extends MemoryView {
   }
 }
 
+/** Reads are done when the test says so. */
+class SlowReads extends MemoryView {
+  readonly go: (() => void)[] = [];
+  override async openForReading(path: VirtualPath): Promise<ReadHandle> {
+    const real = await super.openForReading(path);
+    return {
+      ...real,
+      read: async (offset, length) => {
+        await new Promise<void>((done) => this.go.push(done));
+        return real.read(offset, length);
+      },
+    };
+  }
+}
+
 const nameIn = (reply: Reply): Buffer => (reply[0] ?? Buffer.alloc(0)).subarray(13);
 
-function bench() {
-  const view = new SlowView();
+function bench<V extends MemoryView = SlowView>(view: V = new SlowView() as never) {
   const budget = { used: 0, max: 10 };
   const operations = new Operations({ view, clock: { nowMs: () => 0 }, budget });
   const open = async (): Promise<Buffer> => {
@@ -105,4 +122,42 @@ test('an open that fails gives its place back', async () => {
   await assert.rejects(operations.run({ type: 'open', id: 1, path: Buffer.from('/Inbox/none'), flags: openFlag.read }));
   await assert.rejects(operations.run({ type: 'opendir', id: 1, path: Buffer.from('/none') }));
   assert.equal(budget.used, 0);
+});
+
+test('answers the reads of a handle in the order in which they came, and its close after them', async () => {
+  const { view, operations } = bench(new SlowReads());
+  view.files.set('/Inbox/a', { bytes: Buffer.from('abcdef'), modifiedAtMs: 0 });
+  const handle = nameIn(await operations.run({ type: 'open', id: 1, path: Buffer.from('/Inbox/a'), flags: openFlag.read }));
+  const answered: number[] = [];
+  const answer = async (request: Parameters<Operations['run']>[0] & { id: number }): Promise<void> => {
+    await operations.run(request);
+    answered.push(request.id);
+  };
+  const reads = [0, 2, 4, 100].map((offset, n) => answer({ type: 'read', id: n + 2, handle, offset, length: 2 }));
+  const all = [...reads, answer({ type: 'close', id: 9, handle })];
+  await turns();
+  for (const done of view.go.toReversed()) {
+    done();
+    await turns();
+  }
+  await Promise.all(all);
+  assert.deepEqual(answered, [2, 3, 4, 5, 9]);
+});
+
+test('answers the writes of a handle in the order in which they came', async () => {
+  const { view, operations, open } = bench();
+  view.writesAtOnce = true;
+  const handle = await open();
+  const answered: number[] = [];
+  const writes = [0, 1, 2].map(async (offset) => {
+    await operations.run({ type: 'write', id: offset, handle, offset, data: Buffer.from('x') });
+    answered.push(offset);
+  });
+  await turns();
+  for (const done of view.go.toReversed()) {
+    done();
+    await turns();
+  }
+  await Promise.all(writes);
+  assert.deepEqual(answered, [0, 1, 2]);
 });

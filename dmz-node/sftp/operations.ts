@@ -24,7 +24,7 @@ import {
 import type { Request, RequestOf } from './codec/requests.ts';
 import type { WantedAttributes } from './codec/wanted-attributes.ts';
 import { type ExtendedDeps, runExtended } from './extended-operations.ts';
-import { type HandleBudget, HandleTable, type OpenHandle, type OpenWrite, Pending } from './handles.ts';
+import { Answers, type HandleBudget, HandleTable, type OpenHandle, type OpenRead, type OpenWrite } from './handles.ts';
 import { Lanes } from './lanes.ts';
 import { endOfFile } from './status.ts';
 
@@ -112,8 +112,11 @@ export class Operations {
   async #write(request: RequestOf<'write'>): Promise<Reply> {
     const open = this.#handles.find(request.handle);
     if (open.kind !== 'write') throw new SallyportError('permission-denied', 'a write to a handle that is not open for writing');
+    return open.answers.give(this.#writeTo(open, request));
+  }
+
+  async #writeTo(open: OpenWrite, request: RequestOf<'write'>): Promise<Reply> {
     if (open.barrier) await open.barrier;
-    open.pending.enter();
     try {
       if (!Number.isSafeInteger(request.offset + request.data.length)) {
         throw new SallyportError('write-out-of-window', 'the write lies beyond any file', { offset: String(request.offset) });
@@ -123,24 +126,13 @@ export class Operations {
     } catch (error) {
       open.failed ??= asSallyportError(error);
       throw error;
-    } finally {
-      open.pending.leave();
     }
   }
 
   async #read(request: RequestOf<'read'>): Promise<Reply> {
     const open = this.#handles.find(request.handle);
     if (open.kind !== 'read') throw new SallyportError('permission-denied', 'a read from a handle that is not open for reading');
-    const length = Math.min(request.length, maxDataBytes);
-    if (length === 0 || request.offset >= open.handle.size) return endReply(request.id);
-    open.pending.enter();
-    try {
-      const bytes = await open.handle.read(request.offset, length);
-      if (bytes.length === 0) return endReply(request.id);
-      return [dataReplyHead(request.id, bytes.length), bytes];
-    } finally {
-      open.pending.leave();
-    }
+    return open.answers.give(readFrom(open, request));
   }
 
   #open(request: RequestOf<'open'>): Promise<Reply> {
@@ -151,7 +143,7 @@ export class Operations {
       this.#place(async () => {
         // Some clients ask for both to resume an upload; a file that is being uploaded cannot be read anyway.
         if ((flags & (openFlag.write | openFlag.append)) === 0) {
-          return { kind: 'read', path, handle: await view.openForReading(path), pending: new Pending() };
+          return { kind: 'read', path, handle: await view.openForReading(path), answers: new Answers() };
         }
         const handle = await view.openForWriting(path, {
           create: (flags & openFlag.create) !== 0,
@@ -159,7 +151,7 @@ export class Operations {
           truncate: (flags & openFlag.truncate) !== 0,
           append: (flags & openFlag.append) !== 0,
         });
-        return { kind: 'write', path, handle, pending: new Pending(), barrier: undefined, failed: undefined };
+        return { kind: 'write', path, handle, answers: new Answers(), barrier: undefined, failed: undefined };
       }, request.id),
     );
   }
@@ -201,7 +193,7 @@ export class Operations {
     const closing = this.#lanes.onPaths([open.path], async () => {
       if (open.kind === 'write') await this.#complete(open);
       else {
-        await open.pending.idle();
+        await open.answers.given();
         await open.handle.close();
       }
       return [okReply(request.id)];
@@ -214,7 +206,7 @@ export class Operations {
 
   async #complete(open: OpenWrite): Promise<void> {
     if (open.barrier) await open.barrier;
-    await open.pending.idle();
+    await open.answers.given();
     if (!open.failed) return open.handle.close();
     await open.handle.abandon(`a write failed: ${open.failed.message}`);
     throw open.failed;
@@ -254,9 +246,11 @@ export class Operations {
   /** Runs `work` when every write before it is done. Later writes and the close wait for it, whether it succeeds or not. */
   async #afterWrites(open: OpenWrite, work: () => Promise<void>): Promise<void> {
     const before = open.barrier;
+    // Only of those before it: later ones wait for this.
+    const given = open.answers.given();
     const change = (async () => {
       if (before) await before.catch(() => undefined);
-      await open.pending.idle();
+      await given;
       await work();
     })();
     const barrier = change.catch(() => undefined);
@@ -311,6 +305,14 @@ export class Operations {
     if (isEmpty(attributes)) await this.#deps.view.stat(path);
     else await this.#deps.view.setAttributes(path, attributes);
   }
+}
+
+async function readFrom({ handle }: OpenRead, request: RequestOf<'read'>): Promise<Reply> {
+  const length = Math.min(request.length, maxDataBytes);
+  if (length === 0 || request.offset >= handle.size) return endReply(request.id);
+  const bytes = await handle.read(request.offset, length);
+  if (bytes.length === 0) return endReply(request.id);
+  return [dataReplyHead(request.id, bytes.length), bytes];
 }
 
 async function done(id: number, work: Promise<unknown>): Promise<Reply> {
