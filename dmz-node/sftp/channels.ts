@@ -1,6 +1,7 @@
 /**
  * The channels of one logged-in connection: only `sftp` is served on them, at most `maxChannels` at a time, all with one
- * budget of open handles. Shells, commands, forwarding and agents have no listener and are refused by the package.
+ * budget of open handles. A shell or a command is answered with a sentence and the exit code 1, whatever it was; forwarding and
+ * agents have no listener and are refused by the package.
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '../../shared/clock.ts';
@@ -98,9 +99,22 @@ export class Channels {
       if (info.name === 'sftp' && this.#state !== 'over') this.#serve(take);
       else refuse?.();
     });
+    for (const request of ['exec', 'shell']) session.on(request, (take: () => SshChannel | undefined) => this.#turnDown(take));
     session.on('close', () => {
       if (closeUnusedChannel(this.#deps.client, session)) this.#count--;
     });
+  }
+
+  /** Takes the channel only to say in words what the code of a refusal would not. */
+  #turnDown(take: () => SshChannel | undefined): void {
+    const channel = take();
+    if (!channel) return;
+    channel.on('error', () => undefined);
+    channel.once('close', () => this.#count--);
+    channel.resume();
+    channel.stderr.write('This server offers SFTP only: use an SFTP client, or scp without -O.\r\n');
+    channel.exit(1);
+    channel.end();
   }
 
   #serve(take: () => SshChannel | undefined): void {

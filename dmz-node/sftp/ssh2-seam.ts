@@ -57,6 +57,7 @@ export interface SshChannel extends Duplex {
   readonly outgoing: Direction;
   _waitWindow: boolean;
   _chunkcb: (() => void) | undefined;
+  readonly stderr: { write(text: string): void };
   exit(code: number): void;
 }
 

@@ -135,6 +135,28 @@ test('F58: an eleventh channel is refused, and a closed one makes room', async (
   ssh.destroy();
 });
 
+test('F57: commands are told what is offered instead, and each gives its place back', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  const ssh = await connectClient(door.port);
+  for (let n = 0; n < 15; n++) {
+    const [code, said] = await new Promise<[number, string]>((done, failed) => {
+      ssh.exec('scp -t /Inbox', (error, channel) => {
+        if (error) return failed(error);
+        let text = '';
+        channel.stderr.on('data', (part: Buffer) => {
+          text += part.toString();
+        });
+        channel.write(Buffer.alloc(100_000)); // heard by nobody
+        channel.on('close', (exit: number) => done([exit, text])).resume();
+      });
+    });
+    assert.equal(code, 1);
+    assert.match(said, /SFTP only/);
+  }
+  await using client = await RawSftp.on(ssh);
+  assert.equal((await client.ask(op.stat, '/')).type, 105);
+});
+
 test('every refusal has a status of version 3 and a text that names no reason of ours', async () => {
   const view = new MemoryView();
   await using door = await openDoor({ view });

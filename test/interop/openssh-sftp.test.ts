@@ -219,7 +219,7 @@ test('says that it is temporarily unavailable when nobody inside answers', async
   assert.match(ran.err, /temporarily unavailable/);
 });
 
-test('refuses commands, shells, forwarding and other subsystems, and the session lives on', async () => {
+test('F57: refuses commands, shells, forwarding and other subsystems, and the session lives on', async () => {
   const { door, ssh, key } = await doorWithKey();
   await using _door = door;
   await using _ssh = ssh;
@@ -227,6 +227,7 @@ test('refuses commands, shells, forwarding and other subsystems, and the session
   const exec = await run('ssh', [...base, 'id']);
   assert.notEqual(exec.code, 0);
   assert.equal(exec.out, '');
+  assert.match(exec.err, /^This server offers SFTP only: use an SFTP client, or scp without -O\.\s*$/);
   const shell = await run('ssh', ['-tt', ...base]);
   assert.notEqual(shell.code, 0);
   const subsystem = await run('ssh', [...base, '-s', 'netconf']);
@@ -238,6 +239,7 @@ test('refuses commands, shells, forwarding and other subsystems, and the session
   await writeFile(ssh.path('x'), 'x');
   const scp = await run('scp', ['-O', ...ssh.options(key), '-P', String(door.port), ssh.path('x'), 'acme@127.0.0.1:/Inbox/x']);
   assert.notEqual(scp.code, 0);
+  assert.match(scp.err, /scp without -O/);
   assert.deepEqual([...door.view.files.keys()], []);
   assert.equal((await ssh.sftp('ls /', [...key, 'SendEnv=LANG'])).code, 0);
 });
