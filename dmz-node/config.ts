@@ -80,6 +80,11 @@ const ftps = z
     listen: address().prefault('0.0.0.0:2121').describe('Explicit FTPS (AUTH TLS). Port 0 takes a free one.'),
     implicit: address().optional().describe('Implicit FTPS: TLS from the first byte on; leave it out for none.'),
     passive,
+    proxyFrom: z
+      .array(network())
+      .max(100)
+      .default([])
+      .describe('Load balancers in front, as with sftp; they must also pass on the ports for data, with a header each.'),
     certificates: z
       .array(z.strictObject({ certificate: path(), key: path() }))
       .min(1)

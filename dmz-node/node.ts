@@ -16,6 +16,7 @@ import { SealWorkers } from '../shared/seal/seal-workers.ts';
 import { ServiceStack } from '../shared/service.ts';
 import { programVersion } from '../shared/version.ts';
 import type { DmzAdminApi } from './admin/api.ts';
+import { Admission } from './admission.ts';
 import { Cache, cacheDefaults } from './cache/cache.ts';
 import { HandOver } from './cache/hand-over.ts';
 import type { DmzConfig } from './config.ts';
@@ -114,13 +115,16 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   );
   const desk = new Authenticator({ asking: peers, sessions, throttle, events: database, clock, log }, authenticatorDefaults);
   const { host, port } = config.sftp.listen;
-  const doorDeps = { desk, policy: () => policy.current(), events: database, clock, log };
-  const doorLimits = {
+  const admissionLimits = {
     maxConnections: limits.connections,
     maxConnectionsPerSource: limits.connectionsPerSource,
     maxUnauthenticated: limits.unauthenticated,
     maxUnauthenticatedPerSource: limits.unauthenticatedPerSource,
     maxSilent: limits.silent,
+  };
+  const admission = new Admission(admissionLimits);
+  const doorDeps = { desk, policy: () => policy.current(), admission, events: database, clock, log };
+  const doorLimits = {
     loginGraceMs: limits.loginGrace,
     maxLoginAttempts: limits.loginAttempts,
     idleMs: limits.idle ?? Number.MAX_SAFE_INTEGER,
@@ -129,6 +133,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   const makeSftp = (): SftpListener =>
     new SftpListener(doorDeps, {
       ...sftpDefaults,
+      ...admissionLimits,
       ...doorLimits,
       host,
       port,
@@ -148,6 +153,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
       ...doorLimits,
       explicit: ftps.listen,
       implicit: ftps.implicit,
+      proxyFrom: ftps.proxyFrom,
       passivePorts: ftps.passive.ports,
       passiveAddress: ftps.passive.address,
       certificates: ftps.certificates,

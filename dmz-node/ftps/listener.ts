@@ -12,10 +12,12 @@ import { type EventRecord, event } from '../../shared/events/event.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { PolicyBundle } from '../../shared/policy.ts';
 import type { Service } from '../../shared/service.ts';
-import { Admission, type AdmissionOptions } from '../admission.ts';
+import type { Admission } from '../admission.ts';
+import { Balancers, type BalancersOptions, balancersDefaults } from '../balancers.ts';
 import type { LoginDesk } from '../partner-view.ts';
 import { peerAddress } from '../peer-address.ts';
 import { RefusalReport } from '../refusal-report.ts';
+import { BlockStore } from './data/gatherer.ts';
 import { PassivePorts, type PortRange } from './data/passive-ports.ts';
 import { FrameServer } from './ftp-srv-seam.ts';
 import { FtpsSession, type FtpsSessionOptions } from './session.ts';
@@ -26,6 +28,8 @@ export interface FtpsListenerDeps {
   readonly desk: LoginDesk;
   /** The policy in force, for the banner and the limits that it sets. */
   readonly policy: () => Pick<PolicyBundle, 'banner' | 'limits'> | undefined;
+  /** Of all doors together. */
+  readonly admission: Admission;
   readonly events: EventSink;
   readonly clock: Clock;
   readonly log: Logger;
@@ -37,7 +41,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-export interface FtpsListenerOptions extends AdmissionOptions, Omit<FtpsSessionOptions, 'implicit' | 'banner'> {
+export interface FtpsListenerOptions extends BalancersOptions, Omit<FtpsSessionOptions, 'implicit' | 'banner'> {
   readonly explicit: ListenAddress;
   readonly implicit: ListenAddress | undefined;
   readonly passivePorts: PortRange;
@@ -50,15 +54,20 @@ export interface FtpsListenerOptions extends AdmissionOptions, Omit<FtpsSessionO
 
 /** Hard limits of this host; a policy can only be stricter. */
 export const ftpsDefaults = {
+  ...balancersDefaults,
   handshakeMs: 10_000,
   connectMs: 30_000,
 } as const;
+
+/** Idle memory that all uploads share for putting blocks together. */
+const idleBlockBytes = 8 * 1024 * 1024;
 
 export class FtpsListener implements Service {
   readonly name = 'ftps listener';
   readonly #deps: FtpsListenerDeps;
   readonly #options: FtpsListenerOptions;
-  readonly #admission: Admission;
+  readonly #balancers: Balancers;
+  readonly #blocks = new BlockStore(idleBlockBytes);
   readonly #refusals: RefusalReport;
   readonly #certificates: CertificateStore;
   readonly #tls: DoorTls;
@@ -69,7 +78,7 @@ export class FtpsListener implements Service {
   constructor(deps: FtpsListenerDeps, options: FtpsListenerOptions) {
     this.#deps = deps;
     this.#options = options;
-    this.#admission = new Admission(options);
+    this.#balancers = new Balancers(deps.clock, options);
     this.#refusals = new RefusalReport(deps.clock, (peer, reason) => {
       this.#record(event('connection.refused', deps.clock.nowMs(), {}, { peer, reason }));
     });
@@ -114,6 +123,7 @@ export class FtpsListener implements Service {
   /** Lets transfers finish, opens nothing new, and cuts what is left when `signal` fires. */
   async stop(signal: AbortSignal): Promise<void> {
     this.#certificates.stop();
+    this.#balancers.close();
     for (const { server } of this.#servers) server.close();
     const running = [...this.#sessions.values()];
     for (const session of this.#sessions.keys()) session.drain();
@@ -148,11 +158,22 @@ export class FtpsListener implements Service {
     socket.on('error', () => undefined);
     const peer = peerAddress(socket.remoteAddress);
     if (peer === '') return void socket.destroy();
+    if (!this.#balancers.includes(peer)) return void this.#receive(socket, frame, implicit, peer);
+    this.#balancers.read(
+      socket,
+      (client) => this.#receive(socket, frame, implicit, client ?? peer),
+      (why) => this.#refusals.add(peer, why),
+    );
+    socket.resume();
+  }
+
+  /** @param peer The client, which is not the other end of the socket when a balancer stands between. */
+  #receive(socket: Socket, frame: FrameServer, implicit: boolean, peer: string): void {
     if (!this.#deps.desk.admits(peer)) {
       this.#refusals.add(peer, 'banned source');
       return void socket.destroy();
     }
-    const place = this.#admission.admit(peer, () => {
+    const place = this.#deps.admission.admit(peer, () => {
       this.#refusals.add(peer, 'connections that say nothing');
       session.turnAway('its place was needed');
     });
@@ -162,6 +183,8 @@ export class FtpsListener implements Service {
     const session: FtpsSession = new FtpsSession(
       {
         socket,
+        balancers: this.#balancers,
+        blocks: this.#blocks,
         frame,
         peer,
         place,

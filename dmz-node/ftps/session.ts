@@ -15,6 +15,7 @@ import { type Logger, printable } from '../../shared/log.ts';
 import type { VirtualPath } from '../../shared/paths/virtual-path.ts';
 import { Secret } from '../../shared/secret.ts';
 import type { Place, Refusal } from '../admission.ts';
+import type { Balancers } from '../balancers.ts';
 import type { LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partner-view.ts';
 import { peerAddress } from '../peer-address.ts';
 import type { Conversation, ConversationSettings, SessionState, TransferPlan } from './commands/conversation.ts';
@@ -24,6 +25,7 @@ import { ControlChannel } from './control/control-channel.ts';
 import { Refused, type Reply, reply, replyTo } from './control/replies.ts';
 import { ActiveDoor } from './data/active-door.ts';
 import { PassiveDoor } from './data/data-door.ts';
+import type { BlockStore } from './data/gatherer.ts';
 import type { PassivePorts } from './data/passive-ports.ts';
 import { TransferSlot } from './data/transfer-slot.ts';
 import type { Frame, FrameServer, ReplySink } from './ftp-srv-seam.ts';
@@ -33,6 +35,9 @@ import { handshake } from './tls/handshake.ts';
 
 export interface FtpsSessionDeps {
   readonly socket: Socket;
+  /** Who stands in front of the ports for data. */
+  readonly balancers: Balancers;
+  readonly blocks: BlockStore;
   readonly frame: Pick<FrameServer, 'talk'>;
   readonly peer: string;
   readonly place: Place;
@@ -75,6 +80,7 @@ type Blame = 'no-attempt' | 'grace-exceeded' | 'broken-protocol' | 'nobody';
 export class FtpsSession implements Conversation {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly blocks: BlockStore;
   readonly settings: ConversationSettings;
   readonly state: SessionState;
   readonly #deps: FtpsSessionDeps;
@@ -105,6 +111,7 @@ export class FtpsSession implements Conversation {
     this.#options = options;
     this.settings = options;
     this.clock = deps.clock;
+    this.blocks = deps.blocks;
     this.#visitor = newVisitor(deps.peer);
     this.log = deps.log.child({ session: this.#visitor.session });
     this.state = freshState(options.implicit);
@@ -273,9 +280,9 @@ export class FtpsSession implements Conversation {
   }
 
   async openPassive(): Promise<PassiveDoor> {
-    const { ports, log, clock, onStranger } = this.#deps;
+    const { ports, balancers, log, clock, onStranger } = this.#deps;
     const door = await PassiveDoor.open(
-      { ports, clock, log, tls: this.#dataTls(), onStranger },
+      { ports, balancers, clock, log, tls: this.#dataTls(), onStranger },
       { ...this.#options, host: this.localAddress, peer: this.#deps.peer },
     );
     if (this.#reason === undefined) this.#slot.prepare(door);

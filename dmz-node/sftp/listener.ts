@@ -32,6 +32,8 @@ export interface SftpListenerDeps {
   readonly events: EventSink;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of all doors together; left out: of this one alone. */
+  readonly admission?: Admission;
   /** Uniform in [0, 1); for tests of the random early drop. */
   readonly random?: () => number;
 }
@@ -96,7 +98,7 @@ export class SftpListener implements Service {
     this.#deps = deps;
     this.#options = options;
     this.#memory = new SharedMemory(options.sharedOutstandingBytes);
-    this.#admission = new Admission(options, deps.random);
+    this.#admission = deps.admission ?? new Admission(options, deps.random);
     this.#balancers = new Balancers(deps.clock, options);
     this.#refusals = new RefusalReport(deps.clock, (peer, reason) => {
       this.#record(event('connection.refused', deps.clock.nowMs(), {}, { peer, reason }));

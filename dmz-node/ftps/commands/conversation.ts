@@ -9,6 +9,7 @@ import type { VirtualPath } from '../../../shared/paths/virtual-path.ts';
 import type { PartnerSession } from '../../partner-view.ts';
 import type { Reply } from '../control/replies.ts';
 import type { DataConnection } from '../data/data-connection.ts';
+import type { BlockStore } from '../data/gatherer.ts';
 import type { Fact } from '../listing.ts';
 
 /** What a client has set. Commands read and change it. */
@@ -59,6 +60,8 @@ export interface Conversation {
   readonly settings: ConversationSettings;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Memory that all uploads of the door share. */
+  readonly blocks: BlockStore;
   readonly secured: boolean;
   readonly loggedIn: boolean;
   readonly transferring: boolean;

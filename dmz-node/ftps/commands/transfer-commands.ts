@@ -148,7 +148,13 @@ async function complete(
   signal: AbortSignal,
 ): Promise<Reply> {
   try {
-    const { bytes, clean } = await receive(connection, handle, offset, watching(conversation), signal);
+    const { bytes, clean } = await receive(
+      connection,
+      handle,
+      offset,
+      { ...watching(conversation), blocks: conversation.blocks },
+      signal,
+    );
     if (!clean && conversation.settings.requireEndOfData) {
       throw new SallyportError('link-closed', 'the data connection was closed without TLS close');
     }

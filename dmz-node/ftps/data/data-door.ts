@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../../../shared/clock.ts';
 import { SallyportError } from '../../../shared/errors.ts';
 import { type Logger, printable } from '../../../shared/log.ts';
+import type { Balancers } from '../../balancers.ts';
 import { peerAddress } from '../../peer-address.ts';
 import type { SessionTls } from '../tls/door-tls.ts';
 import { type DataConnection, plainConnection, secureConnection } from './data-connection.ts';
@@ -16,6 +17,7 @@ import type { PassivePorts } from './passive-ports.ts';
 
 export interface DataDoorDeps {
   readonly ports: PassivePorts;
+  readonly balancers: Pick<Balancers, 'includes' | 'read'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Undefined: the data is not protected (PROT C). */
@@ -73,7 +75,7 @@ export class PassiveDoor implements DataDoor {
   /** @throws SallyportError `limit-reached` when no port is free. */
   static async open(deps: DataDoorDeps, options: DataDoorOptions): Promise<PassiveDoor> {
     const door = new PassiveDoor(deps, options);
-    door.#listener = await deps.ports.listen(options.host, (socket) => void door.#onSocket(socket));
+    door.#listener = await deps.ports.listen(options.host, (socket) => door.#onSocket(socket));
     return door;
   }
 
@@ -103,9 +105,20 @@ export class PassiveDoor implements DataDoor {
     this.#candidates.clear();
   }
 
-  async #onSocket(socket: Socket): Promise<void> {
+  #onSocket(socket: Socket): void {
     socket.on('error', () => undefined);
     const peer = peerAddress(socket.remoteAddress);
+    if (!this.#deps.balancers.includes(peer)) return void this.#admit(socket, peer);
+    this.#deps.balancers.read(
+      socket,
+      (client) => void this.#admit(socket, client ?? peer),
+      () => this.#deps.onStranger(peer),
+    );
+    socket.resume();
+  }
+
+  /** @param peer The client, which is not the other end of the socket when a balancer stands between. */
+  async #admit(socket: Socket, peer: string): Promise<void> {
     if (peer !== this.#options.peer) {
       if (peer !== '') this.#deps.onStranger(peer);
       return void socket.destroy();

@@ -1,12 +1,13 @@
 /**
  * An upload: bytes of a data connection into a file of the view, as fast as both can, never more than a limit ahead.
  *
- * Writes are not awaited one by one: TLS gives at most 16 KiB at a time, and a wait for each would cost more than the work.
- * The connection is not read while too much is in work.
+ * Bytes are put together to blocks, and writes are not awaited one by one: TLS gives at most 16 KiB at a time, and a wait for each
+ * would cost more than the work. The connection is not read while too much is in work.
  */
 import { asSallyportError, SallyportError } from '../../../shared/errors.ts';
 import type { WriteHandle } from '../../partner-view.ts';
 import type { DataConnection } from './data-connection.ts';
+import { type BlockStore, Gatherer } from './gatherer.ts';
 import { type Watching, watchProgress } from './progress.ts';
 
 export interface Received {
@@ -28,11 +29,12 @@ export async function receive(
   connection: DataConnection,
   handle: Pick<WriteHandle, 'write'>,
   offset: number,
-  watching: Watching,
+  { blocks, ...watching }: Watching & { readonly blocks: BlockStore },
   signal: AbortSignal,
 ): Promise<Received> {
   const { socket } = connection;
   let bytes = 0;
+  let written = 0;
   let inWork = 0;
   const idle: (() => void)[] = [];
   const stop = Promise.withResolvers<never>();
@@ -53,18 +55,17 @@ export async function receive(
     // Nothing is expected of the peer while it is not read.
     if (!socket.isPaused()) stop.reject(new SallyportError('link-closed', 'no byte came for too long'));
   });
+  const gatherer = new Gatherer(blocks, async (block) => {
+    const at = offset + written;
+    written += block.length;
+    await handle.write(at, block).catch((error: unknown) => stop.reject(asSallyportError(error)));
+    done(block.length);
+  });
   socket.on('data', (chunk: Buffer) => {
-    const at = offset + bytes;
     bytes += chunk.length;
     inWork += chunk.length;
     if (inWork >= mostInWorkBytes) socket.pause();
-    handle.write(at, chunk).then(
-      () => done(chunk.length),
-      (error: unknown) => {
-        stop.reject(asSallyportError(error));
-        done(chunk.length);
-      },
-    );
+    gatherer.add(chunk);
   });
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });
@@ -73,6 +74,7 @@ export async function receive(
     await Promise.race([ended.catch(lost), stop.promise]);
     // Some clients wait for our end of TLS before they look for the reply.
     socket.end();
+    gatherer.flush();
     if (inWork > 0) await Promise.race([new Promise<void>((go) => idle.push(go)), stop.promise]);
     await Promise.race([Promise.resolve(), stop.promise]);
     return { bytes, clean: connection.endedCleanly() };
