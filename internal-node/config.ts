@@ -21,11 +21,10 @@ import { type Loaded, type LoadedConfig, loadConfig, sourceOf } from '../shared/
 import { ConfigError, type ConfigProblem } from '../shared/config/problems.ts';
 import { address, duration, writeDuration } from '../shared/config/units.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
-import type { UploadSettings } from '../shared/uploads.ts';
 import { checkRules, rulesSchema, toRule } from './config-rules.ts';
 import { refusePrivateKeys } from './config-secrets.ts';
 import { type Partners, partnersSchema } from './policy/partners.ts';
-import { uploadsOfAll, uploadsSchema } from './policy/uploads.ts';
+import { type Uploads, uploadsOfAll, uploadsSchema } from './policy/uploads.ts';
 
 const tunnel = z
   .strictObject({
@@ -198,7 +197,7 @@ export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'pol
     readonly expires: number;
     readonly banner: string;
     readonly limits: PolicyLimits;
-    readonly uploads: UploadSettings;
+    readonly uploads: Uploads;
   };
   readonly destinations: readonly Destination[];
   readonly partners: Partners;

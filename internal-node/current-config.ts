@@ -1,8 +1,10 @@
 /** The configuration in force, with what is made of it once: accounts, router, contents of the policy. */
 import { Router } from '../shared/matching/routing.ts';
+import { withOwn } from '../shared/uploads.ts';
 import type { InternalConfig } from './config.ts';
 import { accountsOf, type PartnerAccount } from './policy/partners.ts';
 import type { PolicyContents } from './policy/publish.ts';
+import { forDmz, type Uploads } from './policy/uploads.ts';
 
 interface Derived {
   readonly config: InternalConfig;
@@ -60,6 +62,12 @@ export class CurrentConfig {
     return [...this.#now.accounts.keys()];
   }
 
+  /** What holds for the uploads of a partner; for one who is gone, what holds for all. */
+  uploadsOf(partner: string): Uploads {
+    const { policy, partners } = this.#now.config;
+    return withOwn(policy.uploads, partners[partner]?.uploads);
+  }
+
   policyContents(): PolicyContents {
     const { policy, rules } = this.#now.config;
     return {
@@ -69,7 +77,7 @@ export class CurrentConfig {
       recipients: [this.#recipient],
       rules: [...rules],
       limits: policy.limits,
-      uploads: policy.uploads,
+      uploads: forDmz(policy.uploads),
     };
   }
 }

@@ -32,6 +32,7 @@ import type { SessionOperations } from './auth/session-operations.ts';
 import { type InternalConfig, loadInternalConfig } from './config.ts';
 import { CurrentConfig } from './current-config.ts';
 import { FolderDestination, folderDefaults } from './destinations/folder.ts';
+import { type CompanionSettings, Companions } from './inbound/companions.ts';
 import { Delivery, deliveryDefaults } from './inbound/delivery.ts';
 import { InboxScan } from './inbound/inbox-scan.ts';
 import { Items } from './inbound/items.ts';
@@ -50,6 +51,7 @@ import { Sender, senderDefaults } from './outbound/sender.ts';
 import { OutgoingWatcher, watcherDefaults } from './outbound/watcher.ts';
 import type { PolicyOperations } from './policy/policy-operations.ts';
 import { PolicyPublisher } from './policy/publish.ts';
+import type { Uploads } from './policy/uploads.ts';
 import type { InternalOperations } from './records.ts';
 import { StaffApi } from './staff-api.ts';
 import { KeepConnected, Link } from './tunnel/link.ts';
@@ -128,6 +130,7 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
       ledger,
       link: inboxLink,
       destinations,
+      companions: new Companions({ ledger, settingsOf: (partner) => companionSettings(current.uploadsOf(partner)) }),
       staging: new StagingArea({ ...stagingDefaults, floor: config.staging.minimumFree }),
       createOpener,
       clock,
@@ -274,6 +277,11 @@ function anyOf(globs: readonly string[]): (name: string) => boolean {
   const tests = globs.map((text) => compilePattern({ kind: 'glob', text }));
   return (name) => tests.some((test) => test(name));
 }
+
+const companionSettings = ({ duplicates, duplicateWindowMs, trigger }: Uploads): CompanionSettings => ({
+  duplicates: { action: duplicates, windowMs: duplicateWindowMs },
+  trigger,
+});
 
 const threadsOf = (setting: 'auto' | number): number =>
   setting === 'auto' ? Math.max(1, Math.min(4, availableParallelism() - 1)) : setting;

@@ -12,6 +12,7 @@ export const migrations: readonly string[] = [
   ...policy.migrations,
   ...ledger.migrations,
   ...outgoing.migrations,
+  ledger.companionMigration,
 ];
 
 export const operations = {

@@ -220,6 +220,7 @@ export class StaffApi implements InternalAdminApi {
       size: row.size,
       atMs: row.arrivedAtMs,
       state: stateOf(row),
+      ...(row.duplicateOf === null ? {} : { duplicateOf: row.duplicateOf }),
     }));
   }
 

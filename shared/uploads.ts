@@ -53,9 +53,9 @@ export const uploadOverridesSchema = uploadSettingsSchema.partial();
 export type UploadOverrides = z.infer<typeof uploadOverridesSchema>;
 
 /** What holds for somebody: his own, where he has something of his own. */
-export function withOwn(all: UploadSettings, own: UploadOverrides | undefined): UploadSettings {
+export function withOwn<T extends object>(all: T, own: { readonly [K in keyof T]?: T[K] | undefined } | undefined): T {
   const given = Object.entries(own ?? {}).filter(([, value]) => value !== undefined);
-  return { ...all, ...(Object.fromEntries(given) as Partial<UploadSettings>) };
+  return { ...all, ...(Object.fromEntries(given) as Partial<T>) };
 }
 
 /** Names that programs write under before they rename: WinSCP, rclone, browsers, editors, rsync. */

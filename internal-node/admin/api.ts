@@ -84,6 +84,8 @@ export interface ListedItem {
   readonly atMs: number;
   /** In the words of the catalogue: ready, leased, delivered, held, unrouted, quarantined, offered, downloaded… */
   readonly state: string;
+  /** The earlier item that had the same partner, name and content. */
+  readonly duplicateOf?: string;
 }
 
 export interface Listing {

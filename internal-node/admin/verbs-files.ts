@@ -62,7 +62,7 @@ function addList(program: Program): void {
         `${item.partner}${item.path}`,
         output.isTerminal ? formatSize(item.size) : String(item.size),
         output.isTerminal ? formatTime(item.atMs) : new Date(item.atMs).toISOString(),
-        item.state,
+        item.duplicateOf === undefined ? item.state : `${item.state}, sent again`,
         output.isTerminal ? item.item.slice(0, 8) : item.item,
       ]);
       if (rows.length === 0) output.note('nothing there');

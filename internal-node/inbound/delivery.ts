@@ -15,6 +15,7 @@ import { deliveryComponents } from '../../shared/paths/delivery-name.ts';
 import { belowInbox, parseVirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { DeliveryTarget, Destination, DraftFacts } from '../destination.ts';
 import { type PaceOptions, paceDefaults } from '../pace.ts';
+import type { Companions } from './companions.ts';
 import { confirmItem } from './confirm.ts';
 import { fetchItem, type Opener } from './fetch.ts';
 import { fileSha256 } from './file-digest.ts';
@@ -22,12 +23,14 @@ import { type InboxLink, Lease } from './lease.ts';
 import type { LedgerItem } from './ledger-item.ts';
 import type { LedgerOperations } from './ledger-operations.ts';
 import type { StagingArea } from './staging.ts';
+import type { Expected } from './trigger-content.ts';
 
 export interface DeliveryDeps {
   readonly ledger: Records<LedgerOperations>;
   readonly link: InboxLink;
   readonly destinations: ReadonlyMap<string, Destination>;
   readonly staging: StagingArea;
+  readonly companions: Companions;
   readonly createOpener: (path: string) => Opener;
   readonly clock: Clock;
   readonly log: Logger;
@@ -42,6 +45,8 @@ export const deliveryDefaults: DeliveryOptions = { pace: paceDefaults, retry: { 
 
 /** The tunnel's troubles, not the item's. */
 const linkTroubles: readonly ErrorCode[] = ['tunnel-down', 'link-closed', 'stale-epoch', 'lease-lost'];
+/** Nothing is wrong with the item. */
+const patient: readonly ErrorCode[] = [...linkTroubles, 'waits-for-other'];
 const wrongBytes: readonly ErrorCode[] = ['content-mismatch', 'sealed-damaged'];
 const maxNames = 100;
 
@@ -87,7 +92,8 @@ export class Delivery {
 
   /** @returns the item as it is then; undefined when it was no longer to be fetched. */
   async #fetch(item: LedgerItem, signal: AbortSignal): Promise<LedgerItem | undefined> {
-    const { ledger, link, clock, staging } = this.#deps;
+    const { ledger, link, clock, staging, companions } = this.#deps;
+    await companions.mayFetch(item);
     const destination = this.#destinationOf(item);
     using _space = await staging.reserve(destination, item.partner, item.size);
     const lease = await Lease.take(item.id, link, clock, signal);
@@ -95,6 +101,7 @@ export class Delivery {
     if (!begun) return undefined;
     try {
       const draft = await this.#stage(begun, destination, lease, signal);
+      if (!draft) return await ledger.call('ledger.find', { id: item.id });
       return await this.#publish(begun, draft, destination, lease, signal);
     } catch (error) {
       await lease.release(AbortSignal.timeout(5000));
@@ -102,16 +109,18 @@ export class Delivery {
     }
   }
 
-  /** @returns the draft, with the final name that was decided and recorded. */
-  async #stage(item: LedgerItem, destination: Destination, lease: Lease, signal: AbortSignal): Promise<StagedDraft> {
-    const { ledger, clock } = this.#deps;
+  /** @returns the draft, with the final name that was decided and recorded; undefined when it is not to be delivered. */
+  async #stage(item: LedgerItem, destination: Destination, lease: Lease, signal: AbortSignal): Promise<StagedDraft | undefined> {
+    const { ledger, clock, companions } = this.#deps;
     const { id } = item;
     const path = await destination.stage(id);
-    let staged: StagedDraft & { readonly sha256: string };
+    let staged: StagedDraft & { readonly sha256: string; readonly expected: Expected | null };
     try {
       const sha256 = await fetchItem(item, path, lease, this.#deps, this.#options.pace, signal);
+      await companions.check(item, path, sha256, signal);
+      const expected = await companions.read(item, path);
       const facts = await destination.keep(id);
-      staged = { ...facts, sha256, file: await destination.plan(targetOf(item), false) };
+      staged = { ...facts, sha256, expected, file: await destination.plan(targetOf(item), false) };
     } catch (error) {
       await destination
         .discard(id)
@@ -119,9 +128,12 @@ export class Delivery {
       throw error;
     }
     // From here on it is the destination that tells what became of the draft: nothing below may remove it.
-    const current = await ledger.call('ledger.staged', { id, ...staged, nowMs: clock.nowMs() });
-    if (!current) throw new SallyportError('internal', 'the item was taken out of our hands', { item: id });
-    return staged;
+    const duplicates = companions.duplicates(item);
+    const became = await ledger.call('ledger.staged', { id, ...staged, duplicates, nowMs: clock.nowMs() });
+    if (!became) throw new SallyportError('internal', 'the item was taken out of our hands', { item: id });
+    if (became === 'staged') return staged;
+    await destination.discard(id);
+    return undefined;
   }
 
   /** @param lease Undefined: there is nobody to lease from any more. */
@@ -132,7 +144,12 @@ export class Delivery {
     lease: Lease | undefined,
     signal: AbortSignal,
   ): Promise<LedgerItem | undefined> {
-    const { ledger } = this.#deps;
+    const { ledger, companions, clock } = this.#deps;
+    if ((await companions.mayPublish(item)) === 'drop') {
+      const dropped = await ledger.call('ledger.dropTrigger', { id: item.id, nowMs: clock.nowMs() });
+      await destination.discard(item.id);
+      return dropped;
+    }
     let { file } = draft;
     for (let names = 0; names < maxNames; names += 1) {
       await lease?.keep(signal);
@@ -191,7 +208,10 @@ export class Delivery {
     const mismatch = wrongBytes.includes(code);
     const nowMs = clock.nowMs();
     try {
-      if (mismatch && item.mismatches > 0) {
+      if (code === 'trigger-mismatch') {
+        await ledger.call('ledger.quarantine', { id, reason: printable(message), nowMs });
+        await this.#destinationOf(item).discard(id);
+      } else if (mismatch && item.mismatches > 0) {
         await ledger.call('ledger.quarantine', { id, reason: `${code}: ${printable(message)}`, nowMs });
       } else if (code === 'already-collected') {
         await ledger.call('ledger.gone', { id, nowMs, staged: true });
@@ -199,7 +219,7 @@ export class Delivery {
       } else if (code === 'item-unknown' && item.todo === 'fetch') {
         await ledger.call('ledger.gone', { id, nowMs, staged: false });
       } else {
-        await this.#putOff(item, error, { mismatch, silent: signal.aborted || linkTroubles.includes(code) });
+        await this.#putOff(item, error, { mismatch, silent: signal.aborted || patient.includes(code) });
       }
     } catch (cause) {
       this.#deps.log.error({ item: id, err: cause }, 'the ledger did not take a failure down');
@@ -213,7 +233,7 @@ export class Delivery {
     const detail = printable(message);
     log.info({ item: item.id, code, detail }, 'an attempt failed');
     // The tunnel's troubles end for all items at once: that must not cost the long wait of a failing item.
-    const attempts = linkTroubles.includes(code) ? 0 : item.attempts;
+    const attempts = patient.includes(code) ? 0 : item.attempts;
     const nextAttemptMs = nowMs + delayMs(attempts, this.#options.retry);
     const failure = how.silent ? null : { code, detail };
     await ledger

@@ -1,6 +1,7 @@
 /** One item as the ledger of the inside holds it, and what follows from its state. Pure data: no storage here. */
 import type { Decision } from '../../shared/policy.ts';
 import type { ItemDescription, Segment } from '../../shared/tunnel/messages.ts';
+import type { Expected } from './trigger-content.ts';
 
 /**
  * `registered`: known, bytes are in the DMZ · `pulling` · `staged`: whole and checked inside, the final name is decided ·
@@ -56,6 +57,14 @@ export interface LedgerItem {
   readonly registeredAtMs: number;
   readonly settledAtMs: number | null;
   readonly confirmedAtMs: number | null;
+  /** The trigger that completed it, as the DMZ claims. */
+  readonly trigger: string | null;
+  /** It is a trigger, of so many items as the DMZ claims. */
+  readonly releases: number;
+  /** What was read in it as a trigger. */
+  readonly expected: Expected | null;
+  /** The earlier item that had the same partner, name and content. */
+  readonly duplicateOf: string | null;
 }
 
 /** Whether two descriptions of one id are of the same bytes of the same partner. Path, session and state may change. */

@@ -4,6 +4,7 @@
  */
 import type { Store } from '../../shared/durable/operations.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
+import { dropTrigger, filesOf, triggerOf, twinUnderWay } from './ledger-companions.ts';
 import { counts, due, fetched, list, named, readable } from './ledger-queries.ts';
 import { contest, redecide, register, type Sighting, sight } from './ledger-registration.ts';
 import { find } from './ledger-rows.ts';
@@ -59,6 +60,14 @@ export const migrations = [
   END`,
 ] as const;
 
+/** Appended behind the migrations of all rooms: what was there before keeps its number. */
+export const companionMigration = `
+  ALTER TABLE ledger_items ADD COLUMN trigger_id TEXT;
+  ALTER TABLE ledger_items ADD COLUMN releases INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE ledger_items ADD COLUMN expected TEXT;
+  ALTER TABLE ledger_items ADD COLUMN dup_of TEXT;
+  CREATE INDEX ledger_triggered ON ledger_items(trigger_id) WHERE trigger_id IS NOT NULL`;
+
 export const operations = {
   'ledger.sight': (
     store: Store,
@@ -84,6 +93,10 @@ export const operations = {
   'ledger.forget': forget,
   'ledger.readable': readable,
   'ledger.fetched': fetched,
+  'ledger.twinUnderWay': twinUnderWay,
+  'ledger.triggerOf': triggerOf,
+  'ledger.filesOf': filesOf,
+  'ledger.dropTrigger': dropTrigger,
   'ledger.find': (store: Store, { id }: { readonly id: string }) => find(store, id),
   'ledger.named': named,
   'ledger.list': list,

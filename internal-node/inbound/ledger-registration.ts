@@ -3,6 +3,7 @@ import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
 import type { Decision } from '../../shared/policy.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
+import { wakeCompanions } from './ledger-companions.ts';
 import { courseOf, type LedgerItem, sameContent } from './ledger-item.ts';
 import { contextOf, find } from './ledger-rows.ts';
 
@@ -105,7 +106,7 @@ export function register(
   store
     .sql(
       `INSERT INTO ledger_items(id, seq, partner, path, size, sha256, segments, session, session_proof, trace, decision, reader,
-         dmz_state, state, todo, outcome, reason, registered_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         dmz_state, state, todo, outcome, reason, registered_ms, trigger_id, releases) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     .run(
       item.id,
@@ -126,7 +127,10 @@ export function register(
       forged === null ? course.outcome : null,
       forged,
       nowMs,
+      item.trigger ?? null,
+      item.releases ?? 0,
     );
+  wakeCompanions(store, { ...item, trigger: item.trigger ?? null });
   const context = contextOf(item);
   if (forged !== null) {
     store.emit(event('item.forged', nowMs, context, { reason: forged }));

@@ -32,6 +32,10 @@ export const rowToItem = (row: Record<string, unknown>): LedgerItem =>
     registeredAtMs: row.registered_ms,
     settledAtMs: row.settled_ms,
     confirmedAtMs: row.confirmed_ms,
+    trigger: row.trigger_id,
+    releases: row.releases,
+    expected: row.expected === null ? null : JSON.parse(row.expected as string),
+    duplicateOf: row.dup_of,
   }) as LedgerItem;
 
 export const find = (store: Store, id: string): LedgerItem | undefined => {

@@ -4,8 +4,10 @@
  */
 import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
+import { type DuplicatePolicy, firstOf, markDuplicate, wakeCompanions } from './ledger-companions.ts';
 import { courseOf, type LedgerItem, type LedgerState } from './ledger-item.ts';
 import { contextOf, find, rowToItem } from './ledger-rows.ts';
+import type { Expected } from './trigger-content.ts';
 
 /** Begins an attempt. @returns undefined when the item is no longer in a state to begin from. */
 export function begin(
@@ -30,20 +32,38 @@ interface Staged {
   readonly inode: string;
   readonly sha256: string;
   readonly file: string;
+  /** What it says as a trigger. */
+  readonly expected: Expected | null;
+  readonly duplicates: DuplicatePolicy;
   readonly nowMs: number;
 }
 
-export function staged(store: Store, { id, place, inode, sha256, file, nowMs }: Staged): boolean {
+/** @returns what became of it; undefined when it was no longer being pulled. */
+export function staged(store: Store, args: Staged): 'staged' | 'suppressed' | 'quarantined' | undefined {
+  const { id, place, inode, sha256, file, expected, duplicates, nowMs } = args;
+  const fetched = find(store, id);
+  if (fetched?.state !== 'pulling') return undefined;
+  const first = firstOf(store, fetched, sha256, duplicates, nowMs);
+  if (first !== undefined) {
+    const { action } = duplicates;
+    markDuplicate(store, { item: fetched, of: first, sha256, action }, nowMs);
+    if (action === 'quarantine') quarantine(store, { id, reason: `the same as ${first}, sent again`, nowMs });
+    if (action !== 'deliver') {
+      wakeCompanions(store, fetched);
+      return action === 'suppress' ? 'suppressed' : 'quarantined';
+    }
+  }
   const { changes } = store
     .sql(
       `UPDATE ledger_items SET state = 'staged', todo = 'publish', next_attempt_ms = 0, place = ?, inode = ?,
-         content_sha256 = ?, file = ? WHERE id = ? AND state = 'pulling'`,
+         content_sha256 = ?, file = ?, expected = ? WHERE id = ? AND state = 'pulling'`,
     )
-    .run(place, inode, sha256, file, id);
+    .run(place, inode, sha256, file, expected === null ? null : JSON.stringify(expected), id);
   const item = find(store, id);
-  if (changes === 0 || !item) return false;
+  if (changes === 0 || !item) return undefined;
   store.emit(event('item.staged', nowMs, contextOf(item), { size: item.size, sha256 }));
-  return true;
+  if (expected !== null) wakeCompanions(store, item);
+  return 'staged';
 }
 
 /** The file had another name decided before; none of them exists under its name yet. */
@@ -86,7 +106,10 @@ function settle(
     )
     .run(to, to, nowMs, id, from);
   const item = find(store, id);
-  if (changes > 0 && item) emit(item);
+  if (changes > 0 && item) {
+    emit(item);
+    wakeCompanions(store, item);
+  }
   return item;
 }
 
@@ -152,7 +175,9 @@ export function quarantine(
     )
     .run(reason, id);
   const item = find(store, id);
-  if (changes > 0 && item) store.emit(event('item.quarantined', nowMs, contextOf(item), { reason }));
+  if (changes === 0 || !item) return;
+  store.emit(event('item.quarantined', nowMs, contextOf(item), { reason }));
+  wakeCompanions(store, item);
 }
 
 /**
@@ -170,6 +195,7 @@ export function gone(store: Store, args: { readonly id: string; readonly nowMs: 
   const item = find(store, id);
   if (changes === 0 || !item) return;
   store.emit(event('item.gone', nowMs, contextOf(item), { path: item.path }));
+  wakeCompanions(store, item);
 }
 
 /** After a whole look at the DMZ's list: what waits here, was known before the look began and is not in it, is gone. */

@@ -54,6 +54,8 @@ export interface StaffRow {
   readonly file: string | null;
   /** Why it was set aside. */
   readonly reason: string | null;
+  /** The earlier item that had the same partner, name and content. */
+  readonly duplicateOf: string | null;
 }
 
 export interface StaffQuery {
@@ -278,6 +280,7 @@ const rowOf = (item: LedgerItem): StaffRow => ({
   trace: item.trace,
   file: item.file,
   reason: item.reason,
+  duplicateOf: item.duplicateOf,
 });
 
 const makeMark = ({ number }: LedgerItem): string => number.toString(36);

@@ -9,7 +9,7 @@ import { SallyportError } from '../../shared/errors.ts';
 import { type Grant, partnerName } from '../../shared/policy.ts';
 import { type PasswordHash, parsePasswordHash } from '../password-phc.ts';
 import { parseSshPublicKeyLine, type SshPublicKey } from '../ssh-public-key.ts';
-import { uploadsSchema } from './uploads.ts';
+import { forDmz, uploadsSchema } from './uploads.ts';
 
 /** Turns the `config-invalid` of a parser into a finding of the schema at the place where the text stands. */
 const parsed = <T>(longest: number, parse: (text: string) => T) =>
@@ -120,7 +120,7 @@ export const grantOf = (name: string, partner: PartnerConfig): Grant => ({
   maxFileBytes: partner.maxFileSize,
   maxPartials: partner.maxPartials,
   onExisting: partner.onExisting,
-  ...(partner.uploads === undefined ? {} : { uploads: partner.uploads }),
+  ...(partner.uploads === undefined ? {} : { uploads: forDmz(partner.uploads) }),
 });
 
 /** A partner as the login desk sees him (`auth/local-users.ts`, `Account`). */

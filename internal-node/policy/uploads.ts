@@ -6,14 +6,7 @@ import { z } from 'zod';
 import { duration } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { compilePattern } from '../../shared/matching/pattern.ts';
-import {
-  completionModes,
-  defaultUploads,
-  triggerSettingsSchema,
-  type UploadOverrides,
-  type UploadSettings,
-  withOwn,
-} from '../../shared/uploads.ts';
+import { completionModes, defaultUploads, triggerSettingsSchema, type UploadSettings, withOwn } from '../../shared/uploads.ts';
 
 const glob = z
   .string()
@@ -42,8 +35,38 @@ const trigger = z
     wait: duration({ min: '1s', max: '30d' })
       .prefault('1h')
       .describe('A trigger whose file did not come for so long is told as an alarm.'),
+    deliver: z.enum(['last', 'no']).default('last').describe('Whether a trigger is delivered itself, after its files.'),
+    verify: z
+      .boolean()
+      .default(true)
+      .describe('Compare files with the digests, and their number with the count, that the trigger holds.'),
   })
   .transform(({ wait, ...rest }) => ({ ...rest, waitMs: wait }));
+type Trigger = z.output<typeof trigger>;
+
+/** What the DMZ is told, and what only the inside needs. */
+export interface Uploads extends Omit<UploadSettings, 'trigger'> {
+  readonly trigger: Trigger;
+  readonly duplicates: 'deliver' | 'suppress' | 'quarantine';
+  /** How long ago a file may have been delivered for another to be its duplicate. */
+  readonly duplicateWindowMs: number;
+}
+export type OwnUploads = Partial<Uploads>;
+
+const usual: Uploads = {
+  ...defaultUploads,
+  trigger: { ...defaultUploads.trigger, deliver: 'last', verify: true },
+  duplicates: 'deliver',
+  duplicateWindowMs: 24 * 3_600_000,
+};
+
+/** The part that the DMZ is told. */
+export function forDmz<T extends OwnUploads>(uploads: T): Omit<T, 'duplicates' | 'duplicateWindowMs'> {
+  const { duplicates: _kept, duplicateWindowMs: _inside, trigger: given, ...rest } = uploads;
+  if (given === undefined) return rest as Omit<T, 'duplicates' | 'duplicateWindowMs'>;
+  const { suffixes, batch, waitMs } = given;
+  return { ...rest, trigger: { suffixes, batch, waitMs } } as unknown as Omit<T, 'duplicates' | 'duplicateWindowMs'>;
+}
 
 /** Sessions vouch for what they sent only a while after their end; what is quiet must be told before. */
 const longestQuiet = '10m';
@@ -73,6 +96,11 @@ export const uploadsSchema = z
       .boolean()
       .optional()
       .describe('Whether a complete file that nobody took yet may be continued by appending to it.'),
+    duplicates: z
+      .enum(['deliver', 'suppress', 'quarantine'])
+      .optional()
+      .describe('What becomes of a file that was delivered before, with the same name and content.'),
+    duplicateWindow: duration({ min: '1m', max: '30d' }).optional().describe('How long ago that may have been.'),
   })
   .superRefine((uploads, context) => {
     const modes = { quiet: ['quiet', 'trigger'], trigger: ['trigger'] } as const;
@@ -83,7 +111,7 @@ export const uploadsSchema = z
     }
   })
   .transform(
-    ({ holdAlarm, quiet, ghost, idleUpload, takeOver, ...rest }): UploadOverrides =>
+    ({ holdAlarm, quiet, ghost, idleUpload, takeOver, duplicateWindow, ...rest }): OwnUploads =>
       without({
         ...rest,
         holdAlarmMs: holdAlarm,
@@ -91,13 +119,14 @@ export const uploadsSchema = z
         ghostMs: ghost,
         idleUploadMs: idleUpload,
         takeOverMs: takeOver === 'never' ? null : takeOver,
+        duplicateWindowMs: duplicateWindow,
       }),
   );
 
 /** Only what is given. */
-function without(settings: { readonly [K in keyof UploadOverrides]: UploadOverrides[K] | undefined }): UploadOverrides {
+function without(settings: { readonly [K in keyof OwnUploads]: OwnUploads[K] | undefined }): OwnUploads {
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
 /** The settings of the whole node. */
-export const uploadsOfAll = (given: UploadOverrides): UploadSettings => withOwn(defaultUploads, given);
+export const uploadsOfAll = (given: OwnUploads): Uploads => withOwn(usual, given);

@@ -279,6 +279,11 @@ export const eventCatalogue = {
     { path: 'as the partner names it' },
     'Nothing, when the trace shows that the partner removed, renamed or replaced it. Otherwise ask the partner to send it again.',
   ),
+  'item.duplicate': kind('SP-1610', 'warning', 'A file was sent again: same partner, name and content.', {
+    path: 'as the partner names it',
+    of: 'the item that was first',
+    action: 'deliver, suppress or quarantine',
+  }),
   // outbound
   'outgoing.found': kind('SP-1701', 'info', 'A finished file was found in an outgoing folder.', {
     file: 'below the folder',
