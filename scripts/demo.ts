@@ -107,12 +107,14 @@ const word = (text: string): string => (/^[\w./:=@-]+$/.test(text) ? text : `'${
 function invitation(site: Site): string[] {
   const { host, port } = site.sftp;
   const { acme } = site.partners;
+  const ftps = `ftp://${site.ftps.host}:${site.ftps.explicitPort}/Inbox/`;
   const config = word(site.internal.config);
   const hosts = word(`UserKnownHostsFile="${site.knownHosts}"`);
   return [
     '',
     'Yours to try, in another terminal:',
     `  sftp -P ${port} -i ${word(acme?.keyFile ?? '')} -o ${hosts} acme@${host}     # then: put FILE Inbox/`,
+    `  curl --ssl-reqd --cacert ${word(site.ftps.caFile)} -u acme:${acme?.password ?? ''} -T FILE ${ftps}`,
     `  ls -R ${word(site.inside.delivered)}`,
     `  cp FILE ${word(join(site.inside.outgoing, 'acme'))}/     # acme finds it in Outbox/`,
     `  ./scripts/sallyport status --config ${config}`,
@@ -148,7 +150,9 @@ async function demonstrate(
   try {
     await Promise.race([startNodes(supervisor), sign.told]);
     if (!sign.stopping)
-      say(`both halves are up: partners reach sftp://${site.sftp.host}:${site.sftp.port}, host key ${site.sftp.hostKey}`);
+      say(
+        `both halves are up: partners reach sftp://${site.sftp.host}:${site.sftp.port}, host key ${site.sftp.hostKey}, and FTPS on port ${site.ftps.explicitPort}`,
+      );
     if (values.json && !sign.stopping) process.stdout.write(`${readyLine(site, supervisor)}\n`);
     if ((!values.json || values.once) && !sign.stopping) await Promise.race([walk({ site, say }), sign.told]);
     if (values.once && !sign.stopping) return say('all transfers identical.');

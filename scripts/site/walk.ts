@@ -1,4 +1,4 @@
-/** The transfers that the demo shows: real OpenSSH `sftp` sessions, and what the nodes recorded of each. */
+/** The transfers that the demo shows: real OpenSSH `sftp` sessions, one with `curl` over FTPS, and what the nodes recorded of each. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
@@ -31,6 +31,29 @@ export async function sftp(
   child.stderr?.on('data', collect);
   child.stdin?.on('error', () => {}); // a session that ends early closes its input; the exit code tells
   child.stdin?.end(`${batch.join('\n')}\n`);
+  const code = await new Promise<number>((resolve) => child.once('close', (status) => resolve(status ?? 255)));
+  return { code, output };
+}
+
+/** `curl` over FTPS, explicit (AUTH TLS), with the password of a partner. Never throws for a refusal: the exit code says it. */
+export async function curlFtps(
+  site: Site,
+  partner: SitePartner,
+  args: readonly string[],
+  path: string,
+): Promise<{ readonly code: number; readonly output: string }> {
+  const { host, explicitPort, caFile } = site.ftps;
+  // The password goes in by standard input: arguments are for everybody to read.
+  const [program = 'curl', ...rest] = [...site.client, 'curl', '-sS', '--ssl-reqd', '--cacert', caFile, '-K', '-', ...args];
+  const child = execFile(program, [...rest, `ftp://${host}:${explicitPort}${path}`], { maxBuffer: 64 * 1024 * 1024 });
+  let output = '';
+  const collect = (text: string): void => {
+    output += text;
+  };
+  child.stdout?.on('data', collect);
+  child.stderr?.on('data', collect);
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(`user = "${partner.name}:${partner.password}"\n`);
   const code = await new Promise<number>((resolve) => child.once('close', (status) => resolve(status ?? 255)));
   return { code, output };
 }
@@ -148,4 +171,15 @@ export async function walk(walker: Walker): Promise<void> {
     throw new Error('the fetched bytes differ');
   say('  fetched by globex, identical; nobody inside had to touch it');
   await showTrace(walker, 'globex/Outbox/drawing.pdf');
+
+  say('4. acme sends a file over FTPS; the same rules, the same promises');
+  const invoice = `invoice 815 of acme\n${'y'.repeat(4096)}\n`;
+  await writeFile(join(scratch, 'invoice.csv'), invoice);
+  const { host, explicitPort } = site.ftps;
+  say(`  $ curl --ssl-reqd --cacert ftps.crt -u acme -T invoice.csv ftp://${host}:${explicitPort}/Inbox/`);
+  const sent = await curlFtps(site, acme, ['-T', join(scratch, 'invoice.csv')], '/Inbox/');
+  if (sent.code !== 0) throw new Error(`curl failed with ${sent.code}: ${sent.output}`);
+  if (sha256(await delivered(site, 'acme/invoice.csv')) !== sha256(invoice)) throw new Error('the delivered bytes differ');
+  say(`  delivered, identical: ${join(site.inside.delivered, 'acme/invoice.csv')}`);
+  await showTrace(walker, 'acme/Inbox/invoice.csv');
 }

@@ -61,6 +61,7 @@ async function serve(host: string, node: string, args: readonly string[]): Promi
 
 it('two hosts are set up with the commands of the README', async () => {
   const [tunnel, sftp] = [`127.0.0.1:${await freePort('127.0.0.1')}`, await freePort('127.0.0.1')];
+  const ftps = ['--listen-ftps', '127.0.0.1:0', '--listen-ftps-implicit', '127.0.0.1:0'];
   await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, 'inside/acme')]);
   const printed = { 'SPI-…': '', 'SPD-…': '', hostKey: '' };
   const steps = await stepsOfReadme();
@@ -81,7 +82,8 @@ it('two hosts are set up with the commands of the README', async () => {
     }
     if (rest[0] === 'status') await untilUp(node, main);
     // The one thing that a machine with both hosts must do otherwise.
-    const listens = host === 'dmz' && rest[0] === 'init' ? ['--listen-tunnel', tunnel, '--listen-sftp', `127.0.0.1:${sftp}`] : [];
+    const listens =
+      host === 'dmz' && rest[0] === 'init' ? ['--listen-tunnel', tunnel, '--listen-sftp', `127.0.0.1:${sftp}`, ...ftps] : [];
     const { stdout } = await run(node, [...main, ...rest, ...listens], { env: environment(host), cwd: join(folder, host) });
     printed['SPI-…'] ||= /^ {2}(SPI-\S+)$/m.exec(stdout)?.[1] ?? '';
     printed['SPD-…'] ||= /^ {2}(SPD-\S+)$/m.exec(stdout)?.[1] ?? '';
