@@ -2,12 +2,13 @@
  * The command behind `scripts/fuzz`: one running pair, one target, a partner who works all the while, and what the DMZ process
  * held before and after. Exit 0 only when nothing was wrong.
  */
-import { readFile } from 'node:fs/promises';
+import { appendFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Pair, startPair } from '../test/fixtures/pair.ts';
 import { RawSftp } from '../test/fixtures/raw-sftp.ts';
+import { HandshakeFuzz } from '../test/hostile/handshake-fuzz.ts';
 import { HonestPartner, whileServing } from '../test/hostile/honest-partners.ts';
 import { PacketFuzz } from '../test/hostile/packet-fuzz.ts';
 import { ProcessWatch } from './site/process-watch.ts';
@@ -29,7 +30,18 @@ type Target = (fuzzing: Fuzzing) => Promise<{ readonly faults: readonly string[]
 const mostMiB = 320;
 const mostGrowthMiB = 64;
 
+/** Whoever sends broken handshakes is banned within seconds, except for this one. */
+const stranger = '127.0.0.66';
+
 const targets: Readonly<Record<string, Target>> = {
+  handshakes: ({ pair, seed, from, count, onProgress }) =>
+    new HandshakeFuzz({
+      ...{ seed, from, count, onProgress },
+      lanes: 16,
+      silenceMs: 1000,
+      port: pair.site.sftp.port,
+      localAddress: stranger,
+    }).run(),
   packets: async ({ pair, seed, from, count, onProgress }) => {
     const { mallory } = pair.site.partners;
     if (!mallory) throw new Error('no partner mallory');
@@ -42,7 +54,9 @@ const targets: Readonly<Record<string, Target>> = {
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 async function fuzz(target: Target, inputs: { readonly seed: number; readonly from: number; readonly count: number }) {
-  await using pair = await startPair({ partners: ['acme', 'globex', 'mallory'] });
+  await using pair = await startPair({ partners: ['acme', 'globex', 'mallory'] }, undefined, async ({ dmz }) => {
+    await appendFile(dmz.config, `limits:\n  throttle:\n    exempt: ["${stranger}"]\n`);
+  });
   const pid = pair.supervisor.pid('dmz');
   const dmz = new ProcessWatch(pid);
   const honest = new HonestPartner(pair, pair.acme, '127.0.0.1');

@@ -1,4 +1,4 @@
-/** Logged-in clients that break the SFTP protocol or press against memory: only their own session suffers (F58, F60, F61). */
+/** Logged-in clients that break the SFTP protocol or press against memory: only their own session suffers (F57, F58, F60, F61). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { OpenForWriting, ReadHandle, VirtualPath, WriteHandle } from '../../dmz-node/partner-view.ts';
@@ -95,7 +95,23 @@ test('a client that reads nothing while it asks for signs of life costs bounded 
   assert.equal((await other.ask(op.stat, '/')).type, 105);
 });
 
-test('a maximum packet size of 0 ends that connection and freezes nobody', async () => {
+for (const packetSize of [0, 1, 1023]) {
+  test(`a maximum packet size of ${packetSize} ends that connection and freezes nobody`, () => endsThatConnection(packetSize));
+}
+
+test('a maximum packet size of 1024 is served', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  const client = await connectClient(door.port);
+  const confirmed = new Promise((done) => {
+    const { _handlers } = (client as unknown as { _protocol: { _handlers: Record<string, unknown> } })._protocol;
+    _handlers.CHANNEL_OPEN_CONFIRMATION = done;
+  });
+  (client as unknown as RawSftp['inside'])._protocol.session(7, 2 * mib, 1024);
+  await confirmed;
+  client.destroy();
+});
+
+async function endsThatConnection(packetSize: number): Promise<void> {
   await using door = await openDoor({ view: new MemoryView() });
   await using other = await RawSftp.connect(door.port);
   const client = await connectClient(door.port);
@@ -104,11 +120,11 @@ test('a maximum packet size of 0 ends that connection and freezes nobody', async
   client.on('close', () => {
     closed = true;
   });
-  (client as unknown as RawSftp['inside'])._protocol.session(7, 2 * mib, 0);
+  (client as unknown as RawSftp['inside'])._protocol.session(7, 2 * mib, packetSize);
   await eventually('the cut', () => closed);
   assert.equal((await other.ask(op.stat, '/')).type, 105);
   assert.equal(door.listener.connections, 1);
-});
+}
 
 test('F61: data beyond the window ends that connection', async () => {
   await using door = await openDoor({ view: new StuckView() });
@@ -184,7 +200,7 @@ test('every refusal has a status of version 3 and a text that names no reason of
   assert.equal((await client.ask(op.stat, '/Inbox/x')).body.toString('latin1').includes('secret'), false);
 });
 
-test('ends an idle session, but not one with a transfer under way', async () => {
+test('SF-19: ends an idle session, but not one with a transfer under way', async () => {
   await using door = await openDoor({ view: new StuckView(), options: { idleMs: 200 } });
   await using busy = await RawSftp.connect(door.port);
   const handle = await busy.open('/Inbox/a', writing);
@@ -249,4 +265,24 @@ test('a stopping listener lets a transfer finish and begins none', async () => {
   assert.equal((await client.ask(op.close, handle)).status, 0);
   await stopped;
   assert.equal(door.view.files.get('/Inbox/a')?.bytes.toString(), 'all');
+});
+
+test('F57: one connection hears no to everything that is not SFTP, and goes on with SFTP', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  await using sftp = await RawSftp.connect(door.port);
+  const { client } = sftp;
+  const refusal = (ask: (answer: (error?: Error | null) => void) => unknown): Promise<void> =>
+    assert.rejects(new Promise<void>((done, failed) => void ask((error) => (error ? failed(error) : done()))));
+  await refusal((answer) => client.exec('id', answer));
+  await refusal((answer) => client.exec('id', { pty: true }, answer));
+  await refusal((answer) => client.exec('id', { x11: true }, answer));
+  await refusal((answer) => client.shell(answer));
+  await refusal((answer) => client.subsys('netconf', answer));
+  await refusal((answer) => client.forwardOut('127.0.0.1', 1, '127.0.0.1', door.port, answer));
+  await refusal((answer) => client.forwardIn('127.0.0.1', 0, answer));
+  await refusal((answer) => client.openssh_forwardOutStreamLocal('/tmp/x', answer));
+  await refusal((answer) => client.openssh_forwardInStreamLocal('/tmp/x', answer));
+  assert.equal((await sftp.ask(op.stat, '/Inbox')).type, 105);
+  await using _another = await RawSftp.on(client);
+  assert.equal(door.listener.connections, 1);
 });
