@@ -127,6 +127,7 @@ test('the digest of a complete file is answered from its record, also when only 
   assert.deepEqual(await view.digest(path('/Inbox/a')), expected);
   await assert.rejects(bench.view('globex').digest(path('/Inbox/a')), hasCode('no-such-file'));
   await assert.rejects(bench.view('acme', { mayUpload: false }).digest(path('/Inbox/a')), hasCode('permission-denied'));
+  await assert.rejects(bench.view('acme', { mayList: false }).digest(path('/Inbox/a')), hasCode('no-such-file'));
 });
 
 test('there is no digest of a folder, of a partial, or of a file that came in several pieces', async () => {

@@ -26,21 +26,17 @@ export class Views {
     const own = this.#core.live.find(user.partner, place.pathKey);
     if (own?.session === user.session && own.upload) return own.upload.stat();
     const entry = await this.#core.records.call('names.look', { partner: user.partner, ...place });
-    const shown = entry && (user.grant.mayList || isOwn(user, entry)) ? this.show(user, entry) : undefined;
-    if (!shown) throw new SallyportError('no-such-file', 'nothing of that name');
-    return shown;
+    return this.#named(user, entry);
   }
 
   /** Of a complete file, as the records have it; a ghost is known by its receipt. */
   async digest(user: CacheUser, path: VirtualPath): Promise<Digest> {
     const place = placeOf(path);
     const found = await this.#core.records.call('names.digest', { partner: user.partner, ...place });
-    const shown = found && this.show(user, found.entry);
-    if (!shown) throw new SallyportError('no-such-file', 'nothing of that name');
+    const shown = this.#named(user, found?.entry);
     if (shown.kind === 'folder') throw new SallyportError('is-a-folder', 'the path names a folder');
     const underWay = this.#core.live.find(user.partner, place.pathKey)?.session === user.session;
-    if (found.sha256 === null || underWay)
-      throw new SallyportError('unsupported', 'the records hold no digest of the whole file');
+    if (!found?.sha256 || underWay) throw new SallyportError('unsupported', 'the records hold no digest of the whole file');
     return { sha256: found.sha256, size: shown.size };
   }
 
@@ -82,6 +78,13 @@ export class Views {
       ghost: ghostUntil !== null || (entry.item !== null && leases.holds(entry.item)),
       writable: isInbox(entry.folderKey) && user.grant.mayUpload,
     };
+  }
+
+  /** An entry that was asked for by its name. @throws SallyportError `no-such-file` when this session may not see it */
+  #named(user: CacheUser, entry: Entry | undefined): FileEntry {
+    const shown = entry && (user.grant.mayList || isOwn(user, entry)) ? this.show(user, entry) : undefined;
+    if (!shown) throw new SallyportError('no-such-file', 'nothing of that name');
+    return shown;
   }
 
   #fixed(user: CacheUser, path: VirtualPath): FileEntry {

@@ -121,7 +121,7 @@ test('F63: a write at 2^53+1, an overlapping one and one backwards are refused, 
   assert.deepEqual([left.items, left.completed, left.partials.length], [[], [], 5]);
 });
 
-test('F63: writes in any order within the window are the exact bytes', async () => {
+test('F63, SF-16: writes in any order within the window are the exact bytes', async () => {
   await using door = await openCacheDoor();
   await using client = await RawSftp.connect(door.port);
   const content = randomBytes(64 * 32_768);
@@ -200,7 +200,7 @@ test('F67: no path leaves the virtual root, and none is made beside the Inbox', 
 
 const pathIn = ({ body }: Answer): string => body.subarray(8, 8 + body.readUInt32BE(4)).toString();
 
-test('F68: without CLOSE nothing is complete: connection lost, channel ended, polite goodbye', async () => {
+test('F68, SF-15: without CLOSE nothing is complete: connection lost, channel ended, polite goodbye', async () => {
   await using door = await openCacheDoor();
   const ways = {
     lost: (c: RawSftp) => c.inside._sock.destroy(),

@@ -208,6 +208,9 @@ test('SF-19: ends an idle session, but not one with a transfer under way', async
   await using idle = await RawSftp.connect(door.port);
   assert.equal(await idle.next(), undefined);
   assert.equal(busy.closed, false);
+  await eventually('the event', () =>
+    door.events.some(({ name, fields }) => name === 'session.ended' && fields.reason === 'idle for too long'),
+  );
 });
 
 test('cuts a client that gives no sign of life', async () => {

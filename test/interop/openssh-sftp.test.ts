@@ -93,7 +93,7 @@ test('F69: changes keys itself after a volume, without harm to a transfer', asyn
   assert.equal(sha256(await readFile(ssh.path('back'))), sha256(bytes));
 });
 
-test('resumes an interrupted upload where it stopped', async () => {
+test('SF-10: resumes an interrupted upload where it stopped', async () => {
   const { door, ssh, key } = await doorWithKey();
   await using _door = door;
   await using _ssh = ssh;
