@@ -13,7 +13,7 @@ async function take(bench: CacheBench, id: string, confirm: boolean): Promise<vo
   if (confirm) assert.deepEqual(await bench.handOver.requests['inbox.confirm'](params, signal), { removed: true });
 }
 
-test('a delivered file stays as a ghost: seen, not readable, not changeable, replaced by a newer upload', async () => {
+test('2.9 ghost: a delivered file stays: seen, not readable, not changeable, replaced by a newer upload', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   await put(view, '/Inbox/x', 'content');
@@ -34,7 +34,7 @@ test('a delivered file stays as a ghost: seen, not readable, not changeable, rep
   assert.deepEqual([fresh.size, fresh.ghost], [11, false]);
 });
 
-test('a ghost outlives its time while its session lives, and ends after it', async () => {
+test('2.9 ghost: outlives its time while its session lives, and ends after it', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   await put(view, '/Inbox/x', 'content');
@@ -67,7 +67,7 @@ test('a leased file is a ghost only while the lease lives', async () => {
   assert.equal((await bench.events('item.removed')).length, 1);
 });
 
-test('keep-both: the newest is seen, both are handed over', async () => {
+test('2.9 overwrite keep-both: the newest is seen, both are handed over', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   await put(view, '/Inbox/x', 'one');
@@ -80,7 +80,7 @@ test('keep-both: the newest is seen, both are handed over', async () => {
   assert.deepEqual(await names(view, '/Inbox'), ['x']);
 });
 
-test('replace: the old one is superseded unless it is leased', async () => {
+test('2.9 overwrite replace: the old one is superseded unless it is leased', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view('acme', { onExisting: 'replace' });
   await put(view, '/Inbox/x', 'one');
@@ -96,7 +96,7 @@ test('replace: the old one is superseded unless it is leased', async () => {
   );
 });
 
-test('refuse: a complete file cannot be replaced, a taken one does not count', async () => {
+test('2.9 overwrite refuse: a complete file cannot be replaced, a taken one does not count', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view('acme', { onExisting: 'refuse' });
   await put(view, '/Inbox/x', 'one');
@@ -106,7 +106,7 @@ test('refuse: a complete file cannot be replaced, a taken one does not count', a
   assert.equal((await bench.list()).length, 2);
 });
 
-test('the old version stays visible until the new one is complete, also when the new one fails', async () => {
+test('2.9 overwrite: the old version stays visible until the new one is complete, also when the new one fails', async () => {
   await using bench = await CacheBench.open();
   const [view, other] = [bench.view(), bench.view()];
   await put(view, '/Inbox/x', 'old');
@@ -118,7 +118,7 @@ test('the old version stays visible until the new one is complete, also when the
   assert.equal((await bench.list()).length, 1);
 });
 
-test('a temporary name holds an upload back; the rename completes it', async () => {
+test('2.8 RENAME of a held item, SF-12: a temporary name holds an upload back; the rename completes it', async () => {
   await using bench = await CacheBench.open({ rules: [rule('*.csv', { action: 'deliver', destination: 'erp' })] });
   const uploader = bench.view('acme', { mayChange: false }); // completing needs no right to change
   await put(uploader, '/Inbox/data.csv.filepart', 'a,b');
@@ -136,7 +136,7 @@ test('a temporary name holds an upload back; the rename completes it', async () 
   await assert.rejects(second.rename(path('/Inbox/data.csv'), path('/Inbox/other.csv'), false), hasCode('permission-denied'));
 });
 
-test('a rename onto an existing file follows the overwrite policy', async () => {
+test('2.9 overwrite: a rename onto an existing file follows the overwrite policy', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view('acme', { onExisting: 'replace' });
   await put(view, '/Inbox/x', 'old');

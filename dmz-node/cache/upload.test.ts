@@ -7,7 +7,7 @@ import { begin, CacheBench, hasCode, names, path, put, resume } from '../../test
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
-test('close after all writes completes the item: bytes, digest, record, event', async () => {
+test('2.8 CLOSE: after all writes it completes the item: bytes, digest, record, event', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   const content = randomBytes(300_000);
@@ -27,7 +27,7 @@ test('close after all writes completes the item: bytes, digest, record, event', 
   assert.deepEqual(completed, ['upload.started', 'item.completed', 'item.routed']);
 });
 
-test('an upload of no bytes is complete', async () => {
+test('2.8 CLOSE without WRITE, 2.9 zero bytes: an upload of no bytes is complete', async () => {
   await using bench = await CacheBench.open();
   await put(bench.view(), '/Inbox/flag.done', '');
   const [item] = await bench.list();
@@ -51,7 +51,7 @@ test('writes out of order within the window are put in order', async () => {
   assert.equal(item?.sha256, sha256(content));
 });
 
-test('writes that are sent without waiting keep their order', async () => {
+test('2.8 CLOSE behind WRITEs: writes that are sent without waiting keep their order, and the close waits for them', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   const content = randomBytes(6 * 1024 * 1024);
@@ -66,7 +66,7 @@ test('writes that are sent without waiting keep their order', async () => {
   assert.equal((await bench.list())[0]?.sha256, sha256(content));
 });
 
-test('close with holes fails and keeps the contiguous part for resuming', async () => {
+test('2.8 CLOSE with holes: fails and keeps the contiguous part for resuming', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   const handle = await view.openForWriting(path('/Inbox/x'), begin);
@@ -85,7 +85,7 @@ test('close with holes fails and keeps the contiguous part for resuming', async 
   assert.equal((await bench.content(item?.id ?? '')).toString(), 'abcdefgh');
 });
 
-test('a session that ends without close leaves a partial, never an item', async () => {
+test('2.8 end without CLOSE: a session that ends without close leaves a partial, never an item', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   const handle = await view.openForWriting(path('/Inbox/x'), begin);
@@ -109,7 +109,7 @@ test('an abandoned upload without bytes leaves nothing', async () => {
   assert.deepEqual(await bench.objectFiles(), []);
 });
 
-test('resuming cuts the tail behind the first offset', async () => {
+test('2.9 resume: cuts the tail behind the first offset', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   const first = await view.openForWriting(path('/Inbox/x'), begin);
@@ -156,7 +156,7 @@ test('resuming an upload whose bytes all came completes it', async () => {
   assert.equal((await bench.events('item.completed')).length, 1);
 });
 
-test('truncating begins anew, and the old partial goes when the new file is complete', async () => {
+test('2.9 overwrite: truncating begins anew, and the old partial goes when the new file is complete', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   const first = await view.openForWriting(path('/Inbox/x'), begin);
@@ -169,7 +169,7 @@ test('truncating begins anew, and the old partial goes when the new file is comp
   assert.deepEqual(await names(view, '/Inbox'), ['x']);
 });
 
-test('FSETSTAT of the size cuts an upload and refuses to make it longer', async () => {
+test('2.8 FSETSTAT: of the size cuts an upload and refuses to make it longer', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   const handle = await view.openForWriting(path('/Inbox/x'), begin);
@@ -183,7 +183,7 @@ test('FSETSTAT of the size cuts an upload and refuses to make it longer', async 
   assert.equal((await view.stat(path('/Inbox/x'))).modifiedAtMs, 1_000_000_000_000);
 });
 
-test('a write too far ahead fails, and so does close; what was contiguous stays', async () => {
+test('2.8 CLOSE after a failed WRITE: a write too far ahead fails, and so does close; what was contiguous stays', async () => {
   await using bench = await CacheBench.open({ cache: { reorderWindowBytes: 1000, reorderBudgetBytes: 1000 } });
   const view = bench.view();
   const handle = await view.openForWriting(path('/Inbox/x'), begin);
@@ -251,7 +251,7 @@ test('more partials than the grant allows are refused, and none is kept beyond',
   assert.equal((await bench.objectFiles()).length, 2);
 });
 
-test('one live writer for one name', async () => {
+test('2.8 two write handles on one path: one live writer for one name, in whatever form it is written', async () => {
   await using bench = await CacheBench.open();
   const [one, two] = [bench.view(), bench.view()];
   const handle = await one.openForWriting(path('/Inbox/caf\u00e9'), begin);
@@ -324,7 +324,7 @@ test('open flags: exclusive, create and resuming a finished file', async () => {
   assert.equal(bench.cache.core.live.all().length, 0);
 });
 
-test('a disk that fills up in mid-write fails the write and the close, and leaves nothing behind', async () => {
+test('2.8 CLOSE after a failed WRITE, 2.11: a disk that fills up in mid-write fails the write and the close, and leaves nothing behind', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   const full = new SallyportError('no-space', 'ENOSPC');

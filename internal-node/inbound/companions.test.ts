@@ -109,7 +109,7 @@ test('2.9 trigger: one that a rule drops, or that is of another partner, delays 
   assert.deepEqual((await delivered(run)).filter((name) => name.endsWith('.csv')).sort(), ['x.csv', 'y.csv']);
 });
 
-test('2.9 duplicate: by default it is delivered, and marked as sent again', async () => {
+test('2.8 reply to CLOSE lost, 2.9 duplicate: by default it is delivered, and marked as sent again', async () => {
   await using site = await Site.make();
   await using run = await Run.open(site);
   const first = await send(site, 'x.csv', 'data');

@@ -200,7 +200,7 @@ test('F67: no path leaves the virtual root, and none is made beside the Inbox', 
 
 const pathIn = ({ body }: Answer): string => body.subarray(8, 8 + body.readUInt32BE(4)).toString();
 
-test('F68, SF-15: without CLOSE nothing is complete: connection lost, channel ended, polite goodbye', async () => {
+test('F68, SF-15, 2.8 end without CLOSE: without CLOSE nothing is complete: connection lost, channel ended, polite goodbye', async () => {
   await using door = await openCacheDoor();
   const ways = {
     lost: (c: RawSftp) => c.inside._sock.destroy(),
