@@ -48,9 +48,10 @@ prepare_node() {
 # Sources are run as they are; what the runtime makes of them is kept, so that commands start twice as fast.
 export NODE_COMPILE_CACHE=$ROOT/.runtime/compile-cache
 
-# Contents pass through in large short-lived buffers. A small young generation and few allocator arenas free them soon, which
-# keeps a node's memory flat; a service unit that starts a node sets the same two.
-export MALLOC_ARENA_MAX=2
+# Contents pass through in large short-lived buffers. A small young generation and few allocator arenas free them soon, blocks
+# of contents get pages of their own, and what is free at the end of an arena is given back: this keeps a node's memory flat. A
+# service unit that starts a node sets the same.
+export MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=229376 MALLOC_TRIM_THRESHOLD_=4194304
 case " ${NODE_OPTIONS:-} " in *--max-semi-space-size*) ;; *) export NODE_OPTIONS="${NODE_OPTIONS:-} --max-semi-space-size=2" ;; esac
 
 modules_stamp() {

@@ -6,6 +6,34 @@
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
+/**
+ * Gives the memory of a buffer back at once instead of leaving it to the garbage collector; every view of it becomes empty. A
+ * buffer that is only a part of its memory is left to the collector: so is every small one, which shares a pool with others.
+ */
+export function freeNow(bytes: Buffer): void {
+  const { buffer } = bytes;
+  if (buffer.byteLength === bytes.length && buffer instanceof ArrayBuffer) buffer.transfer(0);
+}
+
+const lent = new WeakMap<Buffer, () => void>();
+
+/**
+ * Marks a buffer whose memory is wanted back soon. Whoever gets it may call `giveBack` when he has used it up, or leave it to
+ * the garbage collector.
+ * @param onReturn Frees it when left out.
+ */
+export function lend(bytes: Buffer, onReturn: () => void = () => freeNow(bytes)): Buffer {
+  lent.set(bytes, onReturn);
+  return bytes;
+}
+
+/** The caller looks at `bytes` no more. Does nothing for a buffer that was not lent. */
+export function giveBack(bytes: Buffer): void {
+  const onReturn = lent.get(bytes);
+  lent.delete(bytes);
+  onReturn?.();
+}
+
 type Collect = (options: { readonly type: 'minor' }) => void;
 
 const lookEveryMs = 40;

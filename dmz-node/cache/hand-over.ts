@@ -5,6 +5,7 @@
 import { open } from 'node:fs/promises';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import type { NumberedEvent } from '../../shared/events/event.ts';
+import { lend } from '../../shared/memory.ts';
 import type { Answering, StreamServing } from '../../shared/tunnel/handlers.ts';
 import type { DmzStatus, WireEvent } from '../../shared/tunnel/messages.ts';
 import type { CacheCore } from './core.ts';
@@ -197,7 +198,7 @@ export class HandOver {
 async function readAt(file: Awaited<ReturnType<typeof open>>, offset: number, length: number): Promise<Buffer> {
   try {
     const { buffer, bytesRead } = await file.read(Buffer.allocUnsafeSlow(length), 0, length, offset);
-    return buffer.subarray(0, bytesRead);
+    return lend(buffer.subarray(0, bytesRead));
   } catch (error) {
     throw asSallyportError(error);
   }

@@ -4,6 +4,7 @@ import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { newItemId } from '../../shared/ids.ts';
+import { giveBack } from '../../shared/memory.ts';
 import { parentOf, parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import { headerLength, headerSha256 } from '../../shared/seal/header.ts';
 import type { StreamParams, StreamResult } from '../../shared/tunnel/messages.ts';
@@ -116,6 +117,7 @@ async function writeSealed(path: string, offer: Offer, source: AsyncIterable<Buf
     if (length > offer.sealedBytes) throw new SallyportError('content-mismatch', 'more bytes than announced', { item: offer.id });
     header.feed(bytes);
     await writeAll(file, bytes);
+    giveBack(bytes);
   }
   if (length !== offer.sealedBytes || !header.passed) {
     throw new SallyportError('content-mismatch', 'the bytes are not the announced ones', { item: offer.id, length });

@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '../../shared/clock.ts';
+import { giveBack } from '../../shared/memory.ts';
 import { isRekeying, type SshChannel, type SshClient, sendChannelData } from './ssh2-seam.ts';
 
 export interface ChannelWriterDeps {
@@ -110,6 +111,7 @@ export class ChannelWriter {
       at += copied;
       this.#headSent += copied;
       if (this.#headSent === buffer.length) {
+        giveBack(buffer);
         this.#head++;
         this.#headSent = 0;
       }

@@ -78,7 +78,7 @@ export const sftpDefaults = {
 } as const;
 
 /** Idle memory that all connections share for putting packets together. */
-const pooledBytes = 16 * 1024 * 1024;
+const pooledBytes = 6 * 1024 * 1024;
 
 export class SftpListener implements Service {
   readonly name = 'sftp listener';

@@ -1,8 +1,9 @@
 /**
  * One SFTP channel: requests in, answers out, memory bounded in both directions.
  *
- * Reading stops when the requests under way hold more than `outstandingBytes` or are more than `maxOutstandingRequests`, and
- * goes on at half of that; a READ or READDIR is begun only while the answers that wait for the client are below
+ * The client's window stays shut when the requests under way hold more than `outstandingBytes` or are more than
+ * `maxOutstandingRequests`, and opens at half of that; until it is used up, what comes is taken, but requests beyond their number
+ * are kept unread. A READ or READDIR is begun only while the answers that wait for the client are below
  * `outstandingBytes`. When all sessions together hold much, each may hold less (`shared-memory.ts`).
  * Bytes that are not SFTP end the whole connection, nobody else's. A channel that is lost completes nothing.
  */
@@ -12,6 +13,7 @@ import { asSallyportError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { PartnerView } from '../partner-view.ts';
 import { ChannelWriter } from './channel-writer.ts';
+import { Backlog } from './codec/backlog.ts';
 import type { BlockPool } from './codec/block-pool.ts';
 import { PacketReader, type RawPacket } from './codec/packet-reader.ts';
 import { maxDataBytes } from './codec/protocol.ts';
@@ -20,7 +22,7 @@ import { type Request, readRequest } from './codec/requests.ts';
 import type { HandleBudget } from './handles.ts';
 import { Operations } from './operations.ts';
 import type { SharedMemory } from './shared-memory.ts';
-import type { SshChannel, SshClient } from './ssh2-seam.ts';
+import { reopenWindow, type SshChannel, type SshClient, takeChannelData } from './ssh2-seam.ts';
 import { statusFor } from './status.ts';
 
 export interface SftpSessionDeps {
@@ -61,7 +63,10 @@ export class SftpSession {
   readonly #reader: PacketReader;
   readonly #writer: ChannelWriter;
   readonly #operations: Operations;
-  #begun = false;
+  #initialised = false;
+  /** What came while there were too many requests. */
+  readonly #unread = new Backlog();
+  #shut = false;
   /** Requests that were read but not begun, oldest first. */
   readonly #waiting: Waiting[] = [];
   #running = 0;
@@ -90,12 +95,12 @@ export class SftpSession {
   start(): void {
     const { channel } = this.#deps;
     channel.on('error', () => void this.end('the channel failed'));
-    channel.on('data', (chunk: Buffer) => this.#onData(chunk));
     channel.on('end', () => {
       this.#inputEnded = true;
       this.#advance();
     });
     channel.on('close', () => void this.end('the client closed the channel'));
+    takeChannelData(channel, (chunk) => this.#onData(chunk));
   }
 
   get busy(): boolean {
@@ -143,32 +148,57 @@ export class SftpSession {
   #onData(chunk: Buffer): void {
     if (this.#over) return;
     this.#lastActivityMs = this.#deps.clock.monotonicMs();
+    if (this.#tooMany || !this.#unread.empty) this.#unread.add(chunk);
+    else if (!this.#read(chunk)) return;
+    this.#advance();
+  }
+
+  /** @returns whether the bytes can be SFTP. */
+  #read(chunk: Buffer): boolean {
     try {
       this.#reader.feed(chunk);
+      return true;
     } catch (error) {
       this.#deps.onViolation(error instanceof Error ? error.message : 'bytes that are not SFTP');
-      return;
+      return false;
     }
-    this.#advance();
+  }
+
+  get #tooMany(): boolean {
+    return this.#running + this.#waiting.length > this.#options.maxOutstandingRequests;
   }
 
   #onPacket(packet: RawPacket): void {
     const request = readRequest(packet.bytes);
     if (request.type === 'init') {
-      if (this.#begun) throw new Error('INIT came twice');
-      this.#begun = true;
+      if (this.#initialised) throw new Error('INIT came twice');
+      this.#initialised = true;
       packet.release();
       this.#writer.send([versionReply]);
       return;
     }
-    if (!this.#begun) throw new Error('a request before INIT');
+    if (!this.#initialised) throw new Error('a request before INIT');
     this.#heldBytes += packet.bytes.length;
     this.#waiting.push({ request, packet });
   }
 
-  /** Begins what may begin, then stops or resumes reading, then ends when the client has ended. */
+  /** Begins what may begin, then reads on, then opens or shuts the window, then ends when the client has ended. */
   #advance(): void {
     if (this.#over) return;
+    this.#begin();
+    while (!this.#tooMany) {
+      const chunk = this.#unread.take();
+      if (!chunk) break;
+      if (!this.#read(chunk)) return;
+      this.#begin();
+    }
+    this.#count();
+    this.#regulate();
+    const nothingLeft = !this.busy && this.#unread.empty && this.#writer.queuedBytes === 0;
+    if (this.#inputEnded && nothingLeft) this.#sayGoodbye();
+  }
+
+  #begin(): void {
     let next = this.#waiting[0];
     while (next && this.#mayBegin(next.request)) {
       this.#waiting.shift();
@@ -176,9 +206,6 @@ export class SftpSession {
       this.#count();
       next = this.#waiting[0];
     }
-    this.#count();
-    this.#regulate();
-    if (this.#inputEnded && !this.busy && this.#writer.queuedBytes === 0) this.#sayGoodbye();
   }
 
   #mayBegin(request: Request): boolean {
@@ -200,13 +227,13 @@ export class SftpSession {
   }
 
   #regulate(): void {
-    const { channel } = this.#deps;
     const { maxOutstandingRequests } = this.#options;
     const outstandingBytes = this.#allowance();
     const requests = this.#running + this.#waiting.length;
     const bytes = Math.max(this.#heldBytes, this.#writer.queuedBytes);
-    if (bytes > outstandingBytes || requests > maxOutstandingRequests) channel.pause();
-    else if (channel.isPaused() && bytes <= outstandingBytes / 2 && requests <= maxOutstandingRequests / 2) channel.resume();
+    if (bytes > outstandingBytes || requests > maxOutstandingRequests) this.#shut = true;
+    else if (bytes <= outstandingBytes / 2 && requests <= maxOutstandingRequests / 2) this.#shut = false;
+    if (!this.#shut && this.#unread.empty) reopenWindow(this.#deps.client, this.#deps.channel);
   }
 
   async #carryOut({ request, packet }: Waiting): Promise<void> {

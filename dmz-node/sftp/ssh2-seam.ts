@@ -13,11 +13,12 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { SallyportError } from '../../shared/errors.ts';
 import type { AlgorithmOffer } from './algorithms.ts';
+import { type BufferedProtocol, freeSentPackets, ReceivedMemory } from './ssh2-buffers.ts';
 
 type Parse = (chunk: Buffer, from: number, to: number) => number | undefined;
 type Handler = (protocol: SshProtocol, ...args: never[]) => void;
 
-export interface SshProtocol {
+export interface SshProtocol extends BufferedProtocol {
   /** Set from the first byte of a key exchange to its end. */
   readonly _kexinit: unknown;
   readonly _kex:
@@ -42,6 +43,7 @@ export interface SshProtocol {
   channelClose(channel: number): void;
   requestSuccess(data: Buffer): void;
   requestFailure(): void;
+  channelWindowAdjust(channel: number, bytes: number): void;
 }
 
 interface Direction {
@@ -51,7 +53,7 @@ interface Direction {
   state: 'open' | 'eof' | 'closing' | 'closed';
 }
 
-/** A raw channel. Bytes are read from the stream; they are written by `ChannelWriter`, past the stream's own writing side. */
+/** A raw channel. Bytes are taken by `takeChannelData` and written by `ChannelWriter`, past the stream, which says when it ends. */
 export interface SshChannel extends Duplex {
   readonly incoming: Direction;
   readonly outgoing: Direction;
@@ -64,6 +66,11 @@ export interface SshChannel extends Duplex {
 export interface SshSession extends EventEmitter {
   readonly _chanInfo: { readonly incoming: Direction; readonly outgoing: Direction };
   readonly _channel: SshChannel | undefined;
+}
+
+interface FoundChannel {
+  readonly _channel?: SshChannel;
+  readonly incoming?: Direction;
 }
 
 export interface SshClient extends EventEmitter {
@@ -208,7 +215,8 @@ export function createSshClient(args: ClientArgs): SshClient {
   );
   boundIdent(client._protocol);
   sendOwnSignatureAlgorithms(client._protocol);
-  watchWindow(client, args.onViolation);
+  freeSentPackets(client._protocol, args.socket);
+  watchWindow(client, new ReceivedMemory(client._protocol), args.onViolation);
   return client;
 }
 
@@ -241,14 +249,18 @@ function sendOwnSignatureAlgorithms(protocol: SshProtocol): void {
 const signatureList = 'ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256';
 
 /** The package drops data that comes at a window of zero and lets it go negative otherwise: both would corrupt the stream. */
-function watchWindow(client: SshClient, onViolation: (what: string) => void): void {
+function watchWindow(client: SshClient, memory: ReceivedMemory, onViolation: (what: string) => void): void {
   const handlers = client._protocol._handlers;
   const deliver = handlers.CHANNEL_DATA as ((p: SshProtocol, id: number, data: Buffer) => void) | undefined;
   handlers.CHANNEL_DATA = ((protocol: SshProtocol, id: number, data: Buffer) => {
-    const found = client._chanMgr.get(id) as { readonly _channel?: SshChannel; readonly incoming?: Direction } | undefined;
+    const found = client._chanMgr.get(id) as FoundChannel | undefined;
     const incoming = found?.incoming ?? found?._channel?.incoming;
     if (incoming && data.length > incoming.window) return onViolation('data beyond the window');
-    deliver?.(protocol, id, data);
+    const take = found?._channel && takers.get(found._channel);
+    if (!incoming || !take) return deliver?.(protocol, id, data);
+    incoming.window -= data.length;
+    take(data);
+    memory.consumed();
   }) as Handler;
 }
 
@@ -284,6 +296,28 @@ export function signAsHost(key: ParsedKey, algorithm: string, data: Buffer): Buf
   const converted = convertSignature(signature, key.type);
   if (converted === false) throw new Error(`${key.type} made an unexpected signature`);
   return Buffer.concat([sshString(algorithm), sshString(converted)]);
+}
+
+const takers = new WeakMap<SshChannel, (data: Buffer) => void>();
+
+/**
+ * Hands what arrives on a channel to `take` instead of the channel's stream, which still says when the client has ended it.
+ * `take` copies what it needs: the memory is used again when it returns. The window opens again only by `reopenWindow`.
+ */
+export function takeChannelData(channel: SshChannel, take: (data: Buffer) => void): void {
+  takers.set(channel, take);
+  channel.resume();
+}
+
+/** What the client may send ahead, bytes: what the package announces for every channel. */
+const windowBytes = 2 * 1024 * 1024;
+
+/** Lets the client send on as soon as half of its window is used up. */
+export function reopenWindow(client: SshClient, { incoming, outgoing }: SshChannel): void {
+  const used = windowBytes - incoming.window;
+  if (used < windowBytes / 2 || outgoing.state === 'closing' || outgoing.state === 'closed') return;
+  incoming.window += used;
+  client._protocol.channelWindowAdjust(outgoing.id, used);
 }
 
 export const isRekeying = (client: SshClient): boolean => client._protocol._kexinit !== undefined;

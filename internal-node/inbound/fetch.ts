@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../../shared/clock.ts';
 import { SallyportError } from '../../shared/errors.ts';
+import { giveBack } from '../../shared/memory.ts';
 import { Pace, type PaceOptions } from '../pace.ts';
 import type { InboxLink, Lease } from './lease.ts';
 import type { LedgerItem } from './ledger-item.ts';
@@ -75,6 +76,7 @@ async function copySegments(item: LedgerItem, lease: Lease, opener: Opener, link
       pace.moved();
       await lease.keep(signal);
       await opener.write(bytes);
+      giveBack(bytes);
       signal.throwIfAborted();
     }
     if (received < sealedBytes)

@@ -11,6 +11,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Records } from '../../shared/durable/database.ts';
 import { asSallyportError, type ErrorCode, SallyportError } from '../../shared/errors.ts';
 import { type Logger, printable } from '../../shared/log.ts';
+import { lend } from '../../shared/memory.ts';
 import { parseVirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { InsideLink } from '../../shared/tunnel/handlers.ts';
 import type { StreamResult } from '../../shared/tunnel/messages.ts';
@@ -195,7 +196,7 @@ async function* readBlocks(path: string, pace: Pace): AsyncIterable<Buffer> {
     const block = Buffer.allocUnsafe(blockBytes);
     const { bytesRead } = await file.read(block, 0, blockBytes);
     if (bytesRead === 0) return;
-    yield block.subarray(0, bytesRead);
+    yield lend(block.subarray(0, bytesRead));
     pace.moved();
   }
 }

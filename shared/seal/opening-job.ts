@@ -6,6 +6,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { SallyportError } from '../errors.ts';
+import { freeNow } from '../memory.ts';
 import { Chunker } from './chunker.ts';
 import { headerLength, headerSha256, openHeader } from './header.ts';
 import type { KeyRing } from './key-ring.ts';
@@ -165,5 +166,6 @@ export class OpeningJob {
     const out = this.#out;
     this.#out = [];
     this.file.append(out);
+    for (const plain of out) freeNow(plain);
   }
 }

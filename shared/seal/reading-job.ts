@@ -4,6 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { SallyportError } from '../errors.ts';
+import { freeNow } from '../memory.ts';
 import { fileFailure } from './file-failure.ts';
 import { headerLength, maxHeaderBytes, verifyHeader } from './header.ts';
 import { chunkBytes, PayloadCipher, payloadNonceBytes, sealedChunkBytes, tagBytes } from './payload.ts';
@@ -62,7 +63,9 @@ export class ReadingJob {
     const plain = Buffer.allocUnsafeSlow(Math.max(0, length));
     for (let index = first, at = 0; at < plain.length; index += 1, at += chunkBytes) {
       try {
-        openChunk(segment, sealed.subarray((index - first) * sealedChunkBytes), index).copy(plain, at);
+        const chunk = openChunk(segment, sealed.subarray((index - first) * sealedChunkBytes), index);
+        chunk.copy(plain, at);
+        freeNow(chunk);
       } catch (error) {
         if (index === first) throw error;
         return plain.subarray(0, at);

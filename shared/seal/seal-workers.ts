@@ -81,7 +81,7 @@ export interface SealWorkersOptions {
   readonly onWorkerLost?: (error: SallyportError) => void;
 }
 
-const highWaterBytes = 4 * 1024 * 1024;
+const highWaterBytes = 2 * 1024 * 1024;
 const readAheadBytes = 1024 * 1024;
 /** Shared by all users: with many of them each gets less. */
 const allQueuedBytes = 64 * 1024 * 1024;

@@ -3,17 +3,45 @@
  * whole chunks, keeps the newest ones, and reads ahead while the caller reads on in order. A seek drops what was read ahead.
  */
 import { SallyportError } from '../errors.ts';
+import { freeNow, giveBack, lend } from '../memory.ts';
 import { chunkBytes } from './payload.ts';
 import type { SealedReader } from './seal-workers.ts';
 import type { LinkUser, WorkerLink } from './worker-link.ts';
 
 /** Chunks of one window while reading in order. */
-export const maxReadChunks = 4;
+export const maxReadChunks = 3;
+/** A read of so many bytes that begins at a multiple of it lies in one window and is handed on as it is. */
+export const windowBytes = maxReadChunks * chunkBytes;
 
-interface Window {
+/** Plaintext that was asked for. Its memory is freed when it is not read ahead any more and all parts of it were given back. */
+class Window {
   readonly start: number;
   readonly end: number;
-  readonly bytes: Promise<Buffer>;
+  readonly #bytes: Promise<Buffer>;
+  #holders = 1;
+
+  constructor(start: number, end: number, bytes: Promise<Buffer>) {
+    this.start = start;
+    this.end = end;
+    this.#bytes = bytes;
+    bytes.catch(() => {}); // a window read ahead may never be asked for; who reads it gets the error
+  }
+
+  hold(): void {
+    this.#holders += 1;
+  }
+
+  drop(): void {
+    this.#holders -= 1;
+    if (this.#holders === 0) void this.#bytes.then(freeNow, () => {});
+  }
+
+  /** A part that counts as a holder until it is given back; shorter when a chunk is damaged. Call it while you hold the window. */
+  async part(from: number, to: number): Promise<Buffer> {
+    const part = (await this.#bytes).subarray(from - this.start, to - this.start);
+    this.hold();
+    return lend(part, () => this.drop());
+  }
 }
 
 export interface SealedReaderDeps {
@@ -66,14 +94,18 @@ export class WorkerReader implements SealedReader, LinkUser {
     if (offset < 0 || offset >= end) return Buffer.alloc(0);
     const windows = this.#cover(offset, end);
     this.#nextOffset = end;
-    if (windows.length === 1 && windows[0]) return this.#part(windows[0], offset, end);
-    return Buffer.concat(await Promise.all(windows.map((window) => this.#part(window, offset, end))));
+    try {
+      const parts = await Promise.all(windows.map((window) => this.#part(window, offset, end)));
+      return parts.length === 1 && parts[0] ? parts[0] : joined(parts);
+    } finally {
+      for (const window of windows) window.drop();
+    }
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#windows = [];
+    this.#keepFrom(Number.POSITIVE_INFINITY);
     this.#failure ??= new SallyportError('internal', 'the reader is closed');
     await this.#link.call({ op: 'close', id: this.#id, remove: false }).catch(() => {}); // lost: nothing is open any more
     this.#link.remove(this.#id);
@@ -83,15 +115,21 @@ export class WorkerReader implements SealedReader, LinkUser {
 
   onFailure(error: SallyportError): void {
     this.#failure ??= error;
-    this.#windows = [];
+    this.#keepFrom(Number.POSITIVE_INFINITY);
   }
 
-  /** The windows that hold `offset` to `end`, asking for what is missing and for what will be wanted next. */
+  /** Forgets the windows that end at `offset` or before. */
+  #keepFrom(offset: number): void {
+    for (const window of this.#windows) if (window.end <= offset) window.drop();
+    this.#windows = this.#windows.filter((window) => window.end > offset);
+  }
+
+  /** The windows that cover `offset` to `end`, held for the caller, asking for what is missing and for what will be wanted next. */
   #cover(offset: number, end: number): Window[] {
     const first = this.#windows[0];
     const last = this.#windows.at(-1);
     const near = first !== undefined && last !== undefined && offset >= first.start && offset <= last.end;
-    if (!near) this.#windows = [];
+    if (!near) this.#keepFrom(Number.POSITIVE_INFINITY);
     const inOrder = offset === this.#nextOffset || near;
     const ahead = inOrder ? this.#aheadBytes() : 0;
     const until = Math.min(end + ahead, this.size);
@@ -103,8 +141,8 @@ export class WorkerReader implements SealedReader, LinkUser {
     }
     const covering = this.#windows.filter((window) => window.start < end && window.end > offset);
     // One window behind stays: requests of a client in order may overtake one another.
-    const keepFrom = offset - maxReadChunks * chunkBytes;
-    this.#windows = this.#windows.filter((window) => window.end > keepFrom);
+    for (const window of covering) window.hold();
+    this.#keepFrom(offset - windowBytes);
     return covering;
   }
 
@@ -120,20 +158,25 @@ export class WorkerReader implements SealedReader, LinkUser {
       const plain = value as Uint8Array<ArrayBuffer>;
       return Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
     });
-    bytes.catch(() => {}); // a window read ahead may never be asked for; who reads it gets the error
-    return { start, end: Math.min(start + count * chunkBytes, segmentEnd), bytes };
+    return new Window(start, Math.min(start + count * chunkBytes, segmentEnd), bytes);
   }
 
   async #part(window: Window, offset: number, end: number): Promise<Buffer> {
-    const bytes = await window.bytes;
-    const from = Math.max(offset, window.start) - window.start;
-    const to = Math.min(end, window.end) - window.start;
-    if (to > bytes.length) {
-      // A chunk in the middle of the window is damaged: asked for by itself it is refused with the reason.
-      const missing = window.start + bytes.length;
-      await this.#ask(missing, missing + 1, false).bytes;
-      throw new SallyportError('sealed-damaged', 'a chunk could not be opened');
-    }
-    return bytes.subarray(from, to);
+    const [from, to] = [Math.max(offset, window.start), Math.min(end, window.end)];
+    const part = await window.part(from, to);
+    if (part.length === to - from) return part;
+    giveBack(part);
+    // A chunk in the middle of the window is damaged: asked for by itself it is refused with the reason.
+    const missing = from + part.length;
+    const alone = this.#ask(missing, missing + 1, false);
+    giveBack(await alone.part(missing, missing + 1));
+    alone.drop();
+    throw new SallyportError('sealed-damaged', 'a chunk could not be opened');
   }
+}
+
+function joined(parts: readonly Buffer[]): Buffer {
+  const whole = Buffer.concat(parts);
+  for (const part of parts) giveBack(part);
+  return whole;
 }

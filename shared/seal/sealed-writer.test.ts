@@ -52,7 +52,7 @@ test('a writer that is ahead of the worker has to wait', async (t) => {
   // Without a turn of the event loop no block can come back.
   const writes = Array.from({ length: 12 }, (_, i) => writer.write(block).then(() => settled.push(i)));
   for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-  assert.ok(settled.length >= 2 && settled.length <= 4, `${settled.length} MiB were accepted at once`);
+  assert.ok(settled.length >= 1 && settled.length <= 2, `${settled.length} MiB were accepted at once`);
   await Promise.all(writes);
   assert.equal((await writer.finish()).plainBytes, 12 * block.length);
 });

@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
+import { freeNow } from '../memory.ts';
 import { Chunker } from './chunker.ts';
 import { fileKeyBytes, headerSha256, sealHeader } from './header.ts';
 import type { KeyRing } from './key-ring.ts';
@@ -97,5 +98,6 @@ export class SealingJob {
     const out = this.#out;
     this.#out = [];
     this.file.append(out);
+    for (const piece of out) if (piece !== this.#header) freeNow(piece);
   }
 }

@@ -4,12 +4,13 @@
  */
 import type { Worker } from 'node:worker_threads';
 import { SallyportError } from '../errors.ts';
+import { freeNow } from '../memory.ts';
 import { fromFailure } from './file-failure.ts';
 import type { FromWorker, ToWorker, Unnumbered } from './worker-messages.ts';
 
 /** Bytes of a full-size block: four chunks. */
 export const blockBytes = 256 * 1024;
-const maxSpareBlocks = 32;
+const maxSpareBlocks = 16;
 
 export interface LinkUser {
   /** `bytes` of what was posted are worked off. */
@@ -103,6 +104,7 @@ export class WorkerLink {
         return;
       case 'done':
         if (message.block.byteLength === blockBytes && this.#spare.length < maxSpareBlocks) this.#spare.push(message.block);
+        else freeNow(Buffer.from(message.block));
         this.#users.get(message.id)?.onDone(message.length);
         return;
       case 'failed':

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import { SallyportError } from '../errors.ts';
+import { giveBack, lend } from '../memory.ts';
 import type { MessageSocket } from './message-socket.ts';
 import { decodeText, encodeText, parseBy, violation } from './wire.ts';
 
@@ -84,7 +85,7 @@ export class ProgressWatch {
 export const stalled = (limitMs: number): SallyportError =>
   new SallyportError('request-timeout', `a stream made no progress for ${limitMs} ms`);
 
-/** What the network hands in and one reader takes out, at most about 1 MiB of it. */
+/** What the network hands in and one reader takes out, at most about 1 MiB of it. Frames are lent (`shared/memory.ts`). */
 export class FrameQueue implements AsyncIterable<Buffer>, AsyncIterator<Buffer, undefined> {
   readonly #flow: Pick<MessageSocket, 'pause' | 'resume'>;
   readonly #onLeave: () => void;
@@ -108,6 +109,7 @@ export class FrameQueue implements AsyncIterable<Buffer>, AsyncIterator<Buffer, 
 
   push(frame: Buffer): void {
     if (this.#state !== 'flowing' || frame.length === 0) return;
+    lend(frame);
     if (this.#waiting) {
       this.#waiting.resolve({ value: frame, done: false });
       this.#waiting = undefined;
@@ -223,8 +225,10 @@ export function pump(
     const run = async () => {
       for (let next = await first; !next.done; next = await source.next()) {
         waitingForSource = false;
-        for (let at = 0; at < next.value.length && !over; at += frameBytes) {
-          const room = socket.sendBytes(next.value.subarray(at, at + frameBytes));
+        const { value } = next;
+        for (let at = 0; at < value.length && !over; at += frameBytes) {
+          const last = at + frameBytes >= value.length;
+          const room = socket.sendBytes(value.subarray(at, at + frameBytes), last ? () => giveBack(value) : undefined);
           if (room) await room;
           watch.touch();
         }

@@ -110,10 +110,13 @@ export class MessageSocket {
     return true;
   }
 
-  /** Sends one binary message. Returns a promise when the caller must wait for room before it sends more. */
-  sendBytes(bytes: Buffer): Promise<void> | undefined {
+  /**
+   * Sends one binary message. Returns a promise when the caller must wait for room before it sends more.
+   * @param onSent Called when the bytes are not looked at any more.
+   */
+  sendBytes(bytes: Buffer, onSent?: () => void): Promise<void> | undefined {
     if (!this.open) return undefined;
-    this.#send(bytes, bytes.length);
+    this.#send(bytes, bytes.length, onSent);
     if (this.#unsent <= highWaterBytes) return undefined;
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
@@ -147,11 +150,12 @@ export class MessageSocket {
     this.#releaseWaiters();
   }
 
-  #send(data: string | Buffer, size: number): void {
+  #send(data: string | Buffer, size: number, onSent?: () => void): void {
     this.#unsent += size;
     this.#gather();
     this.#ws.send(data, () => {
       this.#unsent -= size;
+      onSent?.();
       if (this.#unsent <= lowWaterBytes) this.#releaseWaiters();
     });
   }

@@ -2,8 +2,9 @@
  * Memory for packets that did not arrive in one piece, used again and again: fresh blocks of this size would come from the
  * operating system page by page, which costs more than the copy into them.
  *
- * The pool keeps at most `maxIdleBytes`; what is given back beyond that is left to the garbage collector.
+ * The pool keeps at most `maxIdleBytes`; what is given back beyond that is freed.
  */
+import { freeNow } from '../../../shared/memory.ts';
 
 export interface Block {
   /** At least as long as was asked for. */
@@ -34,7 +35,7 @@ export class BlockPool {
       if (bytes && this.#idleBytes + size <= this.#maxIdleBytes) {
         this.#idle.get(size)?.push(bytes);
         this.#idleBytes += size;
-      }
+      } else if (bytes) freeNow(bytes);
       bytes = undefined;
     };
     return { bytes, release };

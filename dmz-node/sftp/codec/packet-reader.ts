@@ -1,9 +1,9 @@
 /**
  * Cuts the byte stream of an SFTP channel into packets (draft-ietf-secsh-filexfer-02 §3), one contiguous buffer each.
  *
- * A packet that lies whole in one chunk is handed on without a copy; one that straddles chunks is put together with a single
- * copy in a block that is used again after `release`. Nothing is kept beyond one packet, and a length that no request can
- * have is refused before anything is allocated.
+ * Every packet is put together with a single copy in a block that is used again after `release`; no chunk is looked at again
+ * when `feed` has returned. Nothing is kept beyond one packet, and a length that no request can have is refused before anything
+ * is allocated.
  */
 import type { Block, BlockPool } from './block-pool.ts';
 
@@ -15,8 +15,6 @@ export interface RawPacket {
   readonly bytes: Buffer;
   release(): void;
 }
-
-const nothingToRelease = (): void => undefined;
 
 export class PacketReader {
   readonly #pool: BlockPool;
@@ -58,10 +56,6 @@ export class PacketReader {
   }
 
   #begin(length: number, chunk: Buffer, at: number): number {
-    if (chunk.length - at >= length) {
-      this.#onPacket({ bytes: chunk.subarray(at, at + length), release: nothingToRelease });
-      return at + length;
-    }
     this.#block = this.#pool.take(length);
     this.#wanted = length;
     this.#filled = 0;

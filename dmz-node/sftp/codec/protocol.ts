@@ -49,3 +49,5 @@ export const attributeFlag = { size: 1, owner: 2, permissions: 4, times: 8, exte
 
 /** Most bytes of data in one READ or WRITE: what OpenSSH's own server announces as well. */
 export const maxDataBytes = 255 * 1024;
+/** What we advise for READ: sealed contents are opened in windows of this size, and one that is read whole is not copied. */
+export const advisedReadBytes = 192 * 1024;

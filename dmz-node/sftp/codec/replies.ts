@@ -5,7 +5,7 @@ import type { FileEntry, Space } from '../../partner-view.ts';
 import { attributeBytes, writeAttributes } from '../attributes.ts';
 import { announced } from './extensions.ts';
 import { maxPacketBytes } from './packet-reader.ts';
-import { maxDataBytes, packetType, type StatusCode, statusCode } from './protocol.ts';
+import { advisedReadBytes, maxDataBytes, packetType, type StatusCode, statusCode } from './protocol.ts';
 
 const text = (value: string): Buffer => framed(Buffer.from(value));
 
@@ -90,7 +90,7 @@ export function namesReply(id: number, entries: readonly FileEntry[], nowMs: num
 export const maxNamesPerReply = 100;
 
 export const limitsReply = (id: number, maxHandles: number): Buffer =>
-  reply(packetType.extendedReply, id, uint64(maxPacketBytes), uint64(maxDataBytes), uint64(maxDataBytes), uint64(maxHandles));
+  reply(packetType.extendedReply, id, uint64(maxPacketBytes), uint64(advisedReadBytes), uint64(maxDataBytes), uint64(maxHandles));
 
 /** A file system that is as large as the quota (`statvfs@openssh.com` in OpenSSH's PROTOCOL file): nothing in it is a figure of this host. */
 export function spaceReply(id: number, space: Space): Buffer {
