@@ -64,7 +64,7 @@ class KillTest {
     const kills = await this.#kill();
     this.#uploading = false;
     await Promise.all(writers);
-    await this.#supervisor.ready(AbortSignal.timeout(30_000));
+    await this.#supervisor.ready(AbortSignal.timeout(90_000));
     await this.#settle();
     this.#watching = false;
     await watching;
@@ -224,7 +224,7 @@ export async function killTest(options: KillOptions): Promise<KillResult> {
   const supervisor = new Supervisor(site);
   let kept = true;
   try {
-    await supervisor.start(AbortSignal.timeout(30_000));
+    await supervisor.start(AbortSignal.timeout(90_000));
     const result = await new KillTest(site, supervisor, options).run();
     kept = result.faults.length > 0;
     return { ...result, seconds: Math.round((performance.now() - startedAt) / 1000) };

@@ -13,7 +13,7 @@ const run = promisify(execFile);
 const imageBytes = 4 * 1024 ** 3;
 
 export class PowerDisk implements AsyncDisposable {
-  readonly #image: string;
+  #image: string;
   readonly #mount: string;
   readonly #folders: readonly string[];
   /** What is mounted, in the order in which it was. */
@@ -49,6 +49,11 @@ export class PowerDisk implements AsyncDisposable {
   /** After a cut, when nobody uses it any more: what was durable is there again. */
   async restore(): Promise<void> {
     await this.#unmount();
+    // Mounted from a copy: a network namespace of another test may still hold the dead one, and the kernel would hand that out.
+    const copy = `${this.#image}+`;
+    await run('cp', ['--sparse=always', this.#image, copy]);
+    await rm(this.#image);
+    this.#image = copy;
     await this.#attach(['-o', 'loop', this.#image], this.#mount);
     await this.#bind();
   }

@@ -6,9 +6,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { existingSite, readPids, type Site, type SitePartner } from '../../scripts/site/site.ts';
-import { eventually, sftp } from '../../scripts/site/walk.ts';
+import { eventually, filesBelow, sftp } from '../../scripts/site/walk.ts';
 
 const main = new URL('../../scripts/demo.ts', import.meta.url).pathname;
 
@@ -113,9 +112,11 @@ describe('the demo in a folder with blanks in its name, deeper than a socket add
     const local = join(folder, 'slow.bin');
     await writeFile(local, Buffer.alloc(3_000_000, 7));
     const { dmz, internal } = await readPids(folder);
+    const objects = async (): Promise<number> => (await filesBelow(join(site.dmz.state, 'objects'))).length;
+    const before = await objects();
     // 8000 kbit/s: three seconds.
     const upload = sftp(site, acme, [`put "${local}" /Inbox/slow.bin`], ['-l', '8000']);
-    await sleep(1500);
+    await eventually('the upload runs', async () => (await objects()) > before || undefined);
     demo.process.kill('SIGTERM');
     const { code, output } = await upload;
     assert.equal(code, 0, output);

@@ -88,7 +88,7 @@ describe('a partner', () => {
     await sleep(500);
     pair.supervisor.bringUp('dmz');
     await whileDown;
-    await pair.supervisor.ready(AbortSignal.timeout(30_000));
+    await pair.supervisor.ready(AbortSignal.timeout(90_000));
     await tunnelIs(true);
     const { code, output } = await pwd(pair.acme);
     assert.equal(code, 0, output);
@@ -101,7 +101,7 @@ describe('a partner', () => {
     await pair.supervisor.takeDown('dmz');
     pair.supervisor.bringUp('dmz');
     await going;
-    await pair.supervisor.ready(AbortSignal.timeout(30_000));
+    await pair.supervisor.ready(AbortSignal.timeout(90_000));
     await tunnelIs(true);
     const { code, output } = await pwd(pair.acme);
     assert.equal(code, 0, output);
