@@ -128,8 +128,10 @@ test('upload settings that make no sense are refused at their line and column', 
   assert.deepEqual((await load({ rules, partners: own("{temporaryNames: ['*.[a']}") })).problems.length, 1);
   const grace = `${main}sessions: {grace: 1m}\n`;
   assert.deepEqual((await load({ main: grace, rules, partners: own('{complete: quiet, quiet: 2m}') })).problems, [
-    'conf.d/partners.yaml:4:39 partners.acme.uploads.quiet: must be less than sessions.grace, 1m',
+    'conf.d/partners.yaml:4:14 partners.acme.uploads: quiet, 2m, must be less than sessions.grace, 1m',
   ]);
+  const short = `${main}sessions: {grace: 20s}\n`;
+  assert.match((await load({ main: short, rules, partners: own('{complete: quiet}') })).problems[0] ?? '', /quiet, 30s, must be/);
   const { config } = await load({ rules, partners: own('{complete: quiet, quiet: 2m}') });
   assert.deepEqual(config?.partners.acme?.uploads, { complete: 'quiet', quietMs: 120_000 });
 });

@@ -21,6 +21,7 @@ import { type Loaded, type LoadedConfig, loadConfig, sourceOf } from '../shared/
 import { ConfigError, type ConfigProblem } from '../shared/config/problems.ts';
 import { address, duration, writeDuration } from '../shared/config/units.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
+import { withOwn } from '../shared/uploads.ts';
 import { checkRules, rulesSchema, toRule } from './config-rules.ts';
 import { refusePrivateKeys } from './config-secrets.ts';
 import { type Partners, partnersSchema } from './policy/partners.ts';
@@ -293,11 +294,12 @@ function checkTogether({ main, parts }: LoadedConfig<Settings, Part>, problems: 
   checkSocketPath(socketOf(main), (message) =>
     problems.push({ file: main.label, ...main.at(['admin', 'socket']), path: 'admin.socket', message }),
   );
-  checkQuiet(main, ['policy', 'uploads', 'quiet'], main.value.policy.uploads.quietMs, main, problems);
+  const all = uploadsOfAll(main.value.policy.uploads);
+  checkQuiet(main, ['policy', 'uploads'], all, main, problems);
   const partners = new Map<string, string>();
   for (const part of parts) {
     for (const [name, { uploads }] of Object.entries(part.value.partners ?? {})) {
-      checkQuiet(part, ['partners', name, 'uploads', 'quiet'], uploads?.quietMs, main, problems);
+      if (uploads) checkQuiet(part, ['partners', name, 'uploads'], withOwn(all, uploads), main, problems);
     }
     for (const name of Object.keys(part.value.partners ?? {})) {
       const first = partners.get(name);
@@ -314,12 +316,12 @@ function checkTogether({ main, parts }: LoadedConfig<Settings, Part>, problems: 
 function checkQuiet(
   part: Loaded<unknown>,
   path: readonly string[],
-  quietMs: number | undefined,
+  { complete, quietMs }: Uploads,
   { value: { sessions } }: Loaded<Settings>,
   problems: ConfigProblem[],
 ): void {
-  if (quietMs === undefined || quietMs < sessions.grace) return;
-  const message = `must be less than sessions.grace, ${writeDuration(sessions.grace)}`;
+  if ((complete !== 'quiet' && complete !== 'trigger') || quietMs < sessions.grace) return;
+  const message = `quiet, ${writeDuration(quietMs)}, must be less than sessions.grace, ${writeDuration(sessions.grace)}`;
   problems.push({ file: part.label, ...part.at(path), path: path.join('.'), message });
 }
 

@@ -141,14 +141,38 @@ test('2.9 overwrite: a rename onto an existing file follows the overwrite policy
   const view = bench.view('acme', { onExisting: 'replace' });
   await put(view, '/Inbox/x', 'old');
   await put(view, '/Inbox/x.part', 'newer');
-  await assert.rejects(view.rename(path('/Inbox/x.part'), path('/Inbox/x'), false), hasCode('already-exists'));
-  await view.rename(path('/Inbox/x.part'), path('/Inbox/x'), true);
+  await view.rename(path('/Inbox/x.part'), path('/Inbox/x'), false);
   assert.deepEqual(
     (await bench.list()).map(({ size }) => size),
     [5],
   );
   assert.deepEqual(await names(view, '/Inbox'), ['x']);
   assert.equal((await bench.objectFiles()).length, 1);
+});
+
+test('2.9 overwrite: a rename that completes keeps both, or is refused, as the grant says; any other needs posix-rename', async () => {
+  await using bench = await CacheBench.open();
+  for (const [partner, onExisting, sizes] of [
+    ['acme', 'keep-both', [3, 5]],
+    ['globex', 'refuse', [3]],
+  ] as const) {
+    const view = bench.view(partner, { onExisting });
+    await put(view, '/Inbox/x', 'old');
+    await put(view, '/Inbox/x.part', 'newer');
+    const renamed = view.rename(path('/Inbox/x.part'), path('/Inbox/x'), false);
+    if (onExisting === 'refuse') await assert.rejects(renamed, hasCode('already-exists'));
+    else await renamed;
+    const items = (await bench.list()).filter((item) => item.partner === partner);
+    assert.deepEqual(
+      items.map(({ size }) => size),
+      sizes,
+    );
+    assert.equal((await view.stat(path('/Inbox/x'))).size, sizes.at(-1));
+  }
+  const view = bench.view();
+  await put(view, '/Inbox/y', 'complete');
+  await assert.rejects(view.rename(path('/Inbox/y'), path('/Inbox/x'), false), hasCode('already-exists'));
+  await view.rename(path('/Inbox/y'), path('/Inbox/x'), true);
 });
 
 test('a renamed complete file is decided anew, under a new id', async () => {

@@ -145,6 +145,22 @@ test('2.9 duplicate: suppressed, it is fetched, compared and confirmed, but not 
   assert.equal(Object.keys(await site.delivered()).length, 2);
 });
 
+test('2.9 trigger, 2.9 duplicate: an empty flag goes the way of its file, though it is the same each time', async () => {
+  await using site = await Site.make();
+  await using run = await Run.open(site);
+  run.uploads = { ...run.uploads, duplicates: { action: 'suppress', windowMs: 3_600_000 } };
+  const states: (string | undefined)[] = [];
+  for (const content of ['one', 'two', 'two']) {
+    const trigger = await send(site, 'x.csv.done', '');
+    pair([await send(site, 'x.csv', content)], trigger);
+    await run.settle();
+    states.push(await run.state(trigger.description.id));
+  }
+  assert.deepEqual(states, ['delivered', 'delivered', 'dropped']);
+  assert.equal(Object.keys(await site.delivered()).length, 4);
+  assert.equal(site.dmz.items.size, 0);
+});
+
 test('2.9 duplicate: quarantined, it waits for staff in the DMZ', async () => {
   await using site = await Site.make();
   await using run = await Run.open(site);

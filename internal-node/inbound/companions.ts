@@ -42,7 +42,8 @@ export class Companions {
   /** @throws SallyportError `waits-for-other`, `trigger-mismatch` */
   async mayFetch(item: LedgerItem): Promise<void> {
     const { ledger } = this.#deps;
-    if (this.duplicates(item).action !== 'deliver' && (await ledger.call('ledger.twinUnderWay', { id: item.id }))) {
+    const { action } = this.duplicates(item);
+    if (action !== 'deliver' && item.releases === 0 && (await ledger.call('ledger.twinUnderWay', { id: item.id }))) {
       throw waits(item, 'an earlier file of the same name and size is on its way');
     }
     if (!this.#isVerified(item)) return;
@@ -85,10 +86,10 @@ export class Companions {
    */
   async mayPublish(item: LedgerItem): Promise<'publish' | 'drop'> {
     if (item.releases === 0) return 'publish';
-    const { open, aside } = await this.#deps.ledger.call('ledger.filesOf', { id: item.id });
+    const { open, aside, repeated } = await this.#deps.ledger.call('ledger.filesOf', { id: item.id });
     if (open > 0) throw waits(item, `${open} of the files that it completes are not inside yet`);
     if (aside > 0) throw mismatch(item, `${aside} of the files that it completes were set aside`);
-    return this.#deps.settingsOf(item.partner).trigger.deliver === 'no' ? 'drop' : 'publish';
+    return repeated || this.#deps.settingsOf(item.partner).trigger.deliver === 'no' ? 'drop' : 'publish';
   }
 
   #isVerified(item: LedgerItem): boolean {

@@ -90,14 +90,24 @@ export function triggerOf(store: Store, { id }: { readonly id: string }): Trigge
   return { kind: isComing ? 'wait' : 'none', ...nothing };
 }
 
-/** How many of the files of a trigger are still to come or under way, and how many were set aside. */
-export function filesOf(store: Store, { id }: { readonly id: string }): { readonly open: number; readonly aside: number } {
+/**
+ * How many of the files of a trigger are still to come or under way, how many were set aside, and whether all were sent again
+ * and not delivered for that.
+ */
+export function filesOf(
+  store: Store,
+  { id }: { readonly id: string },
+): { readonly open: number; readonly aside: number; readonly repeated: boolean } {
   const trigger = find(store, id);
   const rows = store.sql('SELECT * FROM ledger_items WHERE trigger_id = ?').all(id).map(rowToItem);
   const isOpen = ({ state, decision }: LedgerItem): boolean =>
     decision.route.action === 'deliver' && ['registered', 'pulling', 'staged'].includes(state);
   const missing = Math.max(0, (trigger?.releases ?? 0) - rows.length);
-  return { open: missing + rows.filter(isOpen).length, aside: rows.filter(({ state }) => state === 'quarantined').length };
+  return {
+    open: missing + rows.filter(isOpen).length,
+    aside: rows.filter(({ state }) => state === 'quarantined').length,
+    repeated: rows.length > 0 && rows.every(({ state, duplicateOf }) => state === 'dropped' && duplicateOf !== null),
+  };
 }
 
 /** All files of a trigger are inside, and it is not to be delivered itself. */

@@ -43,7 +43,8 @@ export function staged(store: Store, args: Staged): 'staged' | 'suppressed' | 'q
   const { id, place, inode, sha256, file, expected, duplicates, nowMs } = args;
   const fetched = find(store, id);
   if (fetched?.state !== 'pulling') return undefined;
-  const first = firstOf(store, fetched, sha256, duplicates, nowMs);
+  // A trigger says the same each time: it goes the way of its files.
+  const first = fetched.releases > 0 ? undefined : firstOf(store, fetched, sha256, duplicates, nowMs);
   if (first !== undefined) {
     const { action } = duplicates;
     markDuplicate(store, { item: fetched, of: first, sha256, action }, nowMs);

@@ -9,6 +9,12 @@ const points: readonly CrashPoint[] = [
   { action: 'upload', thread: 'records', call: 'fsync', n: 2 },
   { action: 'upload', thread: 'records', call: 'fsync', n: 3 },
   { action: 'rename', thread: 'records', call: 'fsync', n: 3 },
+  { action: 'trigger', thread: 'records', call: 'fsync', n: 5 },
+  { action: 'trigger', thread: 'records', call: 'fsync', n: 6 },
+  { action: 'session-end', thread: 'records', call: 'fsync', n: 4 },
+  { action: 'continue', thread: 'records', call: 'fsync', n: 3 },
+  { action: 'pair', thread: 'MainThread', call: 'link', n: 2 },
+  { action: 'pair', thread: 'records', call: 'fsync', n: 6 },
   { action: 'delivery', thread: 'libuv-worker', call: 'fdatasync', n: 1 },
   { action: 'delivery', thread: 'MainThread', call: 'link', n: 1 },
   { action: 'delivery', thread: 'libuv-worker', call: 'rename', n: 1 },
@@ -21,7 +27,7 @@ const points: readonly CrashPoint[] = [
   { action: 'store', thread: 'records', call: 'fsync', n: 4 },
 ];
 
-it('loses, duplicates and leaves nothing when a node dies right before a system call', { timeout: 240_000 }, async (t) => {
+it('loses, duplicates and leaves nothing when a node dies right before a system call', { timeout: 300_000 }, async (t) => {
   await using walk = await CrashStep.start((line) => t.diagnostic(line));
   for (const point of points) await walk.step(point);
   const result = await walk.end();

@@ -15,13 +15,17 @@ import { Consumer, residue } from './oracle.ts';
 
 type NodeKind = 'dmz' | 'internal';
 /** What is done while the node is killed. */
-export const actions = ['upload', 'rename', 'delivery', 'offer', 'store'] as const;
+export const actions = ['upload', 'rename', 'trigger', 'session-end', 'continue', 'delivery', 'pair', 'offer', 'store'] as const;
 export type Action = (typeof actions)[number];
 
 const victimOf: Readonly<Record<Action, NodeKind>> = {
   upload: 'dmz',
   rename: 'dmz',
+  trigger: 'dmz',
+  'session-end': 'dmz',
+  continue: 'dmz',
   delivery: 'internal',
+  pair: 'internal',
   offer: 'internal',
   store: 'dmz',
 };
@@ -41,6 +45,15 @@ export interface CrashResult {
   readonly faults: readonly string[];
 }
 
+/** Partners with a way of their own to complete uploads; the others are as usual. */
+const own = {
+  acme: '{}',
+  globex: '{}',
+  flags: '{complete: trigger, duplicates: suppress}',
+  leaver: '{complete: session-end}',
+} as const;
+type Sender = Exclude<keyof typeof own, 'globex'>;
+
 /** Bytes of an offer above which the DMZ notes it before it writes; more than the pipes hold, so that it takes a while. */
 const offerBytes = 12_000_000;
 const patienceMs = 20_000;
@@ -48,7 +61,7 @@ const patienceMs = 20_000;
 export class CrashStep implements AsyncDisposable {
   readonly #site: Site;
   readonly #supervisor: Supervisor;
-  readonly #consumer: Consumer;
+  readonly #consumers: Readonly<Record<Sender, Consumer>>;
   readonly #log: (line: string) => void;
   readonly #faults: string[] = [];
   readonly #offered = new Map<string, string>();
@@ -61,16 +74,25 @@ export class CrashStep implements AsyncDisposable {
     this.#site = site;
     this.#log = log;
     this.#supervisor = new Supervisor(site, { dmz: onePoolThread, internal: onePoolThread });
-    this.#consumer = new Consumer(join(site.inside.delivered, 'acme'));
+    const consumer = (partner: Sender): Consumer => new Consumer(join(site.inside.delivered, partner));
+    this.#consumers = {
+      acme: consumer('acme'),
+      flags: consumer('flags'),
+      leaver: consumer('leaver'),
+    };
   }
 
   static async start(log: (line: string) => void): Promise<CrashStep> {
-    const site = await createSite({ folder: await mkdtemp(join(tmpdir(), 'sallyport-crashstep-')) });
+    const site = await createSite({
+      folder: await mkdtemp(join(tmpdir(), 'sallyport-crashstep-')),
+      partners: Object.keys(own),
+    });
+    await setUploads(site);
     await hurry(site);
     const walk = new CrashStep(site, log);
     await walk.#supervisor.start(AbortSignal.timeout(patienceMs));
     await walk.#together();
-    walk.#consumer.start();
+    for (const consumer of Object.values(walk.#consumers)) consumer.start();
     return walk;
   }
 
@@ -104,7 +126,11 @@ export class CrashStep implements AsyncDisposable {
       this.#faults.push(error.message),
     );
     await this.#stop();
-    const faults = [...this.#faults, ...this.#consumer.faults, ...(await residue(this.#site))];
+    const faults = [
+      ...this.#faults,
+      ...Object.values(this.#consumers).flatMap(({ faults: seen }) => seen),
+      ...(await residue(this.#site)),
+    ];
     if (faults.length > 0) this.#log(`kept for a look: ${this.#site.folder}`);
     else await rm(this.#site.folder, { recursive: true, force: true });
     return { points: this.#points, deaths: this.#deaths, acknowledged: this.#acknowledged, faults };
@@ -118,7 +144,7 @@ export class CrashStep implements AsyncDisposable {
     if (this.#stopped) return;
     this.#stopped = true;
     await this.#supervisor.stop();
-    await this.#consumer.stop();
+    for (const consumer of Object.values(this.#consumers)) await consumer.stop();
   }
 
   /** @returns what must come true in the end, to be awaited when the node runs again. */
@@ -126,12 +152,25 @@ export class CrashStep implements AsyncDisposable {
     switch (action) {
       case 'upload':
         return await this.#upload(name, 300_001, []);
+      case 'trigger':
+        return await this.#pair(name);
+      case 'session-end':
+        return await this.#upload(name, 300_001, [], 'leaver');
+      case 'continue':
+        return await this.#continue(name);
       case 'rename':
         return await this.#upload(name, 1000, [`rename "/Inbox/${name}.part" "/Inbox/${name}"`]);
       case 'delivery': {
         const settled = await this.#upload(name, 300_001, []);
-        await eventually('it is delivered or dead', async () => isOver() || this.#consumer.has(name), patienceMs);
+        await eventually('it is delivered or dead', async () => isOver() || this.#consumers.acme.has(name), patienceMs);
         await sleep(300); // the steps behind the delivery
+        return settled;
+      }
+      case 'pair': {
+        const settled = await this.#pair(name);
+        const trigger = `${name}.sha256`;
+        await eventually('both are delivered or dead', async () => isOver() || this.#consumers.flags.has(trigger), patienceMs);
+        await sleep(300);
         return settled;
       }
       case 'offer':
@@ -140,23 +179,54 @@ export class CrashStep implements AsyncDisposable {
     }
   }
 
-  async #upload(name: string, size: number, more: readonly string[]): Promise<() => Promise<void>> {
-    const { acme } = this.#site.partners;
-    if (!acme) throw new Error('no partner acme');
+  async #upload(name: string, size: number, more: readonly string[], sender: Sender = 'acme'): Promise<() => Promise<void>> {
     const content = Buffer.alloc(size, `${name}; `);
-    this.#consumer.sent(name, content);
-    const local = join(this.#site.folder, 'upload');
+    const local = await this.#toSend(sender, name, content);
+    return await this.#send(sender, [name], [`put ${local} "/Inbox/${name}${more.length > 0 ? '.part' : ''}"`, ...more]);
+  }
+
+  /** A file and its trigger, which names its digest; then both once more, as a program does that heard no "ok". */
+  async #pair(name: string): Promise<() => Promise<void>> {
+    const content = Buffer.alloc(300_001, `${name}; `);
+    const file = await this.#toSend('flags', name, content);
+    const trigger = await this.#toSend('flags', `${name}.sha256`, Buffer.from(`${sha256(content)}  ${name}\n`));
+    const batch = [`put ${file} "/Inbox/${name}"`, `put ${trigger} "/Inbox/${name}.sha256"`];
+    return await this.#send('flags', [name, `${name}.sha256`], [...batch, ...batch]);
+  }
+
+  /** Half of it is whole under a temporary name; it becomes an upload again, and complete with its rename. */
+  async #continue(name: string): Promise<() => Promise<void>> {
+    const content = Buffer.alloc(600_001, `${name}; `);
+    const half = join(this.#site.folder, 'half');
+    await writeFile(half, content.subarray(0, 300_000));
+    const whole = await this.#toSend('acme', name, content);
+    const draft = `"/Inbox/${name}.part"`;
+    return await this.#send(
+      'acme',
+      [name],
+      [`put ${half} ${draft}`, `reput ${whole} ${draft}`, `rename ${draft} "/Inbox/${name}"`],
+    );
+  }
+
+  async #toSend(sender: Sender, name: string, content: Buffer): Promise<string> {
+    this.#consumers[sender].sent(name, content);
+    const local = join(this.#site.folder, `upload${name.endsWith('.sha256') ? '.sha256' : ''}`);
     await writeFile(local, content);
-    const batch = [`put ${local} "/Inbox/${name}${more.length > 0 ? '.part' : ''}"`, ...more];
-    const { code } = await sftp(this.#site, acme, batch, ['-o', 'ConnectTimeout=10']);
+    return local;
+  }
+
+  /** @returns what must come true when the session ends well. */
+  async #send(sender: Sender, names: readonly string[], batch: readonly string[]): Promise<() => Promise<void>> {
+    const partner = this.#site.partners[sender];
+    if (!partner) throw new Error(`no partner ${sender}`);
+    const { code } = await sftp(this.#site, partner, batch, ['-o', 'ConnectTimeout=10']);
     if (code !== 0) return async () => {};
     this.#acknowledged += 1;
     return async () => {
-      await eventually(
-        `${name} was acknowledged, so it is delivered`,
-        async () => this.#consumer.has(name) || undefined,
-        patienceMs,
-      );
+      for (const name of names) {
+        const isThere = async (): Promise<true | undefined> => this.#consumers[sender].has(name) || undefined;
+        await eventually(`${name} was acknowledged, so it is delivered`, isThere, patienceMs);
+      }
     };
   }
 
@@ -213,6 +283,14 @@ interface Status {
   readonly tunnel: { readonly up: boolean };
   readonly items: { readonly waiting: number };
   readonly dmz: { readonly items: { readonly ready: number; readonly leased: number } } | null;
+}
+
+/** Gives each partner his own way to complete uploads. Before the nodes start. */
+async function setUploads({ internal }: Site): Promise<void> {
+  const file = join(internal.config, '../conf.d/partners.yaml');
+  let text = await readFile(file, 'utf8');
+  for (const [name, uploads] of Object.entries(own)) text = text.replace(`  ${name}:\n`, `  ${name}:\n    uploads: ${uploads}\n`);
+  await writeFile(file, text);
 }
 
 /** Short waits, so that a step takes seconds. Before the nodes start. */

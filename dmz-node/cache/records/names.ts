@@ -5,7 +5,7 @@ import { SallyportError } from '../../../shared/errors.ts';
 import { type EventContext, event } from '../../../shared/events/event.ts';
 import type { Decision, Grant } from '../../../shared/policy.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry, removeEntry, toEntry } from './entries.ts';
-import { type Hold, tellHeld } from './holds.ts';
+import { type Hold, tellHeld, waitsForRename } from './holds.ts';
 import { bury, contextOf, findItem, type Item, nextCount, removeItem, saveItem, sha256Of } from './items.ts';
 import { route } from './routing.ts';
 import { pair } from './triggers.ts';
@@ -163,7 +163,9 @@ export const nameOperations = {
     if (!folderExists(store, actor.partner, to.folderKey)) throw new SallyportError('no-such-file', 'no such folder');
     const old = findEntry(store, actor.partner, to.folderKey, to.nameKey);
     const inTheWay = old && isSeen(old, actor, nowMs) && old.ghostUntil === null && !old.partial;
-    if (inTheWay && (!args.overwrite || item.state === 'partial'))
+    // What a rename completes follows the overwrite policy like any other upload: `makeRoom` knows it.
+    const completes = item.state === 'temporary' && waitsForRename(item.hold);
+    if (inTheWay && (item.state === 'partial' || !(args.overwrite || completes)))
       throw new SallyportError('already-exists', 'the new name is taken');
     const unlink = makeRoom(store, {
       ...args,
