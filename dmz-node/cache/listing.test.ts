@@ -4,19 +4,6 @@ import { begin, CacheBench, names, path, put, resume } from '../../test/fixtures
 import { ObservedRecords } from '../../test/fixtures/observed-records.ts';
 import type { FileView } from '../partner/file-view.ts';
 
-/** Complete items of a partner, with their entries; each has its file on no disk. */
-function fill({ db }: ObservedRecords, count: number): void {
-  db.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
-    INSERT INTO entries(partner, folder_key, name_key, name, kind, item, size, modified_ms)
-    SELECT 'acme', '/Inbox', printf('file-%06d', i), printf('file-%06d', i), 'file', printf('item-%06d', i), i, i FROM n`);
-  db.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
-    INSERT INTO items(id, object, seq, origin, partner, path, path_key, trace, segments, next_file, size, state, policy_number,
-      registered, started_ms, updated_ms, completed_ms, session, session_proof, decision)
-    SELECT printf('item-%06d', i), printf('item-%06d', i), i, 'partner', 'acme', printf('/Inbox/file-%06d', i),
-      printf('/Inbox/file-%06d', i), 'trace', '[]', 1, i, 'ready', 7, 1, i, i, i, 'session', 'proof', '{}' FROM n`);
-  db.exec(`UPDATE counters SET value = ${count} WHERE name = 'seq'`);
-}
-
 /** What a partner does with a file from its first byte to its hand-over. */
 async function lifeOfAFile(bench: CacheBench, view: FileView): Promise<void> {
   await put(view, '/Inbox/new.part', Buffer.alloc(400_000));
@@ -43,7 +30,7 @@ async function lifeOfAFile(bench: CacheBench, view: FileView): Promise<void> {
 async function workWith(count: number) {
   const records = new ObservedRecords();
   await using bench = await CacheBench.open({ database: records.asDatabase });
-  fill(records, count);
+  records.fill(count);
   records.forget();
   await lifeOfAFile(bench, bench.view());
   return { work: records.work, records };
@@ -64,7 +51,7 @@ test('an upload is the same work with 100,000 items as with one, and no statemen
 test('a folder of 100,000 entries is listed in pages along its index, each name once and each row read once', async () => {
   const records = new ObservedRecords();
   await using bench = await CacheBench.open({ database: records.asDatabase });
-  fill(records, 100_000);
+  records.fill(100_000);
   records.forget();
   const found = await names(bench.view(), '/Inbox');
   assert.equal(found.length, 100_000);
@@ -80,7 +67,7 @@ test('a folder of 100,000 entries is listed in pages along its index, each name 
 test('pages that are asked for at the same time are different ones, and no more is read than was asked for', async () => {
   const records = new ObservedRecords();
   await using bench = await CacheBench.open({ database: records.asDatabase });
-  fill(records, 10_000);
+  records.fill(10_000);
   const listing = await bench.view().openFolder(path('/Inbox'));
   records.forget();
   const pages = await Promise.all(Array.from({ length: 30 }, () => listing.next(100)));

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { put } from '../fixtures/cache-bench.ts';
 import { type CacheDoor, openCacheDoor } from '../fixtures/cache-door.ts';
 import { eventually } from '../fixtures/eventually.ts';
+import { ObservedRecords } from '../fixtures/observed-records.ts';
 import { type Answer, connectClient, init, op, openFlags, RawSftp, request } from '../fixtures/raw-sftp.ts';
 
 const writing = openFlags.write | openFlags.create | openFlags.truncate;
@@ -327,3 +328,45 @@ test('F91: a name composed and decomposed is one file', async () => {
   assert.equal(await sizeOf(client, composed), Buffer.byteLength(decomposed));
   assert.deepEqual((await remains(door)).items, [`${decomposed} ${Buffer.byteLength(decomposed)}`]);
 });
+
+test('2,000 READDIRs on one handle, sent without reading an answer, read few pages; then every name comes once', async () => {
+  const records = new ObservedRecords();
+  await using door = await openCacheDoor({ cache: { database: records.asDatabase } });
+  const count = 100_050;
+  records.fill(count);
+  await using client = await RawSftp.connect(door.port);
+  const folder = (await client.ask(op.opendir, '/Inbox')).body.subarray(4);
+  records.forget();
+  client.inside._sock.pause();
+  for (let n = 0; n < 2000; n += 1) client.send(op.readdir, folder);
+  let before = -1;
+  await eventually('the stop', async () => {
+    const stopped = records.rows > 0 && records.rows === before;
+    before = records.rows;
+    await new Promise((go) => setTimeout(go, 200));
+    return stopped;
+  });
+  // What a client's window of 2 MiB and the door's limit of 4 MiB hold; a page takes about 12 KiB.
+  assert.ok(records.rows <= 70_000, `${records.rows} rows were read for nobody`);
+  client.inside._sock.resume();
+  const seen = new Set<string>();
+  let ends = 0;
+  for (let n = 0; n < 2000; n += 1) {
+    const answer = await client.next();
+    if (answer?.status === 1) ends += 1;
+    else for (const name of namesIn(answer?.body ?? Buffer.alloc(4))) seen.add(name);
+  }
+  assert.deepEqual([seen.size, ends], [count, 2000 - Math.ceil(count / 100)]);
+  assert.equal(records.rows, count);
+});
+
+/** The short names of a NAME answer. */
+function namesIn(body: Buffer): string[] {
+  const found: string[] = [];
+  for (let at = 4; at < body.length; at += 32) {
+    const end = at + 4 + body.readUInt32BE(at);
+    found.push(body.subarray(at + 4, end).toString());
+    at = end + 4 + body.readUInt32BE(end);
+  }
+  return found;
+}
