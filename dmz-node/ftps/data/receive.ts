@@ -40,6 +40,9 @@ export async function receive(
   const stop = Promise.withResolvers<never>();
   stop.promise.catch(() => undefined);
   const ended = new Promise<void>((resolve, reject) => {
+    // An empty file may have ended before anybody listened.
+    if (socket.readableEnded) return resolve();
+    if (socket.destroyed) return reject(new Error('the data connection was lost'));
     socket.once('end', resolve);
     socket.once('error', reject);
     socket.once('close', () => (socket.readableEnded ? resolve() : reject(new Error('the data connection was lost'))));

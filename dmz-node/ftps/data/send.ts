@@ -28,6 +28,7 @@ export async function send(
   const onAbort = fail('the transfer was given up');
   socket.once('error', onClose);
   socket.once('close', onClose);
+  if (socket.destroyed) onClose();
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });
   const progress = watchProgress(connection, watching, fail('the client does not read'));
