@@ -284,7 +284,10 @@ export class FtpsSession implements Conversation {
     const door = await PassiveDoor.open(
       { ports, balancers, clock, log, tls: this.#dataTls(), onStranger },
       { ...this.#options, host: this.localAddress, peer: this.#deps.peer },
-    );
+    ).catch((error: unknown) => {
+      this.#tell('EPSV', error);
+      throw new Refused(425, 'No port for data is free, try again later');
+    });
     if (this.#reason === undefined) this.#slot.prepare(door);
     else door.close();
     return door;

@@ -87,7 +87,7 @@ export interface Conversation {
   logIn(password: string): Promise<Reply>;
   /** Says 234 and begins TLS; the control connection ends when it fails, or when anything was sent behind the command. */
   beginTls(): Promise<void>;
-  /** Replaces the last one. @throws SallyportError `limit-reached` */
+  /** Replaces the last one. @throws Refused 425 when no port is free. */
   openPassive(): Promise<{ readonly port: number }>;
   /** Connects to the client's own address when the transfer begins. Replaces the last way to a data connection. */
   useActive(port: number): void;

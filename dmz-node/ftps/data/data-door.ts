@@ -99,6 +99,7 @@ export class PassiveDoor implements DataDoor {
 
   close(): void {
     this.#fail('closed');
+    if (!this.#taking) void this.#found.promise.then((unused) => unused.destroy()).catch(() => undefined);
     this.#listener?.close();
     this.#closing.abort();
     for (const socket of this.#candidates) socket.destroy();

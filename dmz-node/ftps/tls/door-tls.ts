@@ -72,6 +72,7 @@ export class DoorTls {
 export class SessionTls {
   readonly #contexts: readonly { readonly certificate: Certificate; readonly context: SecureContext }[];
   readonly #options: DoorTlsOptions;
+  #client: string | undefined;
 
   constructor(certificates: readonly Certificate[], options: DoorTlsOptions) {
     if (certificates.length === 0) throw new SallyportError('key-file', 'the FTPS door has no certificate');
@@ -97,17 +98,32 @@ export class SessionTls {
     });
   }
 
-  /** Why the client's certificate does not do; undefined when it does, or none is asked for. */
+  /**
+   * Why the client's certificate does not do; undefined when it does, or none is needed. What the control connection showed,
+   * which is asked about first, its data connections must show as well.
+   */
   clientRefusal(socket: TLSSocket): string | undefined {
     if (this.#options.clientCertificates !== 'required') return undefined;
-    if (Object.keys(socket.getPeerCertificate()).length === 0) return 'no client certificate';
-    return socket.authorized ? undefined : 'a client certificate that is not trusted';
+    const { fingerprint256 } = socket.getPeerCertificate();
+    if (fingerprint256 === undefined) return 'no client certificate';
+    if (!isTrusted(socket)) return 'a client certificate that is not trusted';
+    this.#client ??= fingerprint256;
+    return fingerprint256 === this.#client ? undefined : 'another client certificate than that of the control connection';
   }
 
   #contextFor(name: string): SecureContext | undefined {
     const found = this.#contexts.find(({ certificate }) => certificate.serves(name)) ?? this.#contexts[0];
     return found?.context;
   }
+}
+
+/**
+ * Whether OpenSSL found the client's certificate good. Node fills `authorized` in for sockets that a `tls.Server` has accepted
+ * only, from the same question; when it can no longer be asked, nobody is trusted.
+ */
+function isTrusted(socket: TLSSocket): boolean {
+  const { _handle: handle } = socket as unknown as { readonly _handle?: { verifyError?(): Error | null } };
+  return handle?.verifyError !== undefined && !handle.verifyError();
 }
 
 const base = (options: DoorTlsOptions): SecureContextOptions => ({
