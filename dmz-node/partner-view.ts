@@ -110,8 +110,11 @@ export interface WriteHandle {
    *   too often; both leave the upload as it is. Any other failure ends it.
    */
   flush(): Promise<void>;
-  /** Completes the upload. Resolves when the item is durable and committed: only then may the partner hear "ok". */
-  close(): Promise<void>;
+  /**
+   * Completes the upload. Resolves when the item is durable and committed: only then may the partner hear "ok".
+   * @param endUntold The sender never said that this was all; recorded with the item.
+   */
+  close(endUntold?: boolean): Promise<void>;
   /** The client is gone without closing: what came is kept as a partial for resuming. Idempotent, no effect after close. */
   abandon(reason: string): Promise<void>;
 }

@@ -42,7 +42,7 @@ export class UploadRecords implements UploadRecord {
     await records.call('upload.begin', { facts, content, nowMs: clock.nowMs() });
   }
 
-  async commit(content: UploadContent, modifiedMs: number): Promise<void> {
+  async commit(content: UploadContent, modifiedMs: number, endUntold: boolean): Promise<void> {
     const { core } = this.#deps;
     const { path, grant, holdAt } = this.#options;
     const nowMs = core.clock.nowMs();
@@ -59,6 +59,7 @@ export class UploadRecords implements UploadRecord {
       onExisting: grant.onExisting,
       leased: core.leases.ids(),
       modifiedMs,
+      endUntold,
       nowMs,
     });
     this.#usage = usage;

@@ -20,7 +20,7 @@ import { type Memory, Reorder } from './reorder.ts';
 export interface UploadRecord {
   /** Notes that it runs and which file it writes. */
   begin(content: UploadContent): Promise<void>;
-  commit(content: UploadContent, modifiedMs: number): Promise<void>;
+  commit(content: UploadContent, modifiedMs: number, endUntold: boolean): Promise<void>;
   keep(content: UploadContent, reason: string, modifiedMs: number): Promise<void>;
   drop(content: UploadContent, why: SallyportError | undefined): Promise<void>;
   /** What the records say is used now, for a second look before a refusal. */
@@ -153,9 +153,9 @@ export class Upload implements WriteHandle {
     if (refusal) throw refusal;
   }
 
-  close(): Promise<void> {
+  close(endUntold = false): Promise<void> {
     if (this.#abandoned) return Promise.reject(this.#overError());
-    this.#ending ??= this.#complete();
+    this.#ending ??= this.#complete(endUntold);
     return this.#ending;
   }
 
@@ -287,7 +287,7 @@ export class Upload implements WriteHandle {
     this.#segments = [...this.#segments, { file: live.file, headerSha256, plainBytes, sealedBytes, sha256 }];
   }
 
-  async #complete(): Promise<void> {
+  async #complete(endUntold: boolean): Promise<void> {
     await Promise.allSettled([...this.#pending]);
     try {
       if (this.#failure) throw this.#overError();
@@ -297,7 +297,7 @@ export class Upload implements WriteHandle {
       if (this.#segments.length === 0) this.#writer();
       await this.#seal();
       this.#committing = true;
-      await this.#deps.record.commit(this.#content(), this.#modifiedMs ?? this.#deps.clock.nowMs());
+      await this.#deps.record.commit(this.#content(), this.#modifiedMs ?? this.#deps.clock.nowMs(), endUntold);
       this.#over();
     } catch (error) {
       const failure = this.#fail(error);

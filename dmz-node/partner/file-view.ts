@@ -131,7 +131,7 @@ export class FileView implements EndableView {
           // A cut flushes like an end.
           setAttributes: (attributes) => end(() => upload.setAttributes(attributes)),
           flush: () => end(() => upload.flush()),
-          close: () => this.#closing(cut, () => end(() => upload.close())),
+          close: (endUntold) => this.#closing(cut, () => end(() => upload.close(endUntold))),
           abandon: (reason) => this.#closing(cut, () => cut(reason)),
         } satisfies WriteHandle,
       };

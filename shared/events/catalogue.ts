@@ -184,6 +184,13 @@ export const eventCatalogue = {
     size: 'bytes it has',
     was: 'its item until now',
   }),
+  'upload.end-untold': kind(
+    'SP-1406',
+    'warning',
+    'Nobody said that an upload was whole: its connection just ended, and the node is set to take that for the end (FTP).',
+    { path: 'as the partner names it' },
+    'Compare the size with what the partner sent, or have him use TLS with close_notify and set ftps.requireEndOfData.',
+  ),
   'item.renamed': kind('SP-1411', 'info', 'A partner renamed a file or folder.', { from: 'old path', to: 'new path' }),
   'item.removed': kind('SP-1412', 'info', 'A partner removed a file that was not yet taken.', {
     path: 'as the partner names it',

@@ -293,6 +293,8 @@ export const uploadOperations = {
       readonly onExisting: Grant['onExisting'];
       readonly leased: readonly string[];
       readonly modifiedMs: number;
+      /** The sender never said that this was all. */
+      readonly endUntold?: boolean;
       readonly nowMs: number;
     },
   ): { unlink: string[]; usage: Usage; announcement: ItemDescription | undefined; dueMs: number | null } => {
@@ -309,6 +311,7 @@ export const uploadOperations = {
     };
     putEntry(store, { ...entryFor(item, place, args.modifiedMs), partial: false });
     store.emit(event('item.completed', nowMs, contextOf(item), { path: item.path, size: item.size, sha256: item.sha256 ?? '' }));
+    if (args.endUntold) store.emit(event('upload.end-untold', nowMs, contextOf(item), { path: item.path }));
     if (hold) {
       saveItem(store, { ...item, hold: hold.kind, dueMs: hold.dueMs, alarmMs: hold.alarmMs });
       tellHeld(store, item, hold.kind, nowMs);

@@ -159,7 +159,7 @@ async function complete(
       throw new SallyportError('link-closed', 'the data connection was closed without TLS close');
     }
     if (signal.aborted) throw new SallyportError('link-closed', 'the transfer was given up');
-    await handle.close();
+    await handle.close(!connection.endIsProven || !clean);
     noteAnnounced(conversation, offset + bytes);
     return reply(226, `Received ${bytes} bytes of ${nameOf(handle.path)}`);
   } catch (error) {

@@ -14,6 +14,8 @@ export interface DataConnection {
    * and its end counts.
    */
   endedCleanly(): boolean;
+  /** Whether a clean end is the sender's word: over TLS it is, without TLS anybody on the way could have ended it. */
+  readonly endIsProven: boolean;
   /** Whether the peer proved to be the client of the control connection by resuming its TLS session. */
   readonly bound: boolean;
   /**
@@ -41,6 +43,7 @@ export function plainConnection(socket: Socket): DataConnection {
     socket,
     movedBytes: () => socket.bytesRead + socket.bytesWritten,
     endedCleanly: () => socket.readableEnded && !socket.errored,
+    endIsProven: false,
     bound: false,
     release: () => linger(socket, socket),
     destroy: () => socket.destroy(),
@@ -75,6 +78,7 @@ export async function secureConnection(raw: Socket, tls: SessionTls, signal: Abo
     socket,
     movedBytes: () => raw.bytesRead + raw.bytesWritten,
     endedCleanly: () => told,
+    endIsProven: true,
     bound: socket.isSessionReused(),
     release: () => linger(socket, raw),
     destroy: () => raw.destroy(),
