@@ -153,6 +153,11 @@ const limits = z
     outstandingBytes: size({ min: '1MiB', max: '64GiB' })
       .prefault('32MiB')
       .describe('Of all sessions together; the fuller it is, the less one session may have.'),
+    receiveWindow: size({ min: '2MiB', max: '64MiB' })
+      .prefault('8MiB')
+      .describe(
+        'How far an SFTP client may send ahead, once a long line has been measured; it begins with 2MiB. Taken from outstandingBytes, of which at most half.',
+      ),
     reorderWindow: size({ min: '256KiB', max: '1GiB' })
       .prefault('8MiB')
       .describe('How far ahead of the contiguous end of an upload a write may lie.'),

@@ -144,6 +144,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
       keepAliveMisses: limits.keepAliveMisses,
       rekeyBytes: limits.rekeyBytes,
       rekeyMs: limits.rekeyAfter,
+      maxWindowBytes: limits.receiveWindow,
       outstandingBytes: limits.outstandingBytesPerSession,
       sharedOutstandingBytes: limits.outstandingBytes,
     });

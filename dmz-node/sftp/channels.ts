@@ -9,9 +9,10 @@ import type { Logger } from '../../shared/log.ts';
 import type { PartnerView } from '../partner-view.ts';
 import type { BlockPool } from './codec/block-pool.ts';
 import type { HandleBudget } from './handles.ts';
+import { ReceiveWindow, RoundTrip } from './receive-window.ts';
 import { SftpSession, type SftpSessionOptions } from './session.ts';
 import type { SharedMemory } from './shared-memory.ts';
-import { closeUnusedChannel, type SshChannel, type SshClient, type SshSession } from './ssh2-seam.ts';
+import { closeUnusedChannel, type SshChannel, type SshClient, type SshSession, watchRoundTrips } from './ssh2-seam.ts';
 
 export interface ChannelsDeps {
   readonly client: SshClient;
@@ -27,6 +28,8 @@ export interface ChannelsDeps {
 export interface ChannelsOptions extends SftpSessionOptions {
   readonly maxChannels: number;
   readonly maxHandles: number;
+  /** How far a client may ever send ahead on a channel, bytes. */
+  readonly maxWindowBytes: number;
 }
 
 /** Sending to larger packets than this is safe; smaller ones are an attack on the sender's loop. */
@@ -36,6 +39,7 @@ export class Channels {
   readonly #deps: ChannelsDeps;
   readonly #options: ChannelsOptions;
   readonly #budget: HandleBudget;
+  readonly #roundTrip: RoundTrip;
   readonly #sessions = new Set<SftpSession>();
   #count = 0;
   #state: 'open' | 'draining' | 'over' = 'open';
@@ -46,6 +50,13 @@ export class Channels {
     this.#options = options;
     this.#budget = { used: 0, max: options.maxHandles };
     this.#activeAtMs = deps.clock.monotonicMs();
+    const { client, clock } = deps;
+    const ask = watchRoundTrips(
+      client,
+      () => clock.monotonicMs(),
+      (ms) => this.#roundTrip.answered(ms),
+    );
+    this.#roundTrip = new RoundTrip(ask);
   }
 
   get busy(): boolean {
@@ -120,12 +131,14 @@ export class Channels {
   #serve(take: () => SshChannel | undefined): void {
     const channel = take();
     if (!channel) return;
+    const window = new ReceiveWindow({ ...this.#deps, channel, roundTrip: this.#roundTrip }, this.#options.maxWindowBytes);
     const onEnd = (): void => {
+      window.close();
       this.#sessions.delete(session);
       this.#count--;
       this.#activeAtMs = this.#deps.clock.monotonicMs();
     };
-    const session: SftpSession = new SftpSession({ ...this.#deps, channel, budget: this.#budget, onEnd }, this.#options);
+    const session: SftpSession = new SftpSession({ ...this.#deps, channel, window, budget: this.#budget, onEnd }, this.#options);
     this.#sessions.add(session);
     session.start();
   }

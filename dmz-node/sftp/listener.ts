@@ -73,6 +73,7 @@ export const sftpDefaults = {
   maxChannels: 10,
   maxHandles: 1024,
   maxOutstandingRequests: 256,
+  maxWindowBytes: 8 * 1024 * 1024,
   outstandingBytes: 4 * 1024 * 1024,
   sharedOutstandingBytes: 32 * 1024 * 1024,
 } as const;

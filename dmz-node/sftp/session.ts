@@ -21,14 +21,16 @@ import { maxNamesPerReply, statusReply, versionReply } from './codec/replies.ts'
 import { type Request, readRequest } from './codec/requests.ts';
 import type { HandleBudget } from './handles.ts';
 import { Operations } from './operations.ts';
+import type { ReceiveWindow } from './receive-window.ts';
 import type { SharedMemory } from './shared-memory.ts';
-import { reopenWindow, type SshChannel, type SshClient, takeChannelData } from './ssh2-seam.ts';
+import { type SshChannel, type SshClient, takeChannelData } from './ssh2-seam.ts';
 import { statusFor } from './status.ts';
 
 export interface SftpSessionDeps {
   readonly view: PartnerView;
   readonly client: SshClient;
   readonly channel: SshChannel;
+  readonly window: Pick<ReceiveWindow, 'took' | 'reopen'>;
   readonly socket: Socket;
   readonly pool: BlockPool;
   readonly memory: SharedMemory;
@@ -148,6 +150,7 @@ export class SftpSession {
   #onData(chunk: Buffer): void {
     if (this.#over) return;
     this.#lastActivityMs = this.#deps.clock.monotonicMs();
+    this.#deps.window.took(chunk.length);
     if (this.#tooMany || !this.#unread.empty) this.#unread.add(chunk);
     else if (!this.#read(chunk)) return;
     this.#advance();
@@ -233,7 +236,7 @@ export class SftpSession {
     const bytes = Math.max(this.#heldBytes, this.#writer.queuedBytes);
     if (bytes > outstandingBytes || requests > maxOutstandingRequests) this.#shut = true;
     else if (bytes <= outstandingBytes / 2 && requests <= maxOutstandingRequests / 2) this.#shut = false;
-    if (!this.#shut && this.#unread.empty) reopenWindow(this.#deps.client, this.#deps.channel);
+    if (!this.#shut && this.#unread.empty) this.#deps.window.reopen();
   }
 
   async #carryOut({ request, packet }: Waiting): Promise<void> {

@@ -10,6 +10,7 @@ const leastBytes = 256 * 1024;
 export class SharedMemory {
   readonly #totalBytes: number;
   #heldBytes = 0;
+  #reservedBytes = 0;
 
   constructor(totalBytes: number) {
     this.#totalBytes = totalBytes;
@@ -27,5 +28,19 @@ export class SharedMemory {
   /** A session holds so many bytes more, or fewer. */
   change(bytes: number): void {
     this.#heldBytes += bytes;
+  }
+
+  /** Sets memory aside that may be filled at any time; all of it together is at most half. @returns how much, bytes. */
+  reserve(bytes: number): number {
+    const free = Math.min(this.#totalBytes / 2 - this.#reservedBytes, this.#totalBytes - this.#heldBytes);
+    const got = Math.max(0, Math.min(bytes, Math.floor(free)));
+    this.#reservedBytes += got;
+    this.#heldBytes += got;
+    return got;
+  }
+
+  giveBack(bytes: number): void {
+    this.#reservedBytes -= bytes;
+    this.#heldBytes -= bytes;
   }
 }

@@ -44,6 +44,8 @@ export interface SshProtocol extends BufferedProtocol {
   requestSuccess(data: Buffer): void;
   requestFailure(): void;
   channelWindowAdjust(channel: number, bytes: number): void;
+  /** Asks for a sign of life, which any answer is (OpenSSH's `keepalive@openssh.com`). */
+  ping(): void;
 }
 
 interface Direction {
@@ -281,6 +283,30 @@ export function answerGlobalRequest(client: SshClient, name: string, answer: (da
   }) as Handler;
 }
 
+/**
+ * Measures from each sign of life that is asked for, by the package or here, to its answer. Answers come in the order of the
+ * questions (RFC 4254 §4), and no other request of ours wants one.
+ * @returns asks for one, unless an answer is still due.
+ */
+export function watchRoundTrips(client: SshClient, nowMs: () => number, onAnswer: (ms: number) => void): () => void {
+  const protocol = client._protocol;
+  const asked: number[] = [];
+  const ping = protocol.ping.bind(protocol);
+  protocol.ping = () => {
+    asked.push(nowMs());
+    ping();
+  };
+  const answered = (): void => {
+    const at = asked.shift();
+    if (at !== undefined) onAnswer(nowMs() - at);
+  };
+  protocol._handlers.REQUEST_SUCCESS = answered;
+  protocol._handlers.REQUEST_FAILURE = answered;
+  return () => {
+    if (asked.length === 0 && !isRekeying(client)) protocol.ping();
+  };
+}
+
 /** Of the first key exchange, whatever came after it (RFC 4253 §7.2). */
 export const sessionIdOf = (client: SshClient): Buffer => client._protocol._kex?.sessionID ?? Buffer.alloc(0);
 
@@ -302,22 +328,18 @@ const takers = new WeakMap<SshChannel, (data: Buffer) => void>();
 
 /**
  * Hands what arrives on a channel to `take` instead of the channel's stream, which still says when the client has ended it.
- * `take` copies what it needs: the memory is used again when it returns. The window opens again only by `reopenWindow`.
+ * `take` copies what it needs: the memory is used again when it returns. The window opens again only by `openWindow`.
  */
 export function takeChannelData(channel: SshChannel, take: (data: Buffer) => void): void {
   takers.set(channel, take);
   channel.resume();
 }
 
-/** What the client may send ahead, bytes: what the package announces for every channel. */
-const windowBytes = 2 * 1024 * 1024;
-
-/** Lets the client send on as soon as half of its window is used up. */
-export function reopenWindow(client: SshClient, { incoming, outgoing }: SshChannel): void {
-  const used = windowBytes - incoming.window;
-  if (used < windowBytes / 2 || outgoing.state === 'closing' || outgoing.state === 'closed') return;
-  incoming.window += used;
-  client._protocol.channelWindowAdjust(outgoing.id, used);
+/** Lets the client send so many bytes more. */
+export function openWindow(client: SshClient, { incoming, outgoing }: SshChannel, bytes: number): void {
+  if (outgoing.state === 'closing' || outgoing.state === 'closed') return;
+  incoming.window += bytes;
+  client._protocol.channelWindowAdjust(outgoing.id, bytes);
 }
 
 export const isRekeying = (client: SshClient): boolean => client._protocol._kexinit !== undefined;
