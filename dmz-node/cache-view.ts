@@ -28,7 +28,7 @@ export interface CacheView {
   digest(user: CacheUser, path: VirtualPath): Promise<Digest>;
   openFolder(user: CacheUser, path: VirtualPath): Promise<FolderHandle>;
   /** In the Outbox. @throws SallyportError `no-such-file`, `tunnel-down`, `key-refused`, … */
-  openDownload(user: CacheUser, path: VirtualPath): Promise<ReadHandle & { cut(): Promise<void> }>;
+  openDownload(user: CacheUser, path: VirtualPath): Promise<ReadHandle>;
   /** In the Inbox. @throws SallyportError `upload-in-progress`, `quota-exceeded`, `no-space`, `already-exists`, … */
   openUpload(user: CacheUser, path: VirtualPath, options: OpenForWriting): Promise<WriteHandle>;
   setAttributes(

@@ -88,6 +88,8 @@ export interface ReadHandle {
   read(offset: number, length: number): Promise<Buffer>;
   /** Releases it. A file that was read from the first byte to the last counts as downloaded. Idempotent. */
   close(): Promise<void>;
+  /** Releases it; however much was read, nobody said that it arrived. Idempotent, no effect after close. */
+  abandon(): Promise<void>;
 }
 
 export interface WriteHandle {

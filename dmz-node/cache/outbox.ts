@@ -110,7 +110,7 @@ export class Download implements ReadHandle {
   }
 
   /** The client is gone without closing: however much was served, nobody said that it arrived. */
-  cut(): Promise<void> {
+  abandon(): Promise<void> {
     this.#closing ??= this.#end(false);
     return this.#closing;
   }

@@ -88,3 +88,23 @@ function cut(data: object): void {
   // Below TLS: the connection ends without its end being said.
   (data as { _handle: { close(): void } })._handle.close();
 }
+
+test('a download counts only when all of it was sent; one that was given up was not', async () => {
+  await using door = await openFtpsDoor({ view: new MemoryView() });
+  door.view.files.set('/Outbox/a.bin', { bytes: Buffer.alloc(64 * 1024 * 1024, 1), modifiedAtMs: 0 });
+  const ftp = await RawFtp.loggedIn(door.port, user, password);
+  const port = await ftp.passive();
+  ftp.send('RETR /Outbox/a.bin\r\n');
+  const data = await ftp.data(port);
+  data.pause();
+  assert.equal((await ftp.reply()).code, 150);
+  ftp.send('ABOR\r\n');
+  assert.deepEqual([(await ftp.reply()).code, (await ftp.reply()).code], [426, 226]);
+  assert.deepEqual(door.view.log, ['left /Outbox/a.bin']);
+  const next = await ftp.passive();
+  ftp.send('RETR /Outbox/a.bin\r\n');
+  assert.equal((await readAll(await ftp.data(next))).length, 64 * 1024 * 1024);
+  assert.deepEqual([(await ftp.reply()).code, (await ftp.reply()).code], [150, 226]);
+  assert.deepEqual(door.view.log, ['left /Outbox/a.bin', 'read /Outbox/a.bin']);
+  ftp.close();
+});

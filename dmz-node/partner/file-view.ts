@@ -89,7 +89,7 @@ export class FileView implements EndableView {
     allow(this.#user.grant, 'download', path);
     return await this.#opened(async () => {
       const handle = await this.#turn(() => this.#cache.openDownload(this.#user, path), this.#turns.downloads);
-      const cut = (): Promise<void> => handle.cut();
+      const cut = (): Promise<void> => handle.abandon();
       return {
         cut,
         handle: {
@@ -103,6 +103,7 @@ export class FileView implements EndableView {
             return bytes;
           },
           close: () => this.#closing(cut, () => handle.close()),
+          abandon: () => this.#closing(cut, cut),
         } satisfies ReadHandle,
       };
     });

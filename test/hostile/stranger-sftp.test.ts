@@ -47,6 +47,7 @@ class EndlessView extends MemoryView {
         return Buffer.alloc(length);
       },
       close: async () => undefined,
+      abandon: async () => undefined,
     };
   }
 }

@@ -94,7 +94,7 @@ async function retrieve(conversation: Conversation, argument: Buffer): Promise<u
   const path = conversation.path(required(argument));
   const handle = await conversation.partner().view.openForReading(path);
   if (offset > handle.size) {
-    await handle.close();
+    await handle.abandon();
     throw new Refused(554, 'The file ends before that offset');
   }
   conversation.begin({
@@ -102,12 +102,14 @@ async function retrieve(conversation: Conversation, argument: Buffer): Promise<u
     move: async (connection, signal) => {
       try {
         const bytes = await send(connection, fileBlocks(handle, offset), watching(conversation), signal);
-        return reply(226, `Sent ${bytes} bytes`);
-      } finally {
         await handle.close();
+        return reply(226, `Sent ${bytes} bytes`);
+      } catch (error) {
+        await handle.abandon();
+        throw error;
       }
     },
-    abandon: () => handle.close().catch(() => undefined),
+    abandon: () => handle.abandon().catch(() => undefined),
   });
   return undefined;
 }

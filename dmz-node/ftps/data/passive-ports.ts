@@ -44,7 +44,9 @@ export class PassivePorts {
 
   #close(server: Server, port: number): void {
     if (!server.listening) return;
-    server.close(() => this.#taken.delete(port));
+    // Connections that were accepted live on; nobody listens any more.
+    server.close();
+    this.#taken.delete(port);
   }
 }
 

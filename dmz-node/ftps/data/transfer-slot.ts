@@ -18,6 +18,9 @@ export interface TransferSlotDeps {
   readonly onChange: () => void;
 }
 
+/** Of one session. */
+const maxLeaving = 8;
+
 interface Running {
   readonly abort: AbortController;
   readonly done: Promise<void>;
@@ -27,6 +30,8 @@ export class TransferSlot {
   readonly #deps: TransferSlotDeps;
   #door: DataDoor | undefined;
   #running: Running | undefined;
+  /** Whose transfer is over and whose client has perhaps not closed its side, oldest first. */
+  readonly #leaving: DataConnection[] = [];
 
   constructor(deps: TransferSlotDeps) {
     this.#deps = deps;
@@ -102,7 +107,7 @@ export class TransferSlot {
     }
     try {
       const last = await plan.move(connection, signal);
-      connection.release();
+      this.#release(connection);
       return last;
     } catch (error) {
       connection.destroy();
@@ -110,6 +115,12 @@ export class TransferSlot {
       this.#tell(error);
       return asSallyportError(error).code === 'link-closed' ? reply(426, 'Data connection lost') : replyTo(error);
     }
+  }
+
+  #release(connection: DataConnection): void {
+    connection.release();
+    this.#leaving.push(connection);
+    if (this.#leaving.length > maxLeaving) this.#leaving.shift()?.destroy();
   }
 
   #tell(thrown: unknown): void {
