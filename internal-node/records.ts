@@ -12,7 +12,7 @@ export const migrations: readonly string[] = [
   ...policy.migrations,
   ...ledger.migrations,
   ...outgoing.migrations,
-  ledger.companionMigration,
+  ...ledger.companionMigrations,
 ];
 
 export const operations = {

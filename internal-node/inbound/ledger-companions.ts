@@ -22,7 +22,8 @@ export function twinUnderWay(store: Store, { id }: { readonly id: string }): boo
   if (!item) return false;
   const twin = store
     .sql(
-      `SELECT 1 FROM ledger_items WHERE partner = ? AND path = ? AND number < ? AND size = ?
+      `SELECT 1 FROM ledger_items INDEXED BY ledger_unsettled
+       WHERE partner = ? AND path = ? AND number < ? AND settled_ms IS NULL AND size = ?
          AND (?5 IS NULL OR sha256 IS NULL OR sha256 = ?5) AND ${onItsWay} LIMIT 1`,
     )
     .get(item.partner, item.path, item.number, item.size, item.sha256);
@@ -42,10 +43,11 @@ export function firstOf(
   const states = action === 'deliver' ? "'delivered', 'pulled', 'staged'" : "'delivered', 'pulled'";
   const row = store
     .sql(
-      `SELECT id FROM ledger_items WHERE partner = ? AND path = ? AND number < ? AND size = ? AND content_sha256 = ?
+      `SELECT id FROM ledger_items INDEXED BY ledger_contents
+       WHERE content_sha256 = ? AND partner = ? AND path = ? AND number < ? AND size = ?
          AND state IN (${states}) AND COALESCE(settled_ms, ?) >= ? ORDER BY number DESC LIMIT 1`,
     )
-    .get(item.partner, item.path, item.number, item.size, sha256, sinceMs, sinceMs) as { id: string } | undefined;
+    .get(sha256, item.partner, item.path, item.number, item.size, sinceMs, sinceMs) as { id: string } | undefined;
   return row?.id;
 }
 
@@ -132,6 +134,9 @@ export function wakeCompanions(store: Store, item: Pick<LedgerItem, 'id' | 'part
     store.sql("UPDATE ledger_items SET next_attempt_ms = 0 WHERE id = ? AND todo <> ''").run(item.trigger);
   store.sql("UPDATE ledger_items SET next_attempt_ms = 0 WHERE trigger_id = ? AND todo <> ''").run(item.id);
   store
-    .sql("UPDATE ledger_items SET next_attempt_ms = 0 WHERE partner = ? AND path = ? AND todo = 'fetch'")
+    .sql(
+      `UPDATE ledger_items INDEXED BY ledger_put_off SET next_attempt_ms = 0
+       WHERE partner = ? AND path = ? AND next_attempt_ms > 0 AND todo = 'fetch'`,
+    )
     .run(item.partner, item.path);
 }

@@ -61,12 +61,18 @@ export const migrations = [
 ] as const;
 
 /** Appended behind the migrations of all rooms: what was there before keeps its number. */
-export const companionMigration = `
+export const companionMigrations = [
+  `
   ALTER TABLE ledger_items ADD COLUMN trigger_id TEXT;
   ALTER TABLE ledger_items ADD COLUMN releases INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE ledger_items ADD COLUMN expected TEXT;
   ALTER TABLE ledger_items ADD COLUMN dup_of TEXT;
-  CREATE INDEX ledger_triggered ON ledger_items(trigger_id) WHERE trigger_id IS NOT NULL`;
+  CREATE INDEX ledger_triggered ON ledger_items(trigger_id) WHERE trigger_id IS NOT NULL`,
+  // Some partners send thousands of files of one name: nothing may look through all of them for each.
+  `CREATE INDEX ledger_contents ON ledger_items(content_sha256, partner, path, number) WHERE content_sha256 IS NOT NULL;
+  CREATE INDEX ledger_unsettled ON ledger_items(partner, path, number) WHERE settled_ms IS NULL;
+  CREATE INDEX ledger_put_off ON ledger_items(partner, path) WHERE next_attempt_ms > 0 AND todo = 'fetch'`,
+] as const;
 
 export const operations = {
   'ledger.sight': (
