@@ -1,15 +1,20 @@
 /**
- * Measures Sallyport, sealing, hashing and committing, against OpenSSH's internal-sftp with the same client in the same
- * interleaved run. Only ratios count: absolute figures of a shared machine move by a factor of two.
+ * Measures Sallyport, sealing, hashing and committing, against other SFTP servers, which only write, with the same client in the
+ * same interleaved run. Only ratios count: absolute figures of a shared machine move by a factor of two.
  */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, type FSWatcher, watch } from 'node:fs';
-import { mkdir, mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { openIdleSessions } from './measure/idle-sessions.ts';
+import { type Peer, startProftpd, startRclone } from './measure/peers.ts';
+import { median, type Peaks, type Results, type Row, ratio } from './measure/results.ts';
+import { writeDocs } from './measure/write-docs.ts';
 import { OpenSshPeer } from './site/openssh.ts';
 import { ProcessWatch } from './site/process-watch.ts';
 import { createSite, freePort, type Site, sftpArguments } from './site/site.ts';
@@ -17,10 +22,10 @@ import { Supervisor } from './site/supervisor.ts';
 import { eventually, offerFile, sftp } from './site/walk.ts';
 
 const mebi = 1024 * 1024;
-const cipher = ['-o', 'Ciphers=aes128-gcm@openssh.com'];
+const ciphers = { 'aes128-gcm': ['-o', 'Ciphers=aes128-gcm@openssh.com'], "client's cipher": [] } as const;
+type Cipher = keyof typeof ciphers;
+const gcm = ciphers['aes128-gcm'];
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
 
 function parseSize(text: string): number {
@@ -49,114 +54,144 @@ async function makeFile(path: string, sizeBytes: number): Promise<void> {
   await file.close();
 }
 
-interface Row {
-  readonly work: string;
-  readonly unit: string;
-  readonly higherIsBetter: boolean;
-  readonly sallyport: number[];
-  readonly openssh: number[];
+/** One server under test. */
+interface Contender extends Pick<Peer, 'arguments'> {
+  readonly name: string;
+  /** Where an upload of this name goes, as the client writes it. */
+  upload(name: string): string;
+  /** Waits until nothing more is done about an upload, and removes it. */
+  settle(name: string): Promise<void>;
+  /** Makes a file ready to be fetched. @returns its path for the client. */
+  offer(name: string, local: string): Promise<string>;
+}
+
+function contender(name: string, peer: Peer): Contender {
+  return {
+    name,
+    arguments: (options) => peer.arguments(options),
+    upload: (file) => peer.remote(file),
+    settle: (file) => rm(peer.local(file), { recursive: true }),
+    offer: async (file, local) => {
+      await pipeline(createReadStream(local, { highWaterMark: mebi }), (await open(peer.local(file), 'w')).createWriteStream());
+      return peer.remote(file);
+    },
+  };
 }
 
 class Bench {
   readonly #site: Site;
-  readonly #peer: OpenSshPeer;
   readonly #supervisor: Supervisor;
   readonly #scratch: string;
   readonly #rounds: number;
+  readonly #all: readonly Contender[];
   readonly rows: Row[] = [];
   #count = 0;
 
-  constructor(site: Site, peer: OpenSshPeer, supervisor: Supervisor, scratch: string, rounds: number) {
+  constructor(site: Site, supervisor: Supervisor, peers: readonly Contender[], scratch: string, rounds: number) {
     this.#site = site;
-    this.#peer = peer;
     this.#supervisor = supervisor;
     this.#scratch = scratch;
     this.#rounds = rounds;
+    this.#all = [this.#sallyport(), ...peers];
   }
 
-  async put(sizeBytes: number): Promise<void> {
+  async put(sizeBytes: number, cipher: Cipher, rounds = this.#rounds, label = 'put'): Promise<void> {
     const local = join(this.#scratch, 'put.bin');
     await makeFile(local, sizeBytes);
-    const row = this.#row(`put ${sizeBytes / mebi} MiB`, 'MiB/s', true);
-    for (let n = 0; n < this.#rounds; n += 1) {
-      row.openssh.push(
-        sizeBytes /
-          mebi /
-          ((await timed(this.#peer.arguments(cipher), [`put ${local} ${this.#peer.folder}/files/put.bin`])) / 1000),
-      );
-      await rm(join(this.#peer.folder, 'files/put.bin'));
-      const name = `put-${this.#count++}.bin`;
-      row.sallyport.push(sizeBytes / mebi / ((await timed(this.#partner(cipher), [`put ${local} /Inbox/${name}`])) / 1000));
-      await this.#taken(name);
+    const against = label === 'put' ? this.#all : this.#all.slice(0, 1);
+    const row = this.#row(`${label} ${sizeBytes / mebi} MiB, ${cipher}`, 'MiB/s', against);
+    for (let n = 0; n < rounds; n += 1) {
+      for (const server of against) {
+        const name = `put-${this.#count++}.bin`;
+        const ms = await timed(server.arguments(ciphers[cipher]), [`put ${local} ${server.upload(name)}`]);
+        this.#note(row, server, sizeBytes / mebi / (ms / 1000));
+        await server.settle(name);
+      }
     }
     await rm(local);
   }
 
-  async get(sizeBytes: number): Promise<void> {
-    const name = `get-${sizeBytes / mebi}.bin`;
-    await makeFile(join(this.#peer.folder, 'files', name), sizeBytes);
-    await offerFile(this.#site, 'acme', name, join(this.#peer.folder, 'files', name));
-    await this.#offered(name, 60_000);
+  async get(sizeBytes: number, cipher: Cipher, rounds = this.#rounds, label = 'get'): Promise<void> {
     const local = join(this.#scratch, 'got.bin');
-    const row = this.#row(`get ${sizeBytes / mebi} MiB`, 'MiB/s', true);
+    await makeFile(local, sizeBytes);
+    const against = label === 'get' ? this.#all : this.#all.slice(0, 1);
+    const name = `get-${this.#count++}.bin`;
+    const paths = new Map<string, string>();
+    for (const server of against) paths.set(server.name, await server.offer(name, local));
+    const row = this.#row(`${label} ${sizeBytes / mebi} MiB, ${cipher}`, 'MiB/s', against);
+    for (let n = 0; n < rounds; n += 1) {
+      for (const server of against) {
+        const ms = await timed(server.arguments(ciphers[cipher]), [`get ${paths.get(server.name)} ${local}`]);
+        this.#note(row, server, sizeBytes / mebi / (ms / 1000));
+        await rm(local);
+      }
+    }
+    for (const server of against.slice(1)) await server.settle(name);
+    await sftp(this.#site, this.#acme, [`-rm /Outbox/${name}`]);
+  }
+
+  /** 1,000 files of 4 KiB in one session. OpenSSH with `put -f`, which flushes each file as we do; the others do not flush. */
+  async small(): Promise<void> {
+    const names = await this.#smallFiles(1000);
+    const row = this.#row('1,000 × 4 KiB, one session', 'files/s', this.#all);
     for (let n = 0; n < this.#rounds; n += 1) {
-      row.openssh.push(
-        sizeBytes /
-          mebi /
-          ((await timed(this.#peer.arguments(cipher), [`get ${this.#peer.folder}/files/${name} ${local}`])) / 1000),
-      );
-      row.sallyport.push(sizeBytes / mebi / ((await timed(this.#partner(cipher), [`get /Outbox/${name} ${local}`])) / 1000));
-      await rm(local);
+      for (const server of this.#all) {
+        const folder = `small-${this.#count++}`;
+        const put = server.name === 'OpenSSH' ? 'put -f' : 'put';
+        const ms = await timed(server.arguments(), [
+          `mkdir ${server.upload(folder)}`,
+          ...names.map((name) => `${put} ${join(this.#scratch, 'small', name)} ${server.upload(folder)}/`),
+        ]);
+        this.#note(row, server, 1000 / (ms / 1000));
+        if (server.name === 'Sallyport') await this.#delivered(folder, names.length);
+        else await server.settle(folder);
+      }
     }
   }
 
-  /** 1,000 files of 4 KiB in one session. OpenSSH with `put -f`, which flushes each file as we do. */
-  async small(): Promise<void> {
-    const folder = join(this.#scratch, 'small');
-    await mkdir(folder, { recursive: true });
-    const names = Array.from({ length: 1000 }, (_, n) => `s${n}.bin`);
-    for (const name of names) await writeFile(join(folder, name), randomBytes(4096));
-    const row = this.#row('1,000 × 4 KiB, one session, flushed', 'files/s', true);
+  /** 16 sessions that send 4 KiB files: from the first byte until every file lies inside. OpenSSH: until it has flushed them. */
+  async handOvers(): Promise<void> {
+    const [sessions, each] = [16, 60];
+    const names = await this.#smallFiles(each);
+    const ours = this.#all[0];
+    const openssh = this.#all.find(({ name }) => name === 'OpenSSH');
+    if (!ours || !openssh) return;
+    const both: readonly Contender[] = [ours, openssh];
+    const row = this.#row(`${sessions} sessions × ${each} × 4 KiB, delivered`, 'files/s', both);
     for (let n = 0; n < this.#rounds; n += 1) {
-      const batch = this.#count++;
-      const remote = `${this.#peer.folder}/files/small-${batch}`;
-      row.openssh.push(
-        1000 /
-          ((await timed(this.#peer.arguments(), [
-            `mkdir ${remote}`,
-            ...names.map((name) => `put -f ${join(folder, name)} ${remote}/`),
-          ])) /
-            1000),
-      );
-      row.sallyport.push(
-        1000 /
-          ((await timed(this.#partner(), [
-            `mkdir /Inbox/small-${batch}`,
-            ...names.map((name) => `put ${join(folder, name)} /Inbox/small-${batch}/`),
-          ])) /
-            1000),
-      );
-      await this.#taken(`small-${batch}/${names.at(-1)}`);
+      for (const server of both) {
+        const folders = Array.from({ length: sessions }, () => `many-${this.#count++}`);
+        const put = server === openssh ? 'put -f' : 'put';
+        const startedAt = performance.now();
+        await Promise.all(
+          folders.map((folder) =>
+            timed(server.arguments(), [
+              `mkdir ${server.upload(folder)}`,
+              ...names.map((name) => `${put} ${join(this.#scratch, 'small', name)} ${server.upload(folder)}/`),
+            ]),
+          ),
+        );
+        if (server === ours) await Promise.all(folders.map((folder) => this.#delivered(folder, each, false)));
+        this.#note(row, server, (sessions * each) / ((performance.now() - startedAt) / 1000));
+        if (server === openssh) for (const folder of folders) await server.settle(folder);
+      }
     }
   }
 
   /** Whole logins (connect, key, sftp, pwd), eight clients in parallel. */
   async logins(): Promise<void> {
-    const row = this.#row('logins, 8 in parallel', 'logins/s', true);
-    const each = 8;
-    const clients = 8;
-    const rate = async (args: readonly string[]): Promise<number> => {
-      const startedAt = performance.now();
-      await Promise.all(
-        Array.from({ length: clients }, async () => {
-          for (let n = 0; n < each; n += 1) await timed(args, ['pwd']);
-        }),
-      );
-      return (clients * each) / ((performance.now() - startedAt) / 1000);
-    };
+    const row = this.#row('logins, 8 in parallel', 'logins/s', this.#all);
+    const [each, clients] = [8, 8];
     for (let n = 0; n < this.#rounds; n += 1) {
-      row.openssh.push(await rate(this.#peer.arguments()));
-      row.sallyport.push(await rate(this.#partner()));
+      for (const server of this.#all) {
+        const startedAt = performance.now();
+        await Promise.all(
+          Array.from({ length: clients }, async () => {
+            for (let login = 0; login < each; login += 1) await timed(server.arguments(), ['pwd']);
+          }),
+        );
+        this.#note(row, server, (clients * each) / ((performance.now() - startedAt) / 1000));
+      }
     }
   }
 
@@ -185,14 +220,27 @@ class Bench {
     return { p50Ms: round(times[50] ?? 0, 1), p99Ms: round(times[98] ?? 0, 1) };
   }
 
+  /** What a session costs that only is there. */
+  async idle(count: number): Promise<NonNullable<Results['idle']>> {
+    say(`${count} idle sessions`);
+    const watched = new ProcessWatch(this.#supervisor.pid('dmz'));
+    const before = await watched.residentMiB();
+    const startedAt = performance.now();
+    await using sessions = await openIdleSessions(this.#site, this.#acme, count);
+    const seconds = (performance.now() - startedAt) / 1000;
+    await sleep(2000);
+    const kibPerSession = round((((await watched.residentMiB()) - before) * 1024) / sessions.count, 0);
+    return { sessions: sessions.count, kibPerSession, loginsPerSecond: round(count / seconds, 0) };
+  }
+
   /** One large file in and out again through both halves: peak resident memory of each node while it passes, and the bytes. */
-  async soak(sizeBytes: number): Promise<Record<string, unknown>> {
+  async soak(sizeBytes: number): Promise<NonNullable<Results['memory']>> {
     const local = join(this.#scratch, 'soak.bin');
     await makeFile(local, sizeBytes);
     const before = await digestOf(local);
     const name = `soak-${this.#count++}.bin`;
     const put = await this.#watched(sizeBytes, async () => {
-      const ms = await timed(this.#partner(cipher), [`put ${local} /Inbox/${name}`]);
+      const ms = await timed(this.#partner(gcm), [`put ${local} /Inbox/${name}`]);
       await this.#isDelivered(name, 600_000);
       return ms;
     });
@@ -203,28 +251,25 @@ class Bench {
       await offerFile(this.#site, 'acme', name, inside);
       await rm(inside);
       await this.#offered(name, 600_000);
-      return await timed(this.#partner(cipher), [`get /Outbox/${name} ${local}`]);
+      return await timed(this.#partner(gcm), [`get /Outbox/${name} ${local}`]);
     });
     const identical = delivered === before && (await digestOf(local)) === before;
     await rm(local);
     if (!identical) throw new Error('the bytes were changed on their way');
-    return { sizeMiB: sizeBytes / mebi, identical, put, get };
+    return { sizeMiB: sizeBytes / mebi, put, get };
   }
 
   /** @param transfer Resolves with the milliseconds of the partner's part of it. */
-  async #watched(sizeBytes: number, transfer: () => Promise<number>) {
+  async #watched(sizeBytes: number, transfer: () => Promise<number>): Promise<Peaks> {
     const watches = {
       dmz: new ProcessWatch(this.#supervisor.pid('dmz')),
       internal: new ProcessWatch(this.#supervisor.pid('internal')),
     };
-    const [dmzBeforeMiB, internalBeforeMiB] = [await watches.dmz.residentMiB(), await watches.internal.residentMiB()];
     for (const watch of Object.values(watches)) await watch.forgetPeak();
     const ms = await transfer();
     return {
       mibPerSecond: round(sizeBytes / mebi / (ms / 1000)),
-      dmzBeforeMiB,
       dmzPeakMiB: await watches.dmz.peakMiB(),
-      internalBeforeMiB,
       internalPeakMiB: await watches.internal.peakMiB(),
     };
   }
@@ -239,11 +284,46 @@ class Bench {
     return sftpArguments(this.#site, this.#acme, options);
   }
 
-  #row(work: string, unit: string, higherIsBetter: boolean): Row {
+  #note(row: Row, server: Contender, value: number): void {
+    say(`  ${server.name} ${round(value, 1)} ${row.unit}`);
+    row.runs[server.name]?.push(value);
+  }
+
+  #row(work: string, unit: string, servers: readonly Contender[]): Row {
     say(work);
-    const row: Row = { work, unit, higherIsBetter, sallyport: [], openssh: [] };
+    const row: Row = { work, unit, runs: Object.fromEntries(servers.map(({ name }) => [name, []])) };
     this.rows.push(row);
     return row;
+  }
+
+  #sallyport(): Contender {
+    return {
+      name: 'Sallyport',
+      arguments: (options) => this.#partner(options),
+      upload: (name) => `/Inbox/${name}`,
+      settle: (name) => this.#taken(name),
+      offer: async (name, local) => {
+        await offerFile(this.#site, 'acme', name, local);
+        await this.#offered(name, 60_000);
+        return `/Outbox/${name}`;
+      },
+    };
+  }
+
+  async #smallFiles(count: number): Promise<readonly string[]> {
+    const folder = join(this.#scratch, 'small');
+    await mkdir(folder, { recursive: true });
+    const names = Array.from({ length: count }, (_, n) => `s${n}.bin`);
+    for (const name of names) await writeFile(join(folder, name), randomBytes(4096));
+    return names;
+  }
+
+  /** So many files of one folder lie inside; they are removed. */
+  async #delivered(folder: string, count: number, remove = true): Promise<void> {
+    const path = join(this.#site.inside.delivered, 'acme', folder);
+    const all = async () => ((await readdir(path)).length >= count ? true : undefined);
+    await eventually(`${folder} is delivered`, all, 120_000);
+    if (remove) await rm(path, { recursive: true });
   }
 
   /** The item is delivered; its file is removed so that the disk does not fill. */
@@ -297,62 +377,114 @@ function closing(output: NodeJS.ReadableStream, name: string): Promise<number> {
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
-    only: { type: 'string', default: 'put,get,small,logins,latency' },
-    sizes: { type: 'string', default: '256MiB,1GiB' },
+    only: { type: 'string', default: 'put,get,small,hand-overs,logins,latency,idle,no-addon' },
+    peers: { type: 'string', default: 'openssh,proftpd,rclone' },
+    sizes: { type: 'string', default: '1GiB' },
+    idle: { type: 'string', default: '1000' },
     soak: { type: 'string' },
     out: { type: 'string' },
+    docs: { type: 'boolean', default: false },
   },
 });
+
+/** More sessions of one partner than a policy allows by default, for those that only are there. */
+async function allowManySessions(site: Site, sessions: number): Promise<void> {
+  const limits = `policy:\n  limits:\n    maxSessions: ${sessions + 100}\n    maxSessionsPerPartner: ${Math.min(10_000, sessions + 100)}\n`;
+  await appendFile(site.internal.config, `\n${limits}`);
+  await appendFile(site.dmz.config, `\nlimits:\n  connections: ${sessions + 200}\n  unauthenticated: 400\n`);
+}
+
+async function startPeers(folder: string, stack: AsyncDisposableStack): Promise<Contender[]> {
+  const wanted = new Set(values.peers.split(','));
+  const peers: Contender[] = [];
+  const port = (): Promise<number> => freePort('127.0.0.1');
+  if (wanted.has('openssh')) {
+    const ssh = stack.use(await OpenSshPeer.start(join(folder, 'openssh'), await port()));
+    const files = join(ssh.folder, 'files');
+    const path = (name: string): string => join(files, name);
+    const peer: Peer = {
+      arguments: (options) => ssh.arguments(options),
+      remote: path,
+      local: path,
+      [Symbol.asyncDispose]: async () => {},
+    };
+    peers.push(contender('OpenSSH', peer));
+  }
+  if (wanted.has('proftpd'))
+    peers.push(contender('ProFTPD', stack.use(await startProftpd(join(folder, 'proftpd'), await port()))));
+  if (wanted.has('rclone')) peers.push(contender('rclone', stack.use(await startRclone(join(folder, 'rclone'), await port()))));
+  return peers;
+}
+
+async function measureAll(bench: Bench): Promise<Pick<Results, 'latency' | 'idle' | 'memory'>> {
+  const wanted = new Set(values.only.split(','));
+  const sizes = values.sizes.split(',').map(parseSize);
+  const kinds = Object.keys(ciphers) as Cipher[];
+  for (const size of sizes) for (const kind of kinds) if (wanted.has('put')) await bench.put(size, kind);
+  for (const size of sizes) for (const kind of kinds) if (wanted.has('get')) await bench.get(size, kind);
+  if (wanted.has('small')) await bench.small();
+  if (wanted.has('hand-overs')) await bench.handOvers();
+  if (wanted.has('logins')) await bench.logins();
+  const latency = wanted.has('latency') ? await bench.latency() : undefined;
+  const memory = values.soak ? await bench.soak(parseSize(values.soak)) : undefined;
+  const idle = wanted.has('idle') ? await bench.idle(Number(values.idle)) : undefined;
+  return { ...(latency ? { latency } : {}), ...(idle ? { idle } : {}), ...(memory ? { memory } : {}) };
+}
+
+/** The same nodes, started where the native cipher code of ssh2 cannot be loaded. */
+async function withoutAddon(site: Site, supervisor: Supervisor, scratch: string): Promise<readonly Row[]> {
+  const { NODE_OPTIONS } = process.env;
+  await supervisor.takeDown('dmz');
+  process.env.NODE_OPTIONS = `${NODE_OPTIONS ?? ''} --import ${new URL('./measure/without-addon.ts', import.meta.url)}`;
+  supervisor.bringUp('dmz');
+  process.env.NODE_OPTIONS = NODE_OPTIONS ?? '';
+  await supervisor.ready(AbortSignal.timeout(60_000));
+  const bench = new Bench(site, supervisor, [], scratch, 1);
+  await bench.put(256 * mebi, 'aes128-gcm', 2, 'without the add-on: put');
+  await bench.get(256 * mebi, 'aes128-gcm', 2, 'without the add-on: get');
+  return bench.rows;
+}
 
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-bench-'));
   const scratch = join(folder, 'scratch');
   await mkdir(scratch);
   const site = await createSite({ folder });
+  await allowManySessions(site, Number(values.idle));
   const supervisor = new Supervisor(site);
-  await using peer = await OpenSshPeer.start(join(folder, 'openssh'), await freePort('127.0.0.1'));
-  try {
-    await supervisor.start(AbortSignal.timeout(30_000));
-    const bench = new Bench(site, peer, supervisor, scratch, Number(values.rounds));
-    const wanted = new Set(values.only.split(','));
-    const sizes = values.sizes.split(',').map(parseSize);
-    for (const size of sizes) if (wanted.has('put')) await bench.put(size);
-    for (const size of sizes) if (wanted.has('get')) await bench.get(size);
-    if (wanted.has('small')) await bench.small();
-    if (wanted.has('logins')) await bench.logins();
-    const latency = wanted.has('latency') ? await bench.latency() : undefined;
-    const memory = values.soak ? await bench.soak(parseSize(values.soak)) : undefined;
-    await report(bench.rows, { latency, memory });
-  } finally {
+  await using stack = new AsyncDisposableStack();
+  stack.defer(async () => {
     await supervisor.stop();
     await rm(folder, { recursive: true, force: true });
-  }
+  });
+  const peers = await startPeers(folder, stack);
+  await supervisor.start(AbortSignal.timeout(30_000));
+  const bench = new Bench(site, supervisor, peers, scratch, Number(values.rounds));
+  const extra = await measureAll(bench);
+  const more = values.only.includes('no-addon') ? await withoutAddon(site, supervisor, scratch) : [];
+  await report([...bench.rows, ...more], extra);
 }
 
-async function report(rows: readonly Row[], extra: object): Promise<void> {
-  const results = rows.map(({ work, unit, sallyport, openssh }) => ({
-    work,
-    unit,
-    sallyport: round(median(sallyport)),
-    openssh: round(median(openssh)),
-    ratio: round(median(sallyport) / median(openssh)),
-    runs: { sallyport: sallyport.map((v) => round(v)), openssh: openssh.map((v) => round(v)) },
+async function report(all: readonly Row[], extra: Pick<Results, 'latency' | 'idle' | 'memory'>): Promise<void> {
+  const rows = all.map((row) => ({
+    ...row,
+    runs: Object.fromEntries(Object.entries(row.runs).map(([name, runs]) => [name, runs.map((value) => round(value))])),
   }));
-  for (const { work, unit, sallyport, openssh, ratio } of results) {
-    say(
-      `${work.padEnd(40)} ${String(sallyport).padStart(10)} ${unit.padEnd(9)} OpenSSH ${String(openssh).padStart(10)}   ratio ${ratio}`,
-    );
+  for (const row of rows) {
+    const figures = Object.entries(row.runs).map(([name, runs]) => `${name} ${round(median(runs), 1)}`);
+    say(`${row.work.padEnd(44)} ${row.unit.padEnd(9)} ${figures.join('  ')}   ratio ${round(ratio(row))}`);
   }
-  const document = {
+  const results: Results = {
     at: new Date().toISOString(),
     node: process.version,
     cpu: `${cpus().length} × ${cpus()[0]?.model ?? ''}`,
     rounds: Number(values.rounds),
-    results,
+    rows,
     ...extra,
   };
-  process.stdout.write(`${JSON.stringify(document)}\n`);
-  if (values.out) await writeFile(values.out, `${JSON.stringify(document, undefined, 2)}\n`);
+  process.stdout.write(`${JSON.stringify(results)}\n`);
+  if (values.out) await writeFile(values.out, `${JSON.stringify(results, undefined, 2)}\n`);
+  if (values.docs) await writeDocs(results);
 }
 
 await main();
