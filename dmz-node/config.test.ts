@@ -57,6 +57,24 @@ test('what does not fit together is refused at its place', async () => {
   ]);
 });
 
+test('FTPS is there when its section is, on addresses of its own', async () => {
+  assert.equal((await load(good)).config?.ftps, undefined);
+  const { config, folder } = await load(`${good}ftps: {}\n`);
+  assert.deepEqual(config?.ftps?.listen, { host: '0.0.0.0', port: 2121 });
+  assert.deepEqual(config?.ftps?.passive.ports, { first: 50_000, last: 50_999 });
+  assert.deepEqual(config?.ftps?.certificates, [
+    { certificate: join(folder, 'state/keys/ftps.crt'), key: join(folder, 'state/keys/ftps.key') },
+  ]);
+  assert.deepEqual([config?.ftps?.requireEndOfData, config?.ftps?.plainFtp, config?.ftps?.active], [true, undefined, undefined]);
+  const wrong = 'ftps:\n  listen: "0.0.0.0:2222"\n  implicit: "0.0.0.0:3000"\n  passive:\n    ports: 2900-3100\n';
+  assert.deepEqual((await load(good + wrong)).problems, [
+    'dmz.yaml:6:11 ftps.listen: is the address of sftp.listen',
+    'dmz.yaml:7:13 ftps.implicit: is one of ftps.passive.ports 2900-3100',
+  ]);
+  const { problems } = await load(`${good}ftps:\n  plainFtp:\n    reason: because\n  passive:\n    ports: 20-21\n`);
+  assert.equal(problems.length, 2, problems.join());
+});
+
 test('partners, rules and secrets have no place here', async () => {
   const { problems } = await load(`${good}partners: {}\nlimit:\n  connections: 5\n`);
   assert.deepEqual(problems, ['dmz.yaml:5:1 partners: unknown key', 'dmz.yaml:6:1 limit: unknown key - did you mean "limits"?']);

@@ -251,17 +251,32 @@ function resolvedFtps(ftps: FtpsSettings, folder: string, keys: string): NonNull
   };
 }
 
+/** Two listeners on one address, or one among the ports for data. */
+function checkAddresses({ tunnel, sftp, ftps }: Settings, wrong: (path: readonly string[], message: string) => void): void {
+  const listeners = [
+    { path: ['tunnel', 'listen'], name: 'the tunnel', at: tunnel.listen },
+    { path: ['sftp', 'listen'], name: 'sftp.listen', at: sftp.listen },
+    ...(ftps ? [{ path: ['ftps', 'listen'], name: 'ftps.listen', at: ftps.listen }] : []),
+    ...(ftps?.implicit ? [{ path: ['ftps', 'implicit'], name: 'ftps.implicit', at: ftps.implicit }] : []),
+  ];
+  listeners.forEach(({ path, at }, index) => {
+    if (at.port === 0) return;
+    const other = listeners.slice(0, index).find((earlier) => earlier.at.port === at.port && earlier.at.host === at.host);
+    if (other) wrong(path, `is the address of ${other.name}`);
+    const { first = 1, last = 0 } = ftps?.passive.ports ?? {};
+    if (at.port >= first && at.port <= last) wrong(path, `is one of ftps.passive.ports ${first}-${last}`);
+  });
+}
+
 function checkTogether(main: Loaded<Settings>, problems: ConfigProblem[]): void {
-  const { limits, tunnel, sftp } = main.value;
+  const { limits, sftp } = main.value;
   const wrong = (path: readonly string[], message: string): void => {
     problems.push({ file: main.label, ...main.at(path), path: path.join('.'), message });
   };
   if (limits.reorderWindow > limits.reorderBudget) {
     wrong(['limits', 'reorderWindow'], 'is larger than limits.reorderBudget, which all uploads share');
   }
-  if (tunnel.listen.port !== 0 && tunnel.listen.port === sftp.listen.port && tunnel.listen.host === sftp.listen.host) {
-    wrong(['sftp', 'listen'], 'is the address of the tunnel');
-  }
+  checkAddresses(main.value, wrong);
   if (sftp.hostKeys?.length === 0) wrong(['sftp', 'hostKeys'], 'at least one host key is needed');
   checkSocketPath(resolved(main).admin.socket, (message) => wrong(['admin', 'socket'], message));
 }

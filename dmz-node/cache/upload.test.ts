@@ -27,6 +27,16 @@ test('2.8 CLOSE: after all writes it completes the item: bytes, digest, record, 
   assert.deepEqual(completed, ['upload.started', 'item.completed', 'item.routed']);
 });
 
+test('2.8 raw FIN, lenient: an upload whose end nobody told is complete, and its item says so', async () => {
+  await using bench = await CacheBench.open();
+  const handle = await bench.view().openForWriting(path('/Inbox/old.bin'), begin);
+  await handle.write(0, Buffer.from('perhaps all'));
+  await handle.close(true);
+  const [item] = await bench.list();
+  const told = (await bench.events()).filter((e) => e.item === item?.id).map((e) => e.name);
+  assert.deepEqual(told, ['upload.started', 'item.completed', 'upload.end-untold', 'item.routed']);
+});
+
 test('2.8 CLOSE without WRITE, 2.9 zero bytes: an upload of no bytes is complete', async () => {
   await using bench = await CacheBench.open();
   await put(bench.view(), '/Inbox/flag.done', '');
