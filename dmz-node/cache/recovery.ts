@@ -21,6 +21,9 @@ export interface Census {
 /** A leftover above this cannot be the beginning of an upload without a record. Sealing adds little. */
 const largestLeftoverBytes = 2 * maxUnrecordedBytes + 1024 * 1024;
 
+/** A start with very many files would otherwise wait for one after the other. */
+const looksAtOnce = 64;
+
 export class Recovery {
   readonly #core: RecoveryCore;
   #partials = 0;
@@ -47,10 +50,11 @@ export class Recovery {
     const names = await readdir(files.folderOf(prefix));
     if (names.length === 0 && !recorded) return;
     const sizes = new Map<string, number>();
-    for (const name of names) {
+    const look = async (name: string): Promise<void> => {
       if (objectFilePattern.test(name)) sizes.set(name, (await lstat(files.path(name))).size);
       else log.warn({ prefix, name }, 'a foreign file in the objects folder is left alone');
-    }
+    };
+    for (let at = 0; at < names.length; at += looksAtOnce) await Promise.all(names.slice(at, at + looksAtOnce).map(look));
     const items = await records.call('recovery.items', { prefix });
     for (const item of items) {
       if (item.state === 'receiving') await this.#interrupted(item, sizes);

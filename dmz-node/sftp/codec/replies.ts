@@ -77,15 +77,34 @@ export function attributesReply(id: number, entry: FileEntry): Buffer {
 export const pathReply = (id: number, path: string): Buffer =>
   reply(packetType.name, id, uint32(1), text(path), text(path), uint32(0));
 
-/** @param entries As many as `maxNamesPerReply`, so that the packet keeps its limit whatever their names. */
+/**
+ * One packet in one piece of memory: a long listing is thousands of these.
+ * @param entries As many as `maxNamesPerReply`, so that the packet keeps its limit whatever their names.
+ */
 export function namesReply(id: number, entries: readonly FileEntry[], nowMs: number): Buffer {
-  const fields = entries.flatMap((entry) => {
-    const attributes = Buffer.allocUnsafe(attributeBytes);
-    writeAttributes(attributes, 0, entry);
-    return [text(entry.name), text(longName(entry, nowMs)), attributes];
-  });
-  return reply(packetType.name, id, uint32(entries.length), ...fields);
+  const lines = entries.map((entry) => longName(entry, nowMs));
+  const bytes = entries.reduce((sum, entry, n) => sum + nameBytes(entry.name, lines[n] ?? ''), 13);
+  const packet = Buffer.allocUnsafe(bytes);
+  packet.writeUInt32BE(bytes - 4, 0);
+  packet[4] = packetType.name;
+  packet.writeUInt32BE(id, 5);
+  packet.writeUInt32BE(entries.length, 9);
+  let at = 13;
+  const write = (value: string): void => {
+    const length = packet.write(value, at + 4);
+    packet.writeUInt32BE(length, at);
+    at += 4 + length;
+  };
+  for (const [n, entry] of entries.entries()) {
+    write(entry.name);
+    write(lines[n] ?? '');
+    writeAttributes(packet, at, entry);
+    at += attributeBytes;
+  }
+  return packet;
 }
+const nameBytes = (name: string, line: string): number => 8 + Buffer.byteLength(name) + Buffer.byteLength(line) + attributeBytes;
+
 /** A name has at most 1024 bytes and appears twice. */
 export const maxNamesPerReply = 100;
 
