@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { type Case, type Client, cases, clients, judge } from '../test/interop/clients/matrix.ts';
 import { type Cell, type ClientResults, readResults, writeResults } from '../test/interop/clients/results.ts';
-import { fullFolders, Stage } from '../test/interop/clients/stage.ts';
+import { fullFolders, type Stage, Stages } from '../test/interop/clients/stage.ts';
 import { clientsPage } from './docs/clients-page.ts';
 
 const run = promisify(execFile);
@@ -36,7 +36,7 @@ async function cell(stage: Stage, client: Client, one: Case): Promise<Cell> {
 /** What was not played now stays as it was found before. */
 async function resultsOf(stage: Stage, client: Client, before: ClientResults | undefined): Promise<ClientResults> {
   const { id, name, protocol, note = '', packages } = client;
-  const wanted = chosen(cases, values.cases).filter(({ extent }) => values.full || extent === 'suite');
+  const wanted = chosen(cases, values.cases).filter(({ extent }) => values.full || extent !== 'full');
   const cells: Record<string, Cell> = { ...before?.cells };
   for (const one of wanted) cells[one.id] = await cell(stage, client, one);
   await client.close?.();
@@ -45,9 +45,9 @@ async function resultsOf(stage: Stage, client: Client, before: ClientResults | u
 }
 
 const known = new Map(readResults().clients.map((client) => [client.id, client]));
-await using stage = await Stage.start({ folders: fullFolders });
+await using stages = new Stages(fullFolders);
 for (const client of chosen(clients, values.only)) {
-  known.set(client.id, await resultsOf(stage, client, known.get(client.id)));
+  known.set(client.id, await resultsOf(await stages.for(client), client, known.get(client.id)));
   const found = clients.flatMap(({ id }) => known.get(id) ?? []);
   writeResults({ cases: cases.map(({ id, title }) => ({ id, title })), clients: found });
 }

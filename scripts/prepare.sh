@@ -117,5 +117,6 @@ export PATH=$PATH:/usr/sbin:/sbin
 
 prepare_clients() {
   local python=/usr/lib/python3/dist-packages
-  prepare_debian sftp:openssh-client ssh-keygen:openssh-client setpriv:util-linux lftp:lftp "$python/paramiko:python3-paramiko"
+  prepare_debian sftp:openssh-client ssh-keygen:openssh-client setpriv:util-linux lftp:lftp curl:curl rclone:rclone \
+    psftp:putty-tools sshfs:sshfs "$python/paramiko:python3-paramiko" "$python/asyncssh:python3-asyncssh"
 }

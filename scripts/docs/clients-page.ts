@@ -19,7 +19,7 @@ class Remarks {
 const minutes = (seconds: number): string => (seconds < 100 ? `${seconds} s` : `${Math.round(seconds / 60)} min`);
 
 function shown(cell: Cell | undefined, remarks: Remarks): string {
-  if (!cell) return '?';
+  if (!cell) return 'not played';
   if (cell.verdict === 'lacks') return `– ${remarks.mark(cell.why)}`;
   if (cell.verdict === 'deviates') return `**no** ${remarks.mark(cell.why)}`;
   return cell.on === undefined ? 'yes' : `yes, ${minutes(cell.seconds ?? 0)}, ${cell.on}`;
@@ -45,7 +45,7 @@ export function clientsPage(): string {
 
 Programs that partners use, played against a running pair of nodes. Each case asserts what is true afterwards: the digest of the
 file inside, its trace on both nodes, and that nothing is left over. \`scripts/clients --full\` plays them all and writes this page;
-the tests play every case that does not take minutes, and fail when a cell says something else than here.
+the tests play those that take moments, and fail when a cell says something else than here.
 
 ${table(['Client', 'Protocol', 'Debian package', 'Played on', 'Remark'], clients.map(clientRow))}
 

@@ -37,7 +37,7 @@ export const sessionCases: readonly Case[] = [
     needs: ['rekey'],
     extent: suite,
     play: async (play) => {
-      const file = await play.file('a', 12 * 1024 * 1024);
+      const file = await play.file('a', 6 * 1024 * 1024);
       const remote = play.inbox('a.bin');
       await play.stage.offer(play.name('b.bin'), file.path);
       const local = play.localPath('fetched');
@@ -45,7 +45,7 @@ export const sessionCases: readonly Case[] = [
         { do: 'put', local: file.path, remote },
         { do: 'get', remote: `/Outbox/${play.name('b.bin')}`, local },
       ] as const;
-      await play.succeed(steps, { rekeyBytes: 2 * 1024 * 1024 });
+      await play.succeed(steps, { rekeyBytes: 1024 * 1024 });
       await play.arrives(remote, file);
       await play.fetched(local, file);
     },

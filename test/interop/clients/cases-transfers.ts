@@ -30,13 +30,13 @@ export const transferCases: readonly Case[] = [
   { id: 'put', title: 'put, logged in with a key', ...suite, play: (play) => putAndArrive(play, ordinary) },
   { id: 'put-empty', title: 'put of 0 bytes', ...suite, play: (play) => putAndArrive(play, 0) },
   { id: 'get', title: 'get', ...suite, play: (play) => offerAndFetch(play, ordinary) },
-  { id: 'get-empty', title: 'get of 0 bytes', ...suite, play: (play) => offerAndFetch(play, 0) },
+  { id: 'get-empty', title: 'get of 0 bytes', needs: [], extent: 'table', play: (play) => offerAndFetch(play, 0) },
   {
     id: 'again',
     title: 'the same name again after the first was collected: both arrive',
     ...suite,
     play: async (play) => {
-      const [first, second] = [await play.file('first', 5000), await play.file('second', 3000)];
+      const [first, second] = [await play.file('first', 150_000), await play.file('second', 120_000)];
       const remote = play.inbox('a.bin');
       await play.succeed([{ do: 'put', local: first.path, remote }]);
       await play.arrives(remote, first);
@@ -48,9 +48,10 @@ export const transferCases: readonly Case[] = [
   {
     id: 'overwrite',
     title: 'the same name again while the first waits: the newer is seen, both are kept',
-    ...suite,
+    needs: ['overwrite'],
+    extent: 'suite',
     play: async (play) => {
-      const [first, second] = [await play.file('first', 5000), await play.file('second', 3000)];
+      const [first, second] = [await play.file('first', 150_000), await play.file('second', 120_000)];
       const remote = play.held('a.bin');
       await play.succeed([{ do: 'put', local: first.path, remote }]);
       await play.succeed([{ do: 'put', local: second.path, remote }]);
@@ -73,8 +74,8 @@ export const transferCases: readonly Case[] = [
   {
     id: 'times',
     title: 'put with the time of the file',
-    needs: ['times', 'stat'],
-    extent: 'suite',
+    needs: ['times'],
+    extent: 'table',
     play: async (play) => {
       const file = await play.file('old', 1000);
       const at = new Date('2020-02-02T02:02:02Z');

@@ -11,8 +11,8 @@ export interface Case {
   /** Stands in the table. */
   readonly title: string;
   readonly needs: readonly Feature[];
-  /** `full`: takes minutes; run by `scripts/clients --full` only. */
-  readonly extent: 'suite' | 'full';
+  /** `suite`: the tests play it as well. `table`: only `scripts/clients`. `full`: takes minutes, only `scripts/clients --full`. */
+  readonly extent: 'suite' | 'table' | 'full';
   /** @throws what deviates. */
   readonly play: (play: Play) => Promise<void>;
 }

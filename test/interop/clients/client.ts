@@ -24,7 +24,12 @@ export type Feature =
   | 'password'
   | 'host-key'
   | 'rekey'
-  | 'any-name';
+  /** Can be told to send any name, also one with a line break. */
+  | 'any-name'
+  /** Leaves it to the server what becomes of an older file of the name. */
+  | 'overwrite'
+  /** Does not make the folder itself. */
+  | 'missing-folder';
 
 /** Where a client connects, as whom, and what it believes. */
 export interface Door {
@@ -34,10 +39,10 @@ export interface Door {
   readonly login: 'key' | 'password';
   readonly keyFile: string;
   readonly password: string;
-  /** OpenSSH's `known_hosts` with the host key that the user was told. */
+  /** OpenSSH's `known_hosts` with the host keys that the user was told. */
   readonly knownHosts: string;
-  /** The same as a line `ssh-ed25519 AAAA…`. */
-  readonly hostKey: string;
+  /** The same as lines `ssh-ed25519 AAAA…`. */
+  readonly hostKeys: readonly string[];
   /** Asks for new keys after so many bytes. */
   readonly rekeyBytes?: number;
   /** An empty folder for the client's own files. */
@@ -65,6 +70,8 @@ export interface Client {
   readonly packages: readonly string[];
   /** What one should know about how it was run. */
   readonly note?: string;
+  /** Has nothing in common with what the node offers by default, and needs `sftp.algorithms: compatible`. */
+  readonly algorithms?: 'compatible';
   readonly lacks: Readonly<Partial<Record<Feature, string>>>;
   /** Carries out the steps in order, in one session where the program has sessions, and stops at the first that fails. */
   run(door: Door, steps: readonly Step[]): Promise<Outcome>;

@@ -1,20 +1,17 @@
 /**
- * The client matrix: what docs/clients.md says of each client is what happens. `scripts/clients` makes the table anew; a cell
- * that changed, for better or worse, fails here until it is.
+ * The client matrix: what docs/clients.md says of each client is what happens, in the cases that take moments. `scripts/clients`
+ * makes the table anew; a cell that changed, for better or worse, fails here until it is.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { cases, clients, judge } from './matrix.ts';
 import { kept, readResults } from './results.ts';
-import { Stage, suiteFolders } from './stage.ts';
+import { Stages, suiteFolders } from './stage.ts';
 
-let stage: Stage;
-before(async () => {
-  stage = await Stage.start({ folders: suiteFolders });
-});
+const stages = new Stages(suiteFolders);
 after(async () => {
   for (const client of clients) await client.close?.();
-  await stage?.[Symbol.asyncDispose]();
+  await stages[Symbol.asyncDispose]();
 });
 
 describe('the client matrix', () => {
@@ -38,7 +35,7 @@ describe('the client matrix', () => {
     describe(client.name, () => {
       for (const one of cases.filter(({ extent }) => extent === 'suite')) {
         it(one.title, async () => {
-          const verdict = await judge(stage, client, one);
+          const verdict = await judge(await stages.for(client), client, one);
           assert.deepEqual(kept(verdict), results.verdictOf(client.id, one.id), 'why' in verdict ? verdict.why : '');
         });
       }

@@ -1,16 +1,25 @@
 /** Plays clients in cases, and knows what the table of docs/clients.md says of each. */
+
+import { asyncssh } from './asyncssh.ts';
 import type { Case } from './cases.ts';
 import type { Client } from './client.ts';
+import { curl } from './curl.ts';
 import { lftp } from './lftp.ts';
+import { opensshScp } from './openssh-scp.ts';
 import { opensshSftp } from './openssh-sftp.ts';
 import { paramiko } from './paramiko.ts';
 import { Play } from './play.ts';
+import { psftp } from './psftp.ts';
+import { rclone } from './rclone.ts';
+import { sshfs } from './sshfs.ts';
 import type { Stage } from './stage.ts';
+
+import { winscp } from './winscp.ts';
 
 export { type Case, cases } from './cases.ts';
 export type { Client } from './client.ts';
 
-export const clients: readonly Client[] = [opensshSftp, lftp, paramiko];
+export const clients: readonly Client[] = [opensshSftp, opensshScp, lftp, curl, rclone, psftp, paramiko, asyncssh, sshfs, winscp];
 
 /** What one cell of the table says. */
 export type Verdict =

@@ -37,31 +37,37 @@ export const bigBytes = 5 * 2 ** 30;
 export interface StageOptions {
   /** Folders of the Inbox that are there from the beginning, with how many entries. */
   readonly folders: Readonly<Record<string, number>>;
+  readonly algorithms?: 'compatible';
 }
 
 export class Stage implements AsyncDisposable {
   readonly #pair: Pair;
   readonly #relay: TcpRelay;
-  readonly #wrongHostKey: string;
+  readonly #hostKeys: readonly string[];
+  /** Of another server. */
+  readonly #otherHostKeys: readonly string[];
   #offers = 0;
   #bigOffer: Promise<LocalFile & { readonly name: string }> | undefined;
 
-  private constructor(pair: Pair, relay: TcpRelay, wrongHostKey: string) {
+  private constructor(pair: Pair, relay: TcpRelay, hostKeys: readonly string[], otherHostKeys: readonly string[]) {
     this.#pair = pair;
     this.#relay = relay;
-    this.#wrongHostKey = wrongHostKey;
+    this.#hostKeys = hostKeys;
+    this.#otherHostKeys = otherHostKeys;
   }
 
-  static async start({ folders }: StageOptions): Promise<Stage> {
+  static async start({ folders, algorithms }: StageOptions): Promise<Stage> {
     const pair = await startPair({}, undefined, async (site) => {
-      await configure(site);
+      await configure(site, algorithms);
       await seed(site, folders);
     });
     await mkdir(join(pair.site.folder, 'clients'));
-    await using ssh = await OpenSsh.create(0);
-    await ssh.makeKey('other');
-    const [type, blob] = (await readFile(ssh.path('other.pub'), 'utf8')).split(' ');
-    const stage = new Stage(pair, await TcpRelay.start(pair.site.sftp.port), `${type} ${blob}`);
+    const known = await readFile(pair.site.knownHosts, 'utf8');
+    const hostKeys = known
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.slice(line.indexOf(' ') + 1));
+    const stage = new Stage(pair, await TcpRelay.start(pair.site.sftp.port), hostKeys, await otherHostKeys());
     await using raw = await stage.raw();
     for (const folder of ['/Inbox/held', '/Inbox/empty']) await raw.makeFolder(folder);
     return stage;
@@ -81,9 +87,9 @@ export class Stage implements AsyncDisposable {
     const { site, acme } = this.#pair;
     const port = wanted.relayed ? this.#relay.port : site.sftp.port;
     const scratch = await mkdtemp(join(site.folder, `clients/${client.id}-`));
-    const hostKey = wanted.wrongHostKey ? this.#wrongHostKey : site.sftp.hostKey;
+    const hostKeys = wanted.wrongHostKey ? this.#otherHostKeys : this.#hostKeys;
     const knownHosts = join(scratch, 'known_hosts');
-    await writeFile(knownHosts, `[${site.sftp.host}]:${port} ${hostKey}\n`);
+    await writeFile(knownHosts, hostKeys.map((line) => `[${site.sftp.host}]:${port} ${line}\n`).join(''));
     return {
       host: site.sftp.host,
       port,
@@ -92,7 +98,7 @@ export class Stage implements AsyncDisposable {
       keyFile: acme.keyFile,
       password: wanted.password ?? acme.password,
       knownHosts,
-      hostKey,
+      hostKeys,
       scratch,
       ...(wanted.rekeyBytes ? { rekeyBytes: wanted.rekeyBytes } : {}),
     };
@@ -249,12 +255,26 @@ export interface LocalFile {
   readonly sha256: string;
 }
 
-async function configure({ dmz, internal }: Site): Promise<void> {
+async function configure({ dmz, internal }: Site, algorithms = 'strict'): Promise<void> {
+  const settings = await readFile(dmz.config, 'utf8');
+  await writeFile(dmz.config, settings.replace(/^sftp:$/m, `sftp:\n  algorithms: ${algorithms}`));
   // Every client tries a wrong password, all from one address.
   await appendFile(dmz.config, '\nlimits:\n  throttle: {exempt: [127.0.0.0/8]}\n');
   await appendFile(internal.config, '\nauthentication: {failuresPerAccount: 1000}\n');
   const rules = '  - name: kept\n    path: "held/*"\n    hold: true\n  - name: everything else\n    deliver: inside\n';
   await writeFile(join(dirname(internal.config), 'conf.d/rules.yaml'), `rules:\n${rules}`, { mode: 0o600 });
+}
+
+async function otherHostKeys(): Promise<string[]> {
+  await using ssh = await OpenSsh.create(0);
+  const types = ['ed25519', 'ecdsa', 'rsa'] as const;
+  return await Promise.all(
+    types.map(async (type) => {
+      await ssh.makeKey(type, type);
+      const [algorithm, blob] = (await readFile(ssh.path(`${type}.pub`), 'utf8')).split(' ');
+      return `${algorithm} ${blob}`;
+    }),
+  );
 }
 
 /** Entries by the thousand, through the record layer of the node that will show them. */
@@ -283,4 +303,25 @@ export async function sparseFile(path: string, size: number): Promise<LocalFile>
   for (const at of [0, 2 ** 31 - 1000, 2 ** 32 - 1000, size - block]) await file.write(randomBytes(block), 0, block, at);
   await file.close();
   return { path, size, sha256: await sha256Of(path) };
+}
+
+/** A stage for each setting of the node that clients need, made when the first of them comes. */
+export class Stages implements AsyncDisposable {
+  readonly #folders: StageOptions['folders'];
+  readonly #made = new Map<string, Promise<Stage>>();
+
+  constructor(folders: StageOptions['folders']) {
+    this.#folders = folders;
+  }
+
+  for({ algorithms }: Pick<Client, 'algorithms'>): Promise<Stage> {
+    const key = algorithms ?? '';
+    const made = this.#made.get(key) ?? Stage.start({ folders: this.#folders, ...(algorithms && { algorithms }) });
+    this.#made.set(key, made);
+    return made;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const stage of this.#made.values()) await (await stage)[Symbol.asyncDispose]();
+  }
 }
