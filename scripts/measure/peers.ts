@@ -82,7 +82,16 @@ function peer(folder: string, port: number, keys: Keys, daemon: ChildProcess, ro
 /** `rclone serve sftp` of a local folder. */
 export async function startRclone(folder: string, port: number): Promise<Peer> {
   const keys = await makeKeys(folder);
-  const args = ['--addr', `127.0.0.1:${port}`, '--key', keys.host, '--authorized-keys', `${keys.client}.pub`];
+  const args = [
+    '--dir-cache-time',
+    '0s',
+    '--addr',
+    `127.0.0.1:${port}`,
+    '--key',
+    keys.host,
+    '--authorized-keys',
+    `${keys.client}.pub`,
+  ];
   const daemon = await startDaemon(port, 'rclone', ['serve', 'sftp', join(folder, 'files'), ...args]);
   return peer(folder, port, keys, daemon, '/');
 }
