@@ -199,7 +199,7 @@ test('ftp-srv 12: taken ports of the range are passed over, none left is told, a
   const [one, two, three] = [await loggedIn(open.port), await loggedIn(open.port), await loggedIn(open.port)];
   const ports = [await one.passive(), await two.passive()];
   assert.deepEqual(ports.toSorted(), [range.first + 2, range.last]);
-  assert.equal((await three.ask('EPSV')).code, 451);
+  assert.equal((await three.ask('EPSV')).code, 425);
   await two.ask('QUIT');
   await two.closed();
   await eventually('the port is free again', async () => (await three.ask('EPSV')).code === 229);
@@ -357,7 +357,7 @@ function listenOn(port: number) {
   const server = createServer((socket: Socket) => socket.destroy());
   return new Promise<typeof server>((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => resolve(server));
+    server.unref().listen({ port, host: '127.0.0.1', exclusive: true }, () => resolve(server));
   });
 }
 
