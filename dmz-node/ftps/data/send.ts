@@ -21,9 +21,12 @@ export async function send(
 ): Promise<number> {
   const { socket } = connection;
   let bytes = 0;
-  const stop = Promise.withResolvers<never>();
-  stop.promise.catch(() => undefined);
-  const fail = (detail: string) => (cause?: unknown) => stop.reject(new SallyportError('link-closed', detail, {}, { cause }));
+  let stopped: SallyportError | undefined;
+  let onStop: (error: SallyportError) => void = () => undefined;
+  const fail = (detail: string) => (cause?: unknown) => {
+    stopped ??= new SallyportError('link-closed', detail, {}, { cause });
+    onStop(stopped);
+  };
   const onClose = fail('the data connection was lost');
   const onAbort = fail('the transfer was given up');
   socket.once('error', onClose);
@@ -34,7 +37,13 @@ export async function send(
   const progress = watchProgress(connection, watching, fail('the client does not read'));
   // What a client sends meanwhile is nothing, but its end must be noticed.
   socket.resume();
-  const orStop = <T>(work: Promise<T>): Promise<T> => Promise.race([work, stop.promise]);
+  // Not a race with one long-lived promise: that would hold every block until the end.
+  const orStop = <T>(work: Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      onStop = reject;
+      work.then(resolve, reject);
+      if (stopped) reject(stopped);
+    });
   const blocks = source[Symbol.asyncIterator]();
   try {
     for (let next = await orStop(blocks.next()); !next.done; next = await orStop(blocks.next())) {
