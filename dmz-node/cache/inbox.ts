@@ -144,7 +144,8 @@ export class Inbox {
     const toResume = this.#whatToResume(user, found, options);
     const account = this.#accounts.of(user.partner, found.usage);
     account.admit(user.grant, found.partial !== undefined || toResume === 'reopen');
-    const kept = toResume === 'reopen' ? await this.#reopen(user, found, slot, account) : toResume;
+    const anew = toResume === 'anew';
+    const kept = toResume === 'reopen' ? await this.#reopen(user, found, slot, account) : anew ? undefined : toResume;
     account.begin();
     const id = kept?.id ?? newItemId();
     const object = kept?.object ?? id;
@@ -193,6 +194,7 @@ export class Inbox {
         segments: kept?.segments ?? [],
         nextFile: kept?.nextFile ?? 0,
         reopened: toResume === 'reopen',
+        anew,
       },
     );
   }
@@ -212,8 +214,8 @@ export class Inbox {
     return kept;
   }
 
-  /** @returns the partial that is continued, `reopen` for a whole file that is, or undefined for a new upload. */
-  #whatToResume(user: CacheUser, found: Found, options: OpenForWriting): Kept | 'reopen' | undefined {
+  /** @returns the partial that is continued, `reopen` for a whole file that is, `anew` beside a whole file, or undefined. */
+  #whatToResume(user: CacheUser, found: Found, options: OpenForWriting): Kept | 'reopen' | 'anew' | undefined {
     const { entry, partial, givesWay, held } = found;
     if (!found.folderExists) throw new SallyportError('no-such-file', 'the folder does not exist');
     if (entry?.kind === 'folder') throw new SallyportError('is-a-folder', 'the name is a folder');
@@ -224,11 +226,14 @@ export class Inbox {
     if (complete && !options.truncate) {
       // What is only held back is not complete yet: its partner may go on with it.
       if (held || this.#core.completion.settingsOf(user).continueComplete) return 'reopen';
-      throw new SallyportError('already-exists', 'a complete file cannot be continued; it must be sent anew');
+      if (!options.create || options.append) {
+        throw new SallyportError('already-exists', 'a complete file cannot be continued; it must be sent anew');
+      }
     }
     if (complete && user.grant.onExisting === 'refuse' && !givesWay) {
       throw new SallyportError('already-exists', 'the grant does not allow to replace a file');
     }
+    if (complete && !options.truncate && !partial) return 'anew';
     if (taken && options.append && !options.truncate && !partial) {
       throw new SallyportError('already-collected', 'the file was taken; it must be sent anew');
     }

@@ -57,10 +57,31 @@ test('2.9 resume: a complete file is not continued by default', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   await put(view, '/Inbox/x', 'whole');
-  for (const options of [append, resume]) {
+  for (const options of [append, { ...resume, create: false }]) {
     await assert.rejects(view.openForWriting(path('/Inbox/x'), options), hasCode('already-exists'));
   }
+  const handle = await view.openForWriting(path('/Inbox/x'), resume);
+  await assert.rejects(handle.write(5, Buffer.from(' and more')), hasCode('already-exists'));
+  await assert.rejects(handle.close());
   assert.equal((await bench.list()).length, 1);
+  assert.equal((await bench.objectFiles()).length, 1);
+});
+
+test('2.9 overwrite: a complete file is sent anew by writing from the beginning, as scp does without asking to cut it', async () => {
+  await using bench = await CacheBench.open();
+  const view = bench.view();
+  await put(view, '/Inbox/x', 'first and long');
+  await (await view.openForWriting(path('/Inbox/x'), resume)).close();
+  assert.equal((await bench.list()).length, 1, 'nothing was written, nothing is changed');
+  const handle = await view.openForWriting(path('/Inbox/x'), resume);
+  await handle.write(0, Buffer.from('second'));
+  await handle.setAttributes({ size: 6 });
+  await handle.close();
+  const empty = await view.openForWriting(path('/Inbox/x'), resume);
+  await empty.setAttributes({ size: 0 });
+  await empty.close();
+  const contents = await Promise.all((await bench.list()).map(async ({ id }) => String(await bench.content(id))));
+  assert.deepEqual(contents, ['first and long', 'second', '']);
 });
 
 test('2.9 resume: where the policy allows it, a complete file goes back to being received in one step', async () => {

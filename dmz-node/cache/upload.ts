@@ -53,6 +53,11 @@ export interface UploadOptions {
   readonly nextFile: number;
   /** It was a whole file before: whatever happens, what there was of it is kept. */
   readonly reopened: boolean;
+  /**
+   * A complete file has the name, and the client did not ask to cut it (OpenSSH's `scp` does so): whoever writes from the
+   * beginning sends a new file, whoever does not would continue the complete one and is refused.
+   */
+  readonly anew: boolean;
 }
 
 /** Smaller uploads need no record before they are complete: a crash leaves a file that recovery removes. */
@@ -139,6 +144,7 @@ export class Upload implements WriteHandle {
     const { size, modifiedAtMs } = attributes;
     if (modifiedAtMs !== undefined) this.#modifiedMs = modifiedAtMs;
     if (size === undefined) return;
+    if (this.#options.anew) this.#begun = true;
     if (this.#gate) await this.#gate;
     if (size === this.size) return;
     if (size > this.size) throw new SallyportError('unsupported', 'an upload cannot be made longer without its bytes');
@@ -169,6 +175,9 @@ export class Upload implements WriteHandle {
 
   /** Takes bytes in the order of the calls: nothing awaits before the gate. */
   async #accept(at: number, bytes: Buffer): Promise<void> {
+    if (this.#options.anew && !this.#begun && at > 0) {
+      throw new SallyportError('already-exists', 'a complete file cannot be continued; it must be sent anew');
+    }
     const firstOfResumed = !this.#begun && this.#segments.length > 0;
     this.#begun = true;
     if (firstOfResumed && at < this.size) await this.#cutBehindGate(at);
@@ -294,6 +303,7 @@ export class Upload implements WriteHandle {
       if (this.#order.hasHoles) {
         throw new SallyportError('upload-has-holes', 'closed with bytes missing', { size: this.size });
       }
+      if (this.#options.anew && !this.#begun) return await this.#giveUp('nothing was written');
       if (this.#segments.length === 0) this.#writer();
       await this.#seal();
       this.#committing = true;
