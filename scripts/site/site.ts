@@ -76,7 +76,7 @@ async function makePartnerKey(folder: string, name: string): Promise<SitePartner
   await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
   const keyFile = join(folder, name, 'id_ed25519');
   await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', keyFile]);
-  return { name, keyFile, password: randomBytes(12).toString('base64url') };
+  return { name, keyFile, password: randomBytes(12).toString('hex') };
 }
 
 async function addPartner(site: { readonly config: string; readonly folder: string }, partner: SitePartner): Promise<void> {

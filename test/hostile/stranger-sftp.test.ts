@@ -63,7 +63,8 @@ test('F60: holds a few MiB of a client that writes 192 MB and hears no answer', 
   for (let i = 0; i < 6000; i++) client.channel.write(block);
   await eventually('the stop', () => door.view.heldBytes >= 4 * mib);
   await new Promise((go) => setTimeout(go, 300));
-  assert.ok(door.view.heldBytes < 5 * mib, `${door.view.heldBytes} bytes were taken`);
+  // What one session may have in work, and what its window may have grown to meanwhile.
+  assert.ok(door.view.heldBytes <= (4 + 8 + 1) * mib, `${door.view.heldBytes} bytes were taken`);
   assert.ok(rss() - before < 64 * mib, `grew by ${Math.round((rss() - before) / mib)} MiB`);
   await using other = await RawSftp.connect(door.port);
   assert.equal((await other.ask(op.stat, '/')).type, 105);

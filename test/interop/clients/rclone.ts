@@ -26,7 +26,8 @@ function argumentsOf(step: Step): string[] {
 }
 
 async function options(door: Door): Promise<readonly string[]> {
-  const password = async (): Promise<string> => (await runProgram('rclone', ['obscure', door.password])).out.trim();
+  const password = async (): Promise<string> =>
+    (await runProgram('rclone', ['obscure', '-'], { input: door.password })).out.trim();
   return [
     '--config=',
     '--low-level-retries=1',
