@@ -14,6 +14,7 @@ import { eventMigration, insertEvent, readEventsAfter } from '../events/event-st
 import type { DatabaseOptions, Job, JobAnswer, JobFailure } from './database.ts';
 import type { OperationsModule, Store } from './operations.ts';
 
+type Answer = Extract<JobAnswer, { kind: 'answers' }>['answers'][number];
 type Settings = Omit<DatabaseOptions, 'operations'> & { readonly operations: string };
 
 const port = parentPort;
@@ -81,8 +82,8 @@ class DatabaseWorker {
     this.#writeAudit();
   }
 
-  accept(job: Job): void {
-    this.#queue.push(job);
+  accept(jobs: readonly Job[]): void {
+    this.#queue.push(...jobs);
     this.#schedule();
   }
 
@@ -109,12 +110,12 @@ class DatabaseWorker {
       refuse(jobs, this.#dead);
       return;
     }
-    let answers: { id: number; result?: unknown; failure?: JobFailure }[];
+    let answers: readonly Answer[];
     this.#emitted = false;
     try {
-      this.#db.exec('BEGIN IMMEDIATE');
-      answers = jobs.map((job) => this.#run(job));
-      this.#db.exec('COMMIT');
+      this.#do('BEGIN IMMEDIATE');
+      answers = this.#runTogether(jobs) ?? jobs.map((job) => this.#runApart(job));
+      this.#do('COMMIT');
     } catch (error) {
       const failure = failureOf(error);
       this.#rollBack();
@@ -128,20 +129,41 @@ class DatabaseWorker {
     if (this.#emitted) this.#auditTimer ??= setTimeout(() => this.#writeAudit(), auditDelayMs);
   }
 
-  #run(job: Job): { id: number; result?: unknown; failure?: JobFailure } {
-    const operation = this.#operations[job.name];
-    if (!operation) return { id: job.id, failure: { code: 'internal', detail: `no operation ${job.name}`, fields: {} } };
-    this.#db.exec('SAVEPOINT job');
+  /** @returns undefined when a call failed: then nothing of any has happened yet, and each must be run apart. */
+  #runTogether(jobs: readonly Job[]): Answer[] | undefined {
     try {
-      const result = operation(this.#store, job.args as never);
-      this.#db.exec('RELEASE job');
+      return jobs.map((job) => ({ id: job.id, result: this.#operation(job)(this.#store, job.args as never) }));
+    } catch (error) {
+      if (isIoError(error)) throw error;
+      this.#rollBack();
+      this.#do('BEGIN IMMEDIATE');
+      return undefined;
+    }
+  }
+
+  /** A call that fails is undone alone. */
+  #runApart(job: Job): Answer {
+    this.#do('SAVEPOINT job');
+    try {
+      const result = this.#operation(job)(this.#store, job.args as never);
+      this.#do('RELEASE job');
       return { id: job.id, result };
     } catch (error) {
       if (isIoError(error)) throw error;
-      this.#db.exec('ROLLBACK TO job');
-      this.#db.exec('RELEASE job');
+      this.#do('ROLLBACK TO job');
+      this.#do('RELEASE job');
       return { id: job.id, failure: failureOf(error) };
     }
+  }
+
+  #operation(job: Job): (store: Store, args: never) => unknown {
+    const operation = this.#operations[job.name];
+    if (!operation) throw new SallyportError('internal', `no operation ${job.name}`);
+    return operation;
+  }
+
+  #do(statement: string): void {
+    this.#store.sql(statement).run();
   }
 
   /** A flush that failed is final: the kernel may have dropped what a second one would call durable. */
@@ -152,7 +174,7 @@ class DatabaseWorker {
 
   #rollBack(): void {
     try {
-      this.#db.exec('ROLLBACK');
+      this.#do('ROLLBACK');
     } catch {
       // SQLite has already rolled back by itself
     }
@@ -237,7 +259,7 @@ const isBusy = (error: unknown): boolean => [5, 6].includes(sqliteCode(error) & 
 try {
   const settings = workerData as Settings;
   const worker = new DatabaseWorker(settings, (await import(settings.operations)) as OperationsModule);
-  port.on('message', (message: Job | 'close') => (message === 'close' ? worker.close() : worker.accept(message)));
+  port.on('message', (message: readonly Job[] | 'close') => (message === 'close' ? worker.close() : worker.accept(message)));
   post({ kind: 'ready' });
 } catch (error) {
   post({ kind: 'fatal', failure: failureOf(error) });

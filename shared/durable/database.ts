@@ -62,6 +62,8 @@ export class Database<T extends OperationTable> implements Records<T>, EventSink
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
+  /** Calls of the present turn of the event loop: they go to the worker in one message. */
+  #unsent: Job[] = [];
   #failure: SallyportError | undefined;
   #onEvents: ((lastSeq: number) => void) | undefined;
 
@@ -127,6 +129,7 @@ export class Database<T extends OperationTable> implements Records<T>, EventSink
   async close(): Promise<void> {
     if (this.#failure) return;
     const done = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()));
+    this.#send();
     this.#worker.postMessage('close');
     await done;
   }
@@ -136,19 +139,37 @@ export class Database<T extends OperationTable> implements Records<T>, EventSink
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, name, args } satisfies Job);
+      this.#unsent.push({ id, name, args });
+      if (this.#unsent.length === 1) process.nextTick(() => this.#send());
     });
+  }
+
+  #send(): void {
+    const jobs = this.#unsent;
+    this.#unsent = [];
+    if (jobs.length === 0 || this.#failure) return;
+    try {
+      this.#worker.postMessage(jobs);
+    } catch (cause) {
+      const error = new SallyportError('internal', 'arguments that cannot be sent to the record store', {}, { cause });
+      for (const { id } of jobs) this.#take(id)?.reject(error);
+    }
   }
 
   #settle(answer: JobAnswer): void {
     if (answer.kind === 'events') this.#onEvents?.(answer.lastSeq);
     if (answer.kind !== 'answers') return;
     for (const { id, result, failure } of answer.answers) {
-      const waiting = this.#waiting.get(id);
-      this.#waiting.delete(id);
+      const waiting = this.#take(id);
       if (failure) waiting?.reject(toError(failure));
       else waiting?.resolve(result);
     }
+  }
+
+  #take(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    return waiting;
   }
 
   #fail(error: SallyportError): void {
