@@ -154,7 +154,7 @@ if (readInfoResponse) {
 }
 
 /** Of `patches/`, in their order. */
-const neededPatches = ['addon-freed-in-any-task', 'mlkem768x25519'];
+const neededPatches = ['addon-freed-in-any-task', 'mlkem768x25519', 'packets-while-rekeying'];
 
 /** @throws SallyportError `config-invalid`: the package lacks a patch without which a node must not run. */
 export function checkPatches(): void {
