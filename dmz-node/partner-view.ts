@@ -130,6 +130,8 @@ export interface OpenForWriting {
   readonly truncate: boolean;
   /** All writes go to the end, whatever offset they name. */
   readonly append: boolean;
+  /** Keep it also when it is cut before its first byte: opening a file for writing makes it (draft-ietf-secsh-filexfer-02 §6.3). */
+  readonly keepEmpty?: boolean;
 }
 
 /** All paths a session can name. Folders `/`, `/Inbox` (and below), `/Outbox` (and below) always exist. */

@@ -93,7 +93,7 @@ export class Recovery {
 
   async #check(item: Item, sizes: ReadonlyMap<string, number>): Promise<void> {
     const bad = item.segments.find((segment) => !isWhole(item, segment, sizes));
-    if (!bad && item.segments.length > 0) return;
+    if (!bad && (item.segments.length > 0 || item.state === 'partial')) return;
     const { records, clock, log } = this.#core;
     const reason = bad ? `the file ${item.object}.${bad.file} is missing or has another length` : 'no segments are recorded';
     this.#damaged += 1;

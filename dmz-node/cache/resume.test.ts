@@ -40,6 +40,62 @@ test('2.9 resume: beyond what is kept a write makes a hole, and the close fails'
   assert.equal((await view.stat(path('/Inbox/x'))).size, 3);
 });
 
+const opened = { ...begin, keepEmpty: true };
+
+test('2.9 resume: an upload that was cut before its first byte is continued from 0, also after a kill', async () => {
+  await using bench = await CacheBench.open();
+  await (await bench.view().openForWriting(path('/Inbox/x'), opened)).abandon('lost');
+  assert.deepEqual((await bench.events('upload.partial')).at(-1)?.fields.size, 0);
+  await bench.crash();
+  await bench.start();
+  assert.deepEqual(await bench.events('item.quarantined'), []);
+  const view = bench.view();
+  assert.equal((await view.stat(path('/Inbox/x'))).size, 0);
+  const handle = await view.openForWriting(path('/Inbox/x'), { ...append, create: false });
+  assert.equal(handle.size, 0);
+  await handle.write(0, Buffer.from('all of it'));
+  await handle.flush();
+  await bench.crash();
+  await bench.start();
+  const last = await bench.view().openForWriting(path('/Inbox/x'), resume);
+  assert.equal(last.size, 9, 'what was flushed of it is kept');
+  await last.close();
+  const [item, ...others] = await bench.list();
+  assert.equal(others.length, 0);
+  assert.equal((await bench.content(item?.id ?? '')).toString(), 'all of it');
+  assert.equal((await bench.objectFiles()).length, 1);
+});
+
+test('2.9 resume: an empty partial counts, is let go in its time, and takes the place of nothing', async () => {
+  await using bench = await CacheBench.open();
+  const view = bench.view('acme', { maxPartials: 2 });
+  const cut = async (name: string): Promise<void> => (await view.openForWriting(path(`/Inbox/${name}`), opened)).abandon('lost');
+  await put(view, '/Inbox/whole', 'whole');
+  const half = await view.openForWriting(path('/Inbox/half'), opened);
+  await half.write(0, Buffer.from('ha'));
+  await half.abandon('lost');
+  for (const name of ['whole', 'half', 'empty']) await cut(name);
+  await assert.rejects(cut('one too many'), hasCode('quota-exceeded'));
+  const sizes = await Promise.all(['whole', 'half', 'empty'].map(async (name) => (await view.stat(path(`/Inbox/${name}`))).size));
+  assert.deepEqual(sizes, [5, 2, 0]);
+  assert.equal((await bench.objectFiles()).length, 2);
+  bench.clock.advance(8 * 86_400_000);
+  await bench.cache.sweep();
+  assert.deepEqual(await names(view, '/Inbox'), ['whole']);
+  assert.equal((await bench.events('item.expired')).length, 2);
+});
+
+test('2.9 resume: a file of no bytes that is continued is not lost with its connection', async () => {
+  await using bench = await CacheBench.open();
+  const view = bench.view('acme', { uploads: { continueComplete: true } });
+  for (const name of ['x', 'y']) await put(view, `/Inbox/${name}`, '');
+  await (await view.openForWriting(path('/Inbox/x'), append)).abandon('lost');
+  await view.openForWriting(path('/Inbox/y'), append);
+  await bench.crash();
+  await bench.start();
+  assert.deepEqual(await names(bench.view(), '/Inbox'), ['x', 'y']);
+});
+
 test('2.9 resume: a second session that resumes the same partial is refused', async () => {
   await using bench = await CacheBench.open();
   const [one, two] = [bench.view(), bench.view()];
@@ -201,7 +257,7 @@ test('2.8 write handles: without a byte for the time of the partner they end as 
   assert.equal((await bench.list()).length, 1);
 });
 
-test('2.9 ghost: DELETE and RENAME of what is not leased yet are done; leased or delivered says so', async () => {
+test('2.9 ghost: DELETE and RENAME of what is not leased yet are done; what is taken keeps its name, and may leave the view', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   for (const name of ['a', 'b', 'c', 'd']) await put(view, `/Inbox/${name}`, name);
@@ -212,13 +268,40 @@ test('2.9 ghost: DELETE and RENAME of what is not leased yet are done; leased or
   await (await lease(bench, d?.id ?? '')).confirm();
   await lease(bench, c?.id ?? '');
   for (const name of ['/Inbox/c', '/Inbox/d']) {
-    await assert.rejects(view.removeFile(path(name)), hasCode('already-collected'));
     await assert.rejects(view.rename(path(name), path('/Inbox/f'), false), hasCode('already-collected'));
   }
   assert.deepEqual(await names(view, '/Inbox'), ['c', 'd', 'e']);
+  for (const name of ['/Inbox/c', '/Inbox/d']) await view.removeFile(path(name));
+  assert.deepEqual(await names(view, '/Inbox'), ['e']);
+  assert.deepEqual(
+    (await bench.events('item.ghost-removed')).map(({ item, fields }) => [item, fields.path]),
+    [
+      [c?.id, '/Inbox/c'],
+      [d?.id, '/Inbox/d'],
+    ],
+  );
+  assert.ok(
+    (await bench.list()).some(({ id }) => id === c?.id),
+    'what is being fetched is not taken back',
+  );
 });
 
-test('2.9 ghost, SF-05, SF-06, SF-07: shown with its committed size and set time in new sessions, read by nobody, replaced by a newer upload', async () => {
+test('2.9 ghost: a program that removes the old file before it renames the new one is not refused once the old was taken', async () => {
+  await using bench = await CacheBench.open();
+  const view = bench.view();
+  await put(view, '/Inbox/x', 'first');
+  await (await lease(bench, (await bench.list())[0]?.id ?? '')).confirm();
+  await put(view, '/Inbox/x.filepart', 'second');
+  await view.removeFile(path('/Inbox/x'));
+  await assert.rejects(view.stat(path('/Inbox/x')), hasCode('no-such-file'));
+  await view.rename(path('/Inbox/x.filepart'), path('/Inbox/x'), false);
+  assert.deepEqual(
+    (await bench.list()).map(({ path: name, size }) => [name, size]),
+    [['/Inbox/x', 6]],
+  );
+});
+
+test('2.9 ghost, SF-05, SF-07: shown with its committed size and set time in new sessions, read by nobody, replaced by a newer upload', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
   await put(view, '/Inbox/x', 'content');
@@ -231,8 +314,23 @@ test('2.9 ghost, SF-05, SF-06, SF-07: shown with its committed size and set time
   await put(later, '/Inbox/x', 'a newer one');
   assert.equal((await view.stat(path('/Inbox/x'))).size, 11);
   assert.equal((await bench.list()).length, 1);
-  await later.removeFile(path('/Inbox/x'));
-  await assert.rejects(view.stat(path('/Inbox/x')), hasCode('no-such-file'));
+});
+
+test('SF-06: a ghost ends when it is removed, with a newer upload, and with its time', async () => {
+  await using bench = await CacheBench.open();
+  const view = bench.view();
+  for (const name of ['removed', 'newer', 'old']) {
+    await put(view, `/Inbox/${name}`, 'content');
+    await (await lease(bench, (await bench.list())[0]?.id ?? '')).confirm();
+  }
+  await view.removeFile(path('/Inbox/removed'));
+  await assert.rejects(view.stat(path('/Inbox/removed')), hasCode('no-such-file'));
+  await put(view, '/Inbox/newer', 'another content');
+  const newer = await view.stat(path('/Inbox/newer'));
+  assert.deepEqual([newer.size, newer.ghost], [15, false]);
+  await view.end('bye');
+  bench.clock.advance(11 * 60_000);
+  await assert.rejects(bench.view().stat(path('/Inbox/old')), hasCode('no-such-file'));
 });
 
 test('SF-21: a write-only partner sees his own fresh upload and what he can resume, nothing else', async () => {

@@ -110,13 +110,16 @@ test('2.8 end without CLOSE: a session that ends without close leaves a partial,
   assert.equal(bench.cache.core.live.all().length, 0);
 });
 
-test('an abandoned upload without bytes leaves nothing', async () => {
+test('an abandoned upload without bytes leaves nothing, unless its opening makes the file', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view();
-  const handle = await view.openForWriting(path('/Inbox/x'), begin);
-  await handle.abandon('gone');
-  await assert.rejects(view.stat(path('/Inbox/x')), hasCode('no-such-file'));
+  for (const keepEmpty of [false, true]) {
+    const handle = await view.openForWriting(path(`/Inbox/${keepEmpty}`), { ...begin, keepEmpty });
+    await handle.abandon('gone');
+  }
+  assert.deepEqual(await names(view, '/Inbox'), ['true']);
   assert.deepEqual(await bench.objectFiles(), []);
+  assert.deepEqual(await bench.list(), []);
 });
 
 test('2.9 resume: cuts the tail behind the first offset', async () => {

@@ -47,7 +47,11 @@ export interface UploadOptions {
   readonly name: string;
   readonly grant: Grant;
   readonly append: boolean;
+  /** Being cut before the first byte leaves a partial, too. */
+  readonly keepEmpty: boolean;
   readonly windowBytes: number;
+  /** It goes on with a partial, which may be empty. */
+  readonly resumed: boolean;
   /** What a partial of this name has; empty for a new upload. */
   readonly segments: readonly StoredSegment[];
   readonly nextFile: number;
@@ -216,7 +220,7 @@ export class Upload implements WriteHandle {
   }
 
   #recordIfLong(): Promise<void> | undefined {
-    if (this.#charged < recordAfterBytes && this.#segments.length === 0) return undefined;
+    if (this.#charged < recordAfterBytes && this.#segments.length === 0 && !this.#options.resumed) return undefined;
     if (!this.#recorded && this.#live) {
       this.#recorded = this.#deps.record.begin(this.#content());
       this.#recorded.catch((error: unknown) => this.#fail(error));
@@ -355,11 +359,13 @@ export class Upload implements WriteHandle {
 
   async #keepOrDrop(reason: string, failure: SallyportError | undefined): Promise<void> {
     const { record, clock } = this.#deps;
-    if (!this.#begun && this.#segments.length > 0 && !this.#options.reopened) return; // a partial that was only looked at
+    const { keepEmpty, resumed, reopened } = this.#options;
+    if (!this.#begun && resumed && !reopened) return; // a partial that was only looked at
     const content = this.#content();
     const size = content.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
-    if (size === 0) await record.drop(content, failure);
-    else await record.keep(content, reason, this.#modifiedMs ?? clock.nowMs());
+    const worthKeeping = size > 0 || reopened || (keepEmpty && !failure);
+    if (worthKeeping) await record.keep(content, reason, this.#modifiedMs ?? clock.nowMs());
+    else await record.drop(content, failure);
   }
 
   #over(): void {

@@ -150,6 +150,7 @@ export class Operations {
           exclusive: (flags & openFlag.exclusive) !== 0,
           truncate: (flags & openFlag.truncate) !== 0,
           append: (flags & openFlag.append) !== 0,
+          keepEmpty: true,
         });
         return { kind: 'write', path, handle, answers: new Answers(), barrier: undefined, failed: undefined };
       }, request.id),

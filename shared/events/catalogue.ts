@@ -201,6 +201,12 @@ export const eventCatalogue = {
   }),
   'folder.made': kind('SP-1414', 'info', 'A partner made a folder.', { path: 'as the partner names it' }),
   'folder.removed': kind('SP-1415', 'info', 'A partner removed a folder.', { path: 'as the partner names it' }),
+  'item.ghost-removed': kind(
+    'SP-1416',
+    'info',
+    'A partner removed a file that was taken already: he does not see it any more, and what was taken stays.',
+    { path: 'as the partner names it' },
+  ),
   // dispatch
   'item.routed': kind('SP-1501', 'info', 'A rule decided where an item goes.', {
     action: 'of the rule',

@@ -27,11 +27,15 @@ function seenEntry(store: Store, actor: Actor, place: NamePlace, nowMs: number):
   return entry;
 }
 
+/** Its item was taken, or is being fetched at this moment. */
+const isGhost = (entry: Entry, leased: readonly string[]): boolean =>
+  entry.ghostUntil !== null || (entry.item !== null && leased.includes(entry.item));
+
 /** The item behind a file entry, when it may still be changed. */
 function untakenItem(store: Store, entry: Entry, leased: readonly string[]): Item {
   if (entry.kind === 'folder') throw new SallyportError('is-a-folder', 'the entry is a folder');
   const item = entry.item === null ? undefined : findItem(store, entry.item);
-  if (!item || entry.ghostUntil !== null || leased.includes(item.id)) {
+  if (!item || isGhost(entry, leased)) {
     throw new SallyportError('already-collected', 'the item was taken', { item: entry.item });
   }
   if (item.state === 'receiving') throw new SallyportError('upload-in-progress', 'the item is being uploaded');
@@ -80,13 +84,23 @@ export const nameOperations = {
     store.sql("UPDATE items SET due_ms = ? WHERE id = ? AND hold = 'quiet'").run(args.nowMs + args.quietMs, entry.item);
   },
 
-  /** @returns Files to unlink. */
+  /**
+   * A ghost leaves the view and its item stays where it is: programs remove the old file of a name before they give the name to
+   * the one they sent, and would fail after all bytes came (WinSCP, docs/uploads.md).
+   * @returns Files to unlink.
+   */
   'names.remove': (
     store: Store,
     args: { readonly actor: Actor; readonly place: NamePlace; readonly leased: readonly string[]; readonly nowMs: number },
   ): string[] => {
     const { actor, place, nowMs } = args;
     const entry = seenEntry(store, actor, place, nowMs);
+    if (entry.kind === 'file' && isGhost(entry, args.leased)) {
+      removeEntry(store, entry);
+      const item = entry.item === null ? {} : { item: entry.item };
+      store.emit(event('item.ghost-removed', nowMs, { ...contextOfActor(actor), ...item }, { path: place.path }));
+      return dropPartials(store, actor.partner, place.pathKey, '', nowMs);
+    }
     const item = untakenItem(store, entry, args.leased);
     const unlink = removeItem(store, item, 'removed', nowMs);
     removeEntry(store, entry);

@@ -43,7 +43,7 @@ export const upkeepOperations = {
     if (!row) return [];
     const item = toItem(row);
     const size = args.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
-    if (size === 0) {
+    if (args.segments.length === 0) {
       store.sql('DELETE FROM entries WHERE item = ? AND partial = 1').run(item.id);
       return removeItem(store, item, 'discarded', args.nowMs);
     }

@@ -243,6 +243,10 @@ export const uploadOperations = {
   ): { kept: boolean; unlink: string[]; usage: Usage } => {
     const { facts, nowMs } = args;
     const item: Item = { ...itemOf(facts, args.content, nowMs), state: 'partial', liveFile: null };
+    if (item.size === 0 && isSomethingBetter(store, item, facts.place)) {
+      const unlink = removeItem(store, item, 'discarded', nowMs);
+      return { kept: false, unlink, usage: usageOf(store, facts.partner) };
+    }
     tellStart(store, facts);
     const unlink = dropPartials(store, facts.partner, facts.place.pathKey, facts.object, nowMs);
     if (otherPartials(store, facts) >= args.maxPartials) {
@@ -377,7 +381,15 @@ function entryFor(item: Item, place: NamePlace, modifiedMs: number): Omit<Entry,
 
 /** An older complete file keeps its place until a newer one is complete. */
 function showPartial(store: Store, item: Item, place: NamePlace, modifiedMs: number): void {
-  const old = findEntry(store, item.partner, place.folderKey, place.nameKey);
-  const taken = old && (old.kind === 'folder' || (old.ghostUntil === null && !old.partial));
-  if (!taken) putEntry(store, { ...entryFor(item, place, modifiedMs), partial: true });
+  if (!isTaken(store, item.partner, place)) putEntry(store, { ...entryFor(item, place, modifiedMs), partial: true });
 }
+
+function isTaken(store: Store, partner: string, place: NamePlace): boolean {
+  const old = findEntry(store, partner, place.folderKey, place.nameKey);
+  return old !== undefined && (old.kind === 'folder' || (old.ghostUntil === null && !old.partial));
+}
+
+/** Beside these an empty partial helps nobody, and would take the place of the bytes of an older one. */
+const isSomethingBetter = (store: Store, item: Item, place: NamePlace): boolean =>
+  isTaken(store, item.partner, place) ||
+  unfinishedOf(store, item.partner, item.pathKey).some(({ object, size }) => object !== item.object && size > 0);
