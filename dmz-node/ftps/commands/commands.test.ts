@@ -252,3 +252,10 @@ test('F75: commands sent all at once are answered one by one, and a session has 
   for (let count = 0; count < 1000; count++) assert.equal((await ftp.reply()).code, 200);
   ftp.close();
 });
+
+test('MKD of a folder that is there says 550, after which clients go on', async () => {
+  await using open = await door();
+  const ftp = await loggedIn(open.port);
+  assert.deepEqual(await codes(ftp, ['MKD /Inbox/f', 'MKD /Inbox/f', 'MKD /Inbox']), [257, 550, 550]);
+  ftp.close();
+});

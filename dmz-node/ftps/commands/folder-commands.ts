@@ -1,4 +1,5 @@
 /** Commands about where one is and what is there (RFC 959, 3659). */
+import { asSallyportError } from '../../../shared/errors.ts';
 import { compilePattern } from '../../../shared/matching/pattern.ts';
 import { nameOf, parentOf, type VirtualPath } from '../../../shared/paths/virtual-path.ts';
 import type { FileEntry } from '../../partner-view.ts';
@@ -104,7 +105,13 @@ async function status(conversation: Conversation, argument: Buffer): Promise<Rep
 
 async function makeFolder(conversation: Conversation, argument: Buffer): Promise<Reply> {
   const path = conversation.path(required(argument));
-  await conversation.partner().view.makeFolder(path);
+  try {
+    await conversation.partner().view.makeFolder(path);
+  } catch (error) {
+    // RFC 959 gives MKD no 553, and clients that make every folder of a path go on after 550 only.
+    if (asSallyportError(error).partnerReply === 'already-exists') return reply(550, 'Already exists');
+    throw error;
+  }
   return reply(257, `${quoted(path)} was made`);
 }
 

@@ -21,15 +21,12 @@ export interface TransferSlotDeps {
 /** Of one session. */
 const maxLeaving = 8;
 
-interface Running {
-  readonly abort: AbortController;
-  readonly done: Promise<void>;
-}
-
 export class TransferSlot {
   readonly #deps: TransferSlotDeps;
   #door: DataDoor | undefined;
-  #running: Running | undefined;
+  #running: AbortController | undefined;
+  /** Settles when the final reply of the newest transfer was sent. */
+  #done: Promise<void> = Promise.resolve();
   /** Whose transfer is over and whose client has perhaps not closed its side, oldest first. */
   readonly #leaving: DataConnection[] = [];
 
@@ -57,11 +54,8 @@ export class TransferSlot {
     if (!door || this.#running) throw new Error('no transfer can begin now');
     this.#door = undefined;
     const abort = new AbortController();
-    const done = this.#run(plan, door, abort.signal).finally(() => {
-      this.#running = undefined;
-      this.#deps.onChange();
-    });
-    this.#running = { abort, done };
+    this.#running = abort;
+    this.#done = this.#run(plan, door, abort.signal).finally(() => this.#deps.onChange());
     this.#deps.onChange();
   }
 
@@ -75,13 +69,13 @@ export class TransferSlot {
   async abort(reason: string): Promise<void> {
     this.#door?.close();
     this.#door = undefined;
-    this.#running?.abort.abort(new Error(reason));
-    await this.#running?.done;
+    this.#running?.abort(new Error(reason));
+    await this.#done;
   }
 
-  /** Resolves when the transfer under way is over; at once when there is none. */
+  /** Resolves when the transfer under way is over and its reply was sent; at once when there is none. */
   async idle(): Promise<void> {
-    await this.#running?.done;
+    await this.#done;
   }
 
   async #run(plan: TransferPlan, door: DataDoor, signal: AbortSignal): Promise<void> {
@@ -91,6 +85,8 @@ export class TransferSlot {
       last = await this.#move(plan, door, signal);
     } finally {
       door.close();
+      // Before the reply: who reads it may give his next command before we hear that it was sent.
+      this.#running = undefined;
     }
     await this.#deps.send(last);
   }
