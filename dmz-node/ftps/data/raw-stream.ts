@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { freeNow } from '../../../shared/memory.ts';
 
 export class RawStream extends Duplex {
   readonly #socket: Socket;
@@ -36,15 +37,23 @@ export class RawStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#socket.write(chunk, done);
+    this.#send(chunk, done);
   }
 
   override _writev(chunks: { readonly chunk: Buffer }[], done: (error?: Error | null) => void): void {
     this.#socket.cork();
     chunks.forEach(({ chunk }, at) => {
-      this.#socket.write(chunk, at === chunks.length - 1 ? done : undefined);
+      this.#send(chunk, at === chunks.length - 1 ? done : () => undefined);
     });
     this.#socket.uncork();
+  }
+
+  /** The TLS layer makes a new buffer for all that it sends, and looks at it no more. */
+  #send(chunk: Buffer, done: (error?: Error | null) => void): void {
+    this.#socket.write(chunk, (error) => {
+      if (!error) freeNow(chunk);
+      done(error);
+    });
   }
 
   override _final(done: (error?: Error | null) => void): void {

@@ -5,6 +5,7 @@
  * would cost more than the work. The connection is not read while too much is in work.
  */
 import { asSallyportError, SallyportError } from '../../../shared/errors.ts';
+import { freeNow } from '../../../shared/memory.ts';
 import type { WriteHandle } from '../../partner-view.ts';
 import type { DataConnection } from './data-connection.ts';
 import { type BlockStore, Gatherer } from './gatherer.ts';
@@ -69,6 +70,7 @@ export async function receive(
     inWork += chunk.length;
     if (inWork >= mostInWorkBytes) socket.pause();
     gatherer.add(chunk);
+    freeNow(chunk);
   });
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });

@@ -1,5 +1,6 @@
 /** Downloads and listings: bytes into a data connection, with back-pressure, to an end that the receiver can trust. */
 import { SallyportError } from '../../../shared/errors.ts';
+import { giveBack } from '../../../shared/memory.ts';
 import type { ReadHandle } from '../../partner-view.ts';
 import type { DataConnection } from './data-connection.ts';
 import { type Watching, watchProgress } from './progress.ts';
@@ -48,7 +49,12 @@ export async function send(
   try {
     for (let next = await orStop(blocks.next()); !next.done; next = await orStop(blocks.next())) {
       bytes += next.value.length;
-      if (!socket.write(next.value)) await orStop(new Promise((go) => socket.once('drain', go)));
+      const block = next.value;
+      const room = socket.write(block, (error) => {
+        // After an error the system may still look at it.
+        if (!error) giveBack(block);
+      });
+      if (!room) await orStop(new Promise((go) => socket.once('drain', go)));
     }
     await orStop(new Promise<void>((go) => socket.end(go)));
     return bytes;
