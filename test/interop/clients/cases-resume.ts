@@ -36,6 +36,7 @@ export const resumeCases: readonly Case[] = [
   ),
   {
     id: 'cut-resume',
+    protocol: 'sftp',
     title: "resume after the client's own upload was cut",
     needs: ['resume-put'],
     extent: 'suite',
@@ -49,6 +50,7 @@ export const resumeCases: readonly Case[] = [
   },
   {
     id: 'cut-again',
+    protocol: 'sftp',
     title: 'put anew after the upload was cut',
     needs: [],
     extent: 'table',

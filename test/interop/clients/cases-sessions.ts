@@ -21,6 +21,7 @@ export const sessionCases: readonly Case[] = [
   },
   {
     id: 'host-key',
+    protocol: 'sftp',
     title: 'SF-20: another host key than the known one ends it before anything is sent',
     needs: ['host-key'],
     extent: suite,
@@ -33,6 +34,7 @@ export const sessionCases: readonly Case[] = [
   },
   {
     id: 'rekey',
+    protocol: 'sftp',
     title: 'new keys at the wish of the client, several times in one transfer each way',
     needs: ['rekey'],
     extent: suite,

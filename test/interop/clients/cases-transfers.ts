@@ -27,7 +27,7 @@ async function offerAndFetch(play: Play, size: number): Promise<void> {
 const suite = { needs: [], extent: 'suite' } as const;
 
 export const transferCases: readonly Case[] = [
-  { id: 'put', title: 'put, logged in with a key', ...suite, play: (play) => putAndArrive(play, ordinary) },
+  { id: 'put', title: 'put', ...suite, play: (play) => putAndArrive(play, ordinary) },
   { id: 'put-empty', title: 'put of 0 bytes', ...suite, play: (play) => putAndArrive(play, 0) },
   { id: 'get', title: 'get', ...suite, play: (play) => offerAndFetch(play, ordinary) },
   { id: 'get-empty', title: 'get of 0 bytes', needs: [], extent: 'table', play: (play) => offerAndFetch(play, 0) },

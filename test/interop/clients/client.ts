@@ -11,6 +11,32 @@ export type Step =
   | { readonly do: 'rename'; readonly from: string; readonly to: string }
   | { readonly do: 'remove' | 'mkdir' | 'rmdir' | 'list' | 'stat'; readonly path: string };
 
+/** One of the ways in which FTPS can be spoken. */
+export interface Way {
+  readonly implicit: boolean;
+  readonly tls: '1.2' | '1.3';
+  readonly passive: 'PASV' | 'EPSV';
+  readonly family: 4 | 6;
+}
+
+/** Each half of each choice is something that a client may be unable to do. */
+export const waysOfFtps = {
+  explicit: ({ implicit }: Way): boolean => !implicit,
+  implicit: ({ implicit }: Way): boolean => implicit,
+  'TLS 1.2': ({ tls }: Way): boolean => tls === '1.2',
+  'TLS 1.3': ({ tls }: Way): boolean => tls === '1.3',
+  PASV: ({ passive }: Way): boolean => passive === 'PASV',
+  EPSV: ({ passive }: Way): boolean => passive === 'EPSV',
+  IPv4: ({ family }: Way): boolean => family === 4,
+  IPv6: ({ family }: Way): boolean => family === 6,
+} as const;
+
+export const featuresOf = (way: Way): (keyof typeof waysOfFtps)[] =>
+  (Object.keys(waysOfFtps) as (keyof typeof waysOfFtps)[]).filter((feature) => waysOfFtps[feature](way));
+
+/** What most clients do by themselves. */
+export const ordinaryWay: Way = { implicit: false, tls: '1.3', passive: 'EPSV', family: 4 };
+
 /** What a case needs of a client, beside `put` and `get`, which every client can. */
 export type Feature =
   | 'resume-put'
@@ -24,6 +50,11 @@ export type Feature =
   | 'password'
   | 'host-key'
   | 'rekey'
+  /** Whole folders. */
+  | 'mirror'
+  /** A transfer that its user ends. */
+  | 'give-up'
+  | keyof typeof waysOfFtps
   /** Can be told to send any name, also one with a line break. */
   | 'any-name'
   /** Leaves it to the server what becomes of an older file of the name. */
@@ -45,8 +76,21 @@ export interface Door {
   readonly hostKeys: readonly string[];
   /** Asks for new keys after so many bytes. */
   readonly rekeyBytes?: number;
+  /** For clients of FTPS. */
+  readonly way: Way;
+  /** PEM of the certificate that the user was told; it is for `localhost`. */
+  readonly caFile: string;
   /** An empty folder for the client's own files. */
   readonly scratch: string;
+}
+
+/** One upload, slowed down so that it does not end before its user ends it. */
+export interface GivenUp {
+  readonly local: string;
+  readonly remote: string;
+  readonly bytesPerSecond: number;
+  /** Resolves when the server has some of the file. */
+  readonly begun: () => Promise<void>;
 }
 
 export interface Outcome {
@@ -66,8 +110,10 @@ export interface Client {
   /** Short, for names of files. */
   readonly id: string;
   readonly protocol: 'sftp' | 'ftps';
-  /** Debian packages whose versions the table names. Empty for an emulation. */
+  /** Debian packages whose versions the table names. Empty for an emulation and for a package of npm. */
   readonly packages: readonly string[];
+  /** Packages of npm whose versions the table names. */
+  readonly modules?: readonly string[];
   /** What one should know about how it was run. */
   readonly note?: string;
   /** Has nothing in common with what the node offers by default, and needs `sftp.algorithms: compatible`. */
@@ -77,6 +123,10 @@ export interface Client {
   run(door: Door, steps: readonly Step[]): Promise<Outcome>;
   /** Several uploads at once, in the way of this program; several sessions at once when left out. */
   together?(door: Door, steps: readonly Step[]): Promise<Outcome>;
+  /** Uploads all that is in a local folder into a remote one that is there. */
+  mirror?(door: Door, local: string, remote: string): Promise<Outcome>;
+  /** Begins an upload and ends it as its users do. Resolves when the program has ended, or the session has. */
+  giveUp?(door: Door, upload: GivenUp): Promise<void>;
   /** Ends what serves several runs. */
   close?(): Promise<void>;
 }

@@ -1,9 +1,14 @@
 /** Plays clients in cases, and knows what the table of docs/clients.md says of each. */
 
 import { asyncssh } from './asyncssh.ts';
-import type { Case } from './cases.ts';
+import { type Case, casesOf } from './cases.ts';
 import type { Client } from './client.ts';
 import { curl } from './curl.ts';
+import { basicFtp } from './ftps/basic-ftp.ts';
+import { curlFtps } from './ftps/curl.ts';
+import { ftplib, ftplibResuming } from './ftps/ftplib.ts';
+import { lftpFtps } from './ftps/lftp.ts';
+import { rcloneFtps } from './ftps/rclone.ts';
 import { lftp } from './lftp.ts';
 import { opensshScp } from './openssh-scp.ts';
 import { opensshSftp } from './openssh-sftp.ts';
@@ -16,10 +21,19 @@ import type { Stage } from './stage.ts';
 
 import { winscp } from './winscp.ts';
 
-export { type Case, cases } from './cases.ts';
+export { type Case, cases, casesOf } from './cases.ts';
 export type { Client } from './client.ts';
 
-export const clients: readonly Client[] = [opensshSftp, opensshScp, lftp, curl, rclone, psftp, paramiko, asyncssh, sshfs, winscp];
+const sftpClients: readonly Client[] = [opensshSftp, opensshScp, lftp, curl, rclone, psftp, paramiko, asyncssh, sshfs, winscp];
+const ftpsClients: readonly Client[] = [lftpFtps, curlFtps, ftplib, ftplibResuming, rcloneFtps, basicFtp];
+export const clients: readonly Client[] = [...sftpClients, ...ftpsClients];
+
+/** What the tests play. Clients of FTPS take turns with the ways: each costs seconds, and `scripts/clients` plays them all. */
+export function inSuite(client: Client): readonly Case[] {
+  const { protocol } = client;
+  const own = casesOf(protocol).filter((one) => one.extent === 'suite' && (one.protocol ?? 'sftp') === protocol);
+  return protocol === 'sftp' ? own : own.filter((_, n) => n % 2 !== ftpsClients.indexOf(client) % 2);
+}
 
 /** What one cell of the table says. */
 export type Verdict =

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Client, joined, type Outcome, type Step } from './client.ts';
+import { type Client, type GivenUp, joined, type Outcome, type Step } from './client.ts';
+import type { RawPartner } from './raw-partner.ts';
 import { type DoorWishes, type LocalFile, type Stage, sha256Of } from './stage.ts';
 
 export class Play {
@@ -101,6 +102,17 @@ export class Play {
     assert.ok(outcome.ok, `the client failed: ${outcome.output.trim()}`);
   }
 
+  /** Begins an upload with the client, which is given up. */
+  async giveUp(upload: GivenUp): Promise<void> {
+    await this.client.giveUp?.(await this.stage.door(this.client, {}), upload);
+  }
+
+  /** Uploads a folder with all that is in it. */
+  async mirror(local: string, remote: string): Promise<void> {
+    const outcome = await this.client.mirror?.(await this.stage.door(this.client, {}), local, remote);
+    assert.ok(outcome?.ok, `the client failed: ${outcome?.output.trim()}`);
+  }
+
   /** An upload of somebody who was cut off after these bytes. */
   async leavePartial(path: string, bytes: Buffer): Promise<void> {
     const raw = await this.stage.raw();
@@ -122,8 +134,15 @@ export class Play {
     await using raw = await this.stage.raw();
     for (const folder of ['/Inbox', '/Inbox/held']) {
       const own = (await raw.list(folder)).filter((name) => name.startsWith(this.#prefix));
-      for (const name of own) await raw.remove(`${folder}/${name}`).catch(() => undefined);
+      for (const name of own) await sweepAway(raw, `${folder}/${name}`);
     }
     await rm(this.#folder, { recursive: true });
   }
+}
+
+async function sweepAway(raw: RawPartner, path: string): Promise<void> {
+  const within = await raw.list(path).catch(() => undefined);
+  if (!within) return raw.remove(path).catch(() => undefined);
+  for (const name of within.filter((name) => name !== '.' && name !== '..')) await sweepAway(raw, `${path}/${name}`);
+  await raw.removeFolder(path).catch(() => undefined);
 }

@@ -1,4 +1,6 @@
 /** Runs a client program to its end, with a limit: one that hangs is killed and counts as failed. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { run } from '../../fixtures/openssh.ts';
 
 export interface Ended {
@@ -20,4 +22,21 @@ export async function runProgram(program: string, args: readonly string[], optio
   const limited = ['--kill-after=5', String(seconds), program, ...args];
   const { code, out, err } = await run('timeout', limited, { LC_ALL: 'C.UTF-8', TZ: 'UTC', ...env }, input);
   return { ok: code === 0, out, output: out + err };
+}
+
+/** Runs a client program until `when` resolves, then ends it as its user does with ^C. */
+export async function interrupted(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  when: () => Promise<void>,
+): Promise<void> {
+  const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: 'ignore' });
+  const ended = once(child, 'close');
+  try {
+    await when();
+  } finally {
+    child.kill('SIGINT');
+    await ended;
+  }
 }

@@ -12,15 +12,25 @@ export interface ClientResults {
   readonly name: string;
   readonly protocol: 'sftp' | 'ftps';
   readonly note: string;
-  /** Debian packages, with their versions. */
+  /** Packages, with their versions. */
   readonly packages: Readonly<Record<string, string>>;
   /** Day of the last run, `2026-11-22`. */
   readonly on: string;
   readonly cells: Readonly<Record<string, Cell>>;
 }
 
+/** A case without protocol is for all clients. */
+export interface CaseTitle {
+  readonly id: string;
+  readonly title: string;
+  readonly protocol?: ClientResults['protocol'];
+}
+
+export const titlesOf = (cases: readonly CaseTitle[]): readonly CaseTitle[] =>
+  cases.map(({ id, title, protocol }) => ({ id, title, ...(protocol && { protocol }) }));
+
 export interface ResultsDocument {
-  readonly cases: readonly { readonly id: string; readonly title: string }[];
+  readonly cases: readonly CaseTitle[];
   readonly clients: readonly ClientResults[];
 }
 

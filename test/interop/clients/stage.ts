@@ -8,6 +8,7 @@ import { appendFile, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from 
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { DmzNodeStatus } from '../../../dmz-node/admin/api.ts';
+import { makeSelfSigned } from '../../../dmz-node/ftps/tls/certificate.ts';
 import type { InternalStatus, ListedItem, Listing, TraceAnswer } from '../../../internal-node/admin/api.ts';
 import { pullHeaders } from '../../../internal-node/admin/routes.ts';
 import type { Site } from '../../../scripts/site/site.ts';
@@ -20,7 +21,7 @@ import { OpenSsh } from '../../fixtures/openssh.ts';
 import { type Pair, startPair } from '../../fixtures/pair.ts';
 import { RawSftp } from '../../fixtures/raw-sftp.ts';
 import { TcpRelay } from '../../hostile/tcp-relay.ts';
-import type { Client, Door } from './client.ts';
+import { type Client, type Door, ordinaryWay, type Way } from './client.ts';
 import { RawPartner } from './raw-partner.ts';
 import type { SeedOperations } from './seed-operations.ts';
 
@@ -85,14 +86,18 @@ export class Stage implements AsyncDisposable {
   /** A new door for a run of a client. */
   async door(client: Client, wanted: DoorWishes): Promise<Door> {
     const { site, acme } = this.#pair;
-    const port = wanted.relayed ? this.#relay.port : site.sftp.port;
+    const { way = ordinaryWay } = wanted;
+    const address = client.protocol === 'ftps' ? addressOf(site, way) : site.sftp;
+    const port = wanted.relayed ? this.#relay.port : address.port;
     const scratch = await mkdtemp(join(site.folder, `clients/${client.id}-`));
     const hostKeys = wanted.wrongHostKey ? this.#otherHostKeys : this.#hostKeys;
     const knownHosts = join(scratch, 'known_hosts');
     await writeFile(knownHosts, hostKeys.map((line) => `[${site.sftp.host}]:${port} ${line}\n`).join(''));
     return {
-      host: site.sftp.host,
+      host: address.host,
       port,
+      way,
+      caFile: wanted.wrongHostKey ? await this.#otherCertificate(scratch) : site.ftps.caFile,
       user: acme.name,
       login: wanted.login ?? 'key',
       keyFile: acme.keyFile,
@@ -102,6 +107,13 @@ export class Stage implements AsyncDisposable {
       scratch,
       ...(wanted.rekeyBytes ? { rekeyBytes: wanted.rekeyBytes } : {}),
     };
+  }
+
+  /** Of another server with the same name. */
+  async #otherCertificate(folder: string): Promise<string> {
+    const files = { certificate: join(folder, 'other.crt'), key: join(folder, 'other.key') };
+    await makeSelfSigned(files, ['localhost', '127.0.0.1', '::1'], Date.now());
+    return files.certificate;
   }
 
   /** A client without manners, logged in. */
@@ -149,6 +161,19 @@ export class Stage implements AsyncDisposable {
   async sessionsAreOver(): Promise<void> {
     const over = async () => (await this.#dmz().get<DmzNodeStatus>(['v1', 'status'])).sessions === 0 || undefined;
     await eventually('the sessions are over', over);
+  }
+
+  /** Of all files, also those that are still being received. */
+  async storedBytes(): Promise<number> {
+    const objects = join(this.#pair.site.dmz.state, 'objects');
+    const names = await filesBelow(objects).catch(() => []);
+    const sizes = names.map((name) =>
+      stat(join(objects, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    );
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
   }
 
   /** What the inside knows of items in the Inbox whose path begins so, oldest first. */
@@ -242,9 +267,11 @@ export class Stage implements AsyncDisposable {
 export interface DoorWishes {
   readonly login?: 'key' | 'password';
   readonly password?: string;
-  /** The user was told another host key. */
+  /** The user was told another host key, or another certificate. */
   readonly wrongHostKey?: boolean;
   readonly rekeyBytes?: number;
+  /** Of FTPS; the ordinary one when left out. */
+  readonly way?: Way;
   /** Through the relay, which can cut it. */
   readonly relayed?: boolean;
 }
@@ -255,11 +282,18 @@ export interface LocalFile {
   readonly sha256: string;
 }
 
-async function configure({ dmz, internal }: Site, algorithms = 'strict'): Promise<void> {
-  const settings = await readFile(dmz.config, 'utf8');
-  await writeFile(dmz.config, settings.replace(/^sftp:$/m, `sftp:\n  algorithms: ${algorithms}`));
+function addressOf({ ftps }: Site, { implicit, family }: Way): { readonly host: string; readonly port: number } {
+  return { host: family === 4 ? '127.0.0.1' : '::1', port: implicit ? ftps.implicitPort : ftps.explicitPort };
+}
+
+async function configure({ dmz, internal, ftps }: Site, algorithms = 'strict'): Promise<void> {
+  let settings = await readFile(dmz.config, 'utf8');
+  settings = settings.replace(/^sftp:$/m, `sftp:\n  algorithms: ${algorithms}`);
+  // Clients of FTPS come over IPv6 as well.
+  for (const port of [ftps.explicitPort, ftps.implicitPort]) settings = settings.replace(`${ftps.host}:${port}`, `[::]:${port}`);
+  await writeFile(dmz.config, settings);
   // Every client tries a wrong password, all from one address.
-  await appendFile(dmz.config, '\nlimits:\n  throttle: {exempt: [127.0.0.0/8]}\n');
+  await appendFile(dmz.config, '\nlimits:\n  throttle: {exempt: [127.0.0.0/8, "::1/128"]}\n');
   await appendFile(internal.config, '\nauthentication: {failuresPerAccount: 1000}\n');
   const rules = '  - name: kept\n    path: "held/*"\n    hold: true\n  - name: everything else\n    deliver: inside\n';
   await writeFile(join(dirname(internal.config), 'conf.d/rules.yaml'), `rules:\n${rules}`, { mode: 0o600 });
