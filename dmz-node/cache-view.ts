@@ -50,7 +50,7 @@ export interface PolicyInForce {
 
 /** Decides where a completed item goes. A proposal: the inside has the last word. */
 export interface Deciding {
-  decide(facts: { readonly partner: string; readonly path: string; readonly size: number }): {
+  decide(facts: { readonly partner: string; readonly path: string; readonly size: number; readonly atMs: number }): {
     readonly decision: Decision;
     readonly policyNumber: number;
   };

@@ -5,21 +5,18 @@ import { type ConfigProblem, pathText } from '../shared/config/problems.ts';
 import { didYouMean } from '../shared/config/suggest.ts';
 import { size } from '../shared/config/units.ts';
 import { SallyportError } from '../shared/errors.ts';
-import { compilePattern } from '../shared/matching/pattern.ts';
-import { type Pattern, partnerName, type Route, type Rule } from '../shared/policy.ts';
+import { compileExpression } from '../shared/matching/expression.ts';
+import { expressionText, partnerName, type Route, type Rule } from '../shared/policy.ts';
 
-const text = z.string().min(1).max(512);
-const pattern = z
-  .union([text, z.strictObject({ regex: text, ignoreCase: z.boolean().default(false) })])
-  .describe('A glob over the whole text (`*.pdf`), or {regex: …, ignoreCase: …} in RE2 syntax, found anywhere.');
+const expression = expressionText.describe('A matching expression (docs/matching.md): a glob like `*.pdf`, or m/…/, e/…/, t/…/.');
 
 const actions = ['deliver', 'outbox', 'hold', 'delete', 'ignore'] as const;
 
 const rule = z
   .strictObject({
     name: z.string().min(1).max(64).optional().describe('Shown in traces and logs.'),
-    partner: pattern.optional(),
-    path: pattern.optional().describe('Matched against the path below /Inbox/, without a leading slash.'),
+    partner: expression.optional(),
+    path: expression.optional().describe('Matching expression, tested against the path below /Inbox/, without a leading slash.'),
     size: z.strictObject({ min: size().optional(), max: size().optional() }).optional(),
     deliver: z.string().min(1).max(64).optional().describe('Deliver to this destination.'),
     outbox: partnerName.optional().describe('Put into the Outbox of this partner, without leaving the DMZ.'),
@@ -36,9 +33,6 @@ const rule = z
 export const rulesSchema = z.array(rule).max(20_000);
 export type RuleText = z.output<typeof rule>;
 
-const toPattern = (given: z.output<typeof pattern>): Pattern =>
-  typeof given === 'string' ? { kind: 'glob', text: given } : { kind: 'regex', text: given.regex, ignoreCase: given.ignoreCase };
-
 function toRoute({ deliver, outbox, hold, delete: remove }: RuleText): Route {
   if (deliver !== undefined) return { action: 'deliver', destination: deliver };
   if (outbox !== undefined) return { action: 'outbox', partner: outbox };
@@ -50,8 +44,8 @@ export function toRule(given: RuleText, source: string, fallbackName: string): R
   return {
     name: given.name ?? fallbackName,
     source,
-    ...(given.partner === undefined ? {} : { partner: toPattern(given.partner) }),
-    ...(given.path === undefined ? {} : { path: toPattern(given.path) }),
+    ...(given.partner === undefined ? {} : { partner: given.partner }),
+    ...(given.path === undefined ? {} : { path: given.path }),
     ...(given.size?.min === undefined ? {} : { minBytes: given.size.min }),
     ...(given.size?.max === undefined ? {} : { maxBytes: given.size.max }),
     route: toRoute(given),
@@ -63,7 +57,7 @@ interface Known {
   readonly destinations: readonly string[];
 }
 
-/** References to other parts of the configuration, and patterns that do not compile. */
+/** References to other parts of the configuration, and expressions that do not compile. */
 export function checkRules(part: Loaded<unknown>, rules: readonly RuleText[], known: Known, problems: ConfigProblem[]): void {
   for (const [index, given] of rules.entries()) {
     const wrong = (key: string, message: string): void => {
@@ -75,22 +69,23 @@ export function checkRules(part: Loaded<unknown>, rules: readonly RuleText[], kn
     };
     if (given.deliver !== undefined) reference('deliver', 'destination', given.deliver, known.destinations);
     if (given.outbox !== undefined) reference('outbox', 'partner', given.outbox, known.partners);
-    if (typeof given.partner === 'string' && partnerName.safeParse(given.partner).success) {
+    if (given.partner !== undefined && partnerName.safeParse(given.partner).success) {
       reference('partner', 'partner', given.partner, known.partners);
     }
     if (given.size?.min !== undefined && given.size.max !== undefined && given.size.min > given.size.max) {
       wrong('size', 'min is larger than max');
     }
     for (const key of ['partner', 'path'] as const) {
-      const fault = given[key] === undefined ? undefined : patternFault(toPattern(given[key]));
+      const fault = given[key] === undefined ? undefined : expressionProblem(given[key]);
       if (fault !== undefined) wrong(key, fault);
     }
   }
 }
 
-function patternFault(given: Pattern): string | undefined {
+/** Why an expression does not compile, with its column; undefined when it does. */
+export function expressionProblem(text: string): string | undefined {
   try {
-    compilePattern(given);
+    compileExpression(text);
     return undefined;
   } catch (error) {
     if (error instanceof SallyportError) return error.message;

@@ -20,6 +20,7 @@ import {
 import { type Loaded, type LoadedConfig, loadConfig, sourceOf } from '../shared/config/load.ts';
 import { ConfigError, type ConfigProblem } from '../shared/config/problems.ts';
 import { address, duration, writeDuration } from '../shared/config/units.ts';
+import { hostTimeZone, isTimeZone } from '../shared/matching/dates.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
 import { checkRules, rulesSchema, toRule } from './config-rules.ts';
@@ -83,6 +84,11 @@ const policy = z
       .prefault('24h')
       .describe('How long the DMZ node works by the last policy when the tunnel is down.'),
     banner: z.string().max(2048).default('').describe('Shown to partners before login.'),
+    timeZone: z
+      .string()
+      .refine(isTimeZone, 'is no time zone; write one like Europe/Berlin or UTC')
+      .default(hostTimeZone)
+      .describe('Time zone of dates in expressions (t/…/); default: of this host.'),
     limits,
     uploads: uploadsSchema.prefault({}).describe('When uploads of all partners are complete, and more about them.'),
   })
@@ -197,6 +203,7 @@ export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'pol
   readonly policy: {
     readonly expires: number;
     readonly banner: string;
+    readonly timeZone: string;
     readonly limits: PolicyLimits;
     readonly uploads: Uploads;
   };
@@ -262,6 +269,7 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>): InternalSettin
     policy: {
       expires: value.policy.expires,
       banner: value.policy.banner,
+      timeZone: value.policy.timeZone,
       limits: { ...counts, idleMs: idle, partialTtlMs: partialTtl, tombstoneTtlMs: tombstoneTtl },
       uploads: uploadsOfAll(value.policy.uploads),
     },

@@ -15,7 +15,7 @@ interface Derived {
 const derive = (config: InternalConfig): Derived => ({
   config,
   accounts: accountsOf(config.partners),
-  router: new Router(config.rules),
+  router: new Router(config.rules, { timeZone: config.policy.timeZone }),
 });
 
 export class CurrentConfig {
@@ -76,6 +76,7 @@ export class CurrentConfig {
       banner: policy.banner,
       recipients: [this.#recipient],
       rules: [...rules],
+      timeZone: policy.timeZone,
       limits: policy.limits,
       uploads: forDmz(policy.uploads),
     };

@@ -10,7 +10,7 @@ import { systemClock } from '../shared/clock.ts';
 import { Database } from '../shared/durable/database.ts';
 import { event } from '../shared/events/event.ts';
 import { createLogger } from '../shared/log.ts';
-import { compilePattern } from '../shared/matching/pattern.ts';
+import { matcherOf } from '../shared/matching/expression.ts';
 import { keepMemoryFlat } from '../shared/memory.ts';
 import { loadNodeKeys } from '../shared/pki/node-keys.ts';
 import { SealWorkers } from '../shared/seal/seal-workers.ts';
@@ -274,7 +274,7 @@ async function folderIn(state: string, name: string): Promise<string> {
 
 /** Whether a name fits one of the globs. */
 function anyOf(globs: readonly string[]): (name: string) => boolean {
-  const tests = globs.map((text) => compilePattern({ kind: 'glob', text }));
+  const tests = globs.map((text) => matcherOf(text));
   return (name) => tests.some((test) => test(name));
 }
 

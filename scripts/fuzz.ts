@@ -10,6 +10,7 @@ import { type Pair, startPair } from '../test/fixtures/pair.ts';
 import { RawSftp } from '../test/fixtures/raw-sftp.ts';
 import { HandshakeFuzz } from '../test/hostile/handshake-fuzz.ts';
 import { HonestPartner, whileServing } from '../test/hostile/honest-partners.ts';
+import { compareGlobs, compareRegexes, killers, randomExpressions, slowestPair } from '../test/hostile/matching-fuzz.ts';
 import { PacketFuzz } from '../test/hostile/packet-fuzz.ts';
 import { ProcessWatch } from './site/process-watch.ts';
 import { ask } from './site/walk.ts';
@@ -97,6 +98,26 @@ async function ownFaults(pair: Pair): Promise<string[]> {
   return lines.filter((line) => /"level":"(error|fatal)"/.test(line) || !line.startsWith('{'));
 }
 
+/** Nothing runs for these: expressions are compared with other engines, and the slowest is timed. */
+function fuzzMatching({ seed, count }: { readonly seed: number; readonly count: number }) {
+  const startedAt = performance.now();
+  const globs = compareGlobs(seed, count);
+  const regexes = compareRegexes(seed, count);
+  const corpus = slowestPair(killers, 30);
+  const random = slowestPair(randomExpressions(seed, Math.min(1000, count / 100)), 10);
+  const slow = [corpus, random].filter(({ milliseconds }) => milliseconds > 1).map(({ pair }) => `slower than 1 ms: ${pair}`);
+  const seconds = Math.round((performance.now() - startedAt) / 1000);
+  const faults = [...globs.faults.slice(0, 20), ...regexes.faults.slice(0, 20), ...slow];
+  return {
+    seed,
+    count,
+    compared: { globs: globs.compared, regexes: regexes.compared },
+    slowest: { corpus, random },
+    seconds,
+    faults,
+  };
+}
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -105,8 +126,11 @@ const { values, positionals } = parseArgs({
     count: { type: 'string', default: '100000' },
   },
 });
+const inputs = { seed: Number(values.seed), from: Number(values.from), count: Number(values.count) };
 const target = targets[positionals[0] ?? ''];
-if (!target) throw new Error(`usage: scripts/fuzz ${Object.keys(targets).join('|')} [--count N] [--seed N] [--from N]`);
-const report = await fuzz(target, { seed: Number(values.seed), from: Number(values.from), count: Number(values.count) });
+const matching = positionals[0] === 'matching';
+if (!target && !matching)
+  throw new Error(`usage: scripts/fuzz ${Object.keys(targets).join('|')}|matching [--count N] [--seed N] [--from N]`);
+const report = target ? await fuzz(target, inputs) : fuzzMatching(inputs);
 process.stdout.write(`${JSON.stringify(report)}\n`);
 process.exitCode = report.faults.length === 0 ? 0 : 1;

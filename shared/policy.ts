@@ -27,20 +27,16 @@ export const routeSchema = z.discriminatedUnion('action', [
 ]);
 export type Route = z.infer<typeof routeSchema>;
 
-/** A pattern as written in a rule: a glob (`*.pdf`, anchored) or a regular expression of RE2 syntax (found anywhere). */
-export const patternSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('glob'), text: z.string().min(1).max(512) }),
-  z.strictObject({ kind: z.literal('regex'), text: z.string().min(1).max(512), ignoreCase: z.boolean() }),
-]);
-export type Pattern = z.infer<typeof patternSchema>;
+/** A matching expression as it is written (docs/matching.md). */
+export const expressionText = z.string().min(1).max(520);
 
 export const ruleSchema = z.strictObject({
   name: z.string().min(1).max(64),
   /** `rules.yaml:8`, for people. */
   source: z.string().max(256),
-  partner: patternSchema.optional(),
+  partner: expressionText.optional(),
   /** Matched against the path below `/Inbox/`, without a leading slash. */
-  path: patternSchema.optional(),
+  path: expressionText.optional(),
   minBytes: bytes.optional(),
   maxBytes: bytes.optional(),
   route: routeSchema,
@@ -69,6 +65,8 @@ export const policyBundleSchema = z.strictObject({
     .min(1)
     .max(4),
   rules: z.array(ruleSchema).max(20_000),
+  /** Of dates in expressions, `Europe/Berlin`. */
+  timeZone: z.string().min(1).max(64),
   limits: z.strictObject({
     maxSessions: z.int().min(1).max(100_000),
     maxSessionsPerPartner: z.int().min(1).max(10_000),

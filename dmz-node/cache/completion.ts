@@ -1,5 +1,5 @@
 /** What completes an upload of a partner, by the settings of his grant and of the policy in force (reliability.md §2.9). */
-import { compilePattern } from '../../shared/matching/pattern.ts';
+import { matcherOf } from '../../shared/matching/expression.ts';
 import { defaultUploads, type UploadSettings, withOwn } from '../../shared/uploads.ts';
 import type { CacheUser, PolicyInForce } from '../cache-view.ts';
 import type { Hold } from './records/holds.ts';
@@ -61,7 +61,7 @@ export class Completion {
   #anyOf(globs: readonly string[]): NameTest {
     const known = this.#compiled.get(globs);
     if (known) return known;
-    const tests = globs.map((text) => compilePattern({ kind: 'glob', text }));
+    const tests = globs.map((text) => matcherOf(text));
     const test: NameTest = (name) => tests.some((matches) => matches(name));
     this.#compiled.set(globs, test);
     return test;

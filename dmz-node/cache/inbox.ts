@@ -86,7 +86,7 @@ export class Inbox {
       await records.call('names.renameFolder', { actor: actorOf(user), from: source, to: target, nowMs });
       return;
     }
-    const facts = { partner: user.partner, path: belowInbox(to), size: entry.size };
+    const facts = { partner: user.partner, path: belowInbox(to), size: entry.size, atMs: nowMs };
     const { decision, policyNumber } = this.#core.dispatcher.decide(facts);
     const newId = newItemId();
     const { unlink, dueMs } = await records.call('names.rename', {

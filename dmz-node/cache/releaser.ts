@@ -70,7 +70,8 @@ export class Releaser {
 
   async #release({ id, partner, path, size }: DueItem): Promise<void> {
     const { records, dispatcher, clock, announce } = this.#core;
-    const { decision, policyNumber } = dispatcher.decide({ partner, path: belowInbox(parseVirtualPath(path)), size });
+    const facts = { partner, path: belowInbox(parseVirtualPath(path)), size, atMs: clock.nowMs() };
+    const { decision, policyNumber } = dispatcher.decide(facts);
     const told = await records.call('holds.release', { id, decision, policyNumber, nowMs: clock.nowMs() });
     if (told) announce(told.id, told);
   }

@@ -49,7 +49,7 @@ export class UploadRecords implements UploadRecord {
     const hold = holdAt(nowMs);
     const { partner } = this.#facts;
     const size = content.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
-    const { decision, policyNumber } = core.dispatcher.decide({ partner, path: belowInbox(path), size });
+    const { decision, policyNumber } = core.dispatcher.decide({ partner, path: belowInbox(path), size, atMs: nowMs });
     const { unlink, usage, announcement, dueMs } = await core.records.call('upload.commit', {
       facts: this.#facts,
       content,

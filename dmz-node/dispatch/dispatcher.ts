@@ -2,7 +2,6 @@
  * Decides where a completed item goes, by the rules of the policy in force. The decision holds on the DMZ until the inside
  * answers with its own, which counts.
  */
-import { SallyportError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { Router, type RoutingFacts } from '../../shared/matching/routing.ts';
 import type { Decision, PolicyBundle } from '../../shared/policy.ts';
@@ -29,18 +28,13 @@ export class Dispatcher implements Deciding {
     const bundle = this.#deps.policy.current() ?? this.#compiled?.bundle;
     if (!bundle) return { decision: undecided('no policy'), policyNumber: 0 };
     if (this.#compiled?.bundle !== bundle) this.#compiled = { bundle, router: this.#compile(bundle) };
-    try {
-      const decision = this.#compiled.router?.decide(facts) ?? undecided('rules that cannot be read');
-      return { decision, policyNumber: bundle.number };
-    } catch (error) {
-      if (!(error instanceof SallyportError)) throw error;
-      return { decision: undecided(error.code), policyNumber: bundle.number };
-    }
+    const decision = this.#compiled.router?.decide(facts) ?? undecided('rules that cannot be read');
+    return { decision, policyNumber: bundle.number };
   }
 
   #compile(bundle: PolicyBundle): Router | undefined {
     try {
-      return new Router(bundle.rules);
+      return new Router(bundle.rules, { timeZone: bundle.timeZone });
     } catch (error) {
       this.#deps.log.error({ err: error, number: bundle.number }, 'a rule of the policy cannot be read');
       return undefined;

@@ -51,7 +51,7 @@ export const rulesFile = `# Rules are tried in this order; the first that matche
 #
 #   - name: invoices of acme
 #     partner: acme
-#     path: "*.pdf"            # a glob over the path below Inbox, or {regex: 'inv_\\d+', ignoreCase: true}
+#     path: "*.pdf"            # a glob over the path below Inbox, or m/inv_[0-9]+/i
 #     size: {max: 50MiB}
 #     outbox: globex           # exactly one of: deliver, outbox, hold, delete, ignore
 rules:

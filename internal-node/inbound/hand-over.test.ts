@@ -11,7 +11,7 @@ const text = (content: string): Buffer => Buffer.from(content);
 const rule = (name: string, glob: string, route: Rule['route']): Rule => ({
   name,
   source: 'rules.yaml:1',
-  path: { kind: 'glob', text: glob },
+  path: glob,
   route,
 });
 

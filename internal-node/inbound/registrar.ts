@@ -8,6 +8,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Records } from '../../shared/durable/database.ts';
 import { SallyportError } from '../../shared/errors.ts';
+import type { RoutingFacts } from '../../shared/matching/routing.ts';
 import type { Decision } from '../../shared/policy.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
 import { checkPath, checkSizes } from './item-checks.ts';
@@ -16,7 +17,7 @@ import type { Sighting } from './ledger-registration.ts';
 
 /** The rules in force. */
 export interface Routing {
-  readonly router: { decide(facts: { readonly partner: string; readonly path: string; readonly size: number }): Decision };
+  readonly router: { decide(facts: RoutingFacts): Decision };
   /** Of the bundle these rules were published in. */
   readonly policyNumber: number;
 }
@@ -120,8 +121,7 @@ export class Registrar {
     const path = checkPath(item.path);
     const forged = await this.#whyForged(item, path);
     const below = 'below' in path ? path.below : '';
-    const decision =
-      forged === null ? this.#usable(router.decide({ partner: item.partner, path: below, size: item.size })) : setAside;
+    const decision = forged === null ? this.#usable(router.decide(factsOf(item, below))) : setAside;
     const differs = forged === null && policyNumber === item.policyNumber && routeText(decision) !== routeText(item.decision);
     const outcome = await ledger.call('ledger.register', {
       item,
@@ -152,7 +152,7 @@ export class Registrar {
       return known.decision;
     }
     const below = 'below' in path ? path.below : '';
-    const decision = this.#usable(routing().router.decide({ partner: item.partner, path: below, size: item.size }));
+    const decision = this.#usable(routing().router.decide(factsOf(item, below)));
     await ledger.call('ledger.redecide', { claim: item, decision, nowMs });
     return decision;
   }
@@ -174,6 +174,13 @@ export class Registrar {
       : { ...decision, route: { action: 'hold' } };
   }
 }
+
+const factsOf = ({ partner, size, completedAtMs }: ItemDescription, path: string): RoutingFacts => ({
+  partner,
+  path,
+  size,
+  atMs: completedAtMs,
+});
 
 function routeText({ route }: Decision): string {
   if (route.action === 'deliver') return `deliver ${route.destination}`;

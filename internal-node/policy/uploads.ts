@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { duration } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
-import { compilePattern } from '../../shared/matching/pattern.ts';
+import { matcherOf } from '../../shared/matching/expression.ts';
 import { completionModes, defaultUploads, triggerSettingsSchema, type UploadSettings, withOwn } from '../../shared/uploads.ts';
 
 const glob = z
@@ -15,7 +15,7 @@ const glob = z
   .superRefine((text, context) => {
     if (text.includes('/')) context.addIssue({ code: 'custom', message: 'matched against the last component, which has no "/"' });
     try {
-      compilePattern({ kind: 'glob', text });
+      matcherOf(text);
     } catch (error) {
       if (!(error instanceof SallyportError)) throw error;
       context.addIssue({ code: 'custom', message: error.message });

@@ -1,6 +1,6 @@
 /** docs/PROTOCOL.md: everything that can cross the tunnel, from the table of messages and the schemas of the frames. */
 import type { z } from 'zod';
-import { decisionSchema, grantSchema, patternSchema, policyBundleSchema, routeSchema, ruleSchema } from '../../shared/policy.ts';
+import { decisionSchema, grantSchema, policyBundleSchema, routeSchema, ruleSchema } from '../../shared/policy.ts';
 import { tunnelProtocol } from '../../shared/tls.ts';
 import { closeCodes } from '../../shared/tunnel/close-reason.ts';
 import { streamFrameSchema, streamTiming } from '../../shared/tunnel/data-stream.ts';
@@ -42,7 +42,6 @@ const vocabulary: Vocabulary = {
     ['Route', routeSchema],
     ['Grant', grantSchema],
     ['Rule', ruleSchema],
-    ['Pattern', patternSchema],
     ['Bundle', policyBundleSchema],
     ['Event', wireEventSchema],
     ['Status', dmzStatusSchema],

@@ -1,19 +1,22 @@
 /**
- * Globs, matched in time proportional to pattern × value whatever anybody writes into either: two pointers, no regular
- * expression, no recursion.
+ * Globs, matched in time proportional to the value whatever anybody writes into either: all places of the glob that the value
+ * may have reached are the bits of a few words, moved on together with each character. No regular expression, no recursion,
+ * no going back.
  *
  * A glob ignores case and must match the whole value. `*` is anything, also `/`, line breaks and leading dots; `?` one
  * character; `[a-f]`, `[abc]` one of these; `[!seq]` one that is not. `A | B` matches either. `!` as the very first character
  * negates the whole expression: `! A | B` is neither. A special character is made literal by brackets: `[?]`, `[|]`. There
  * are no braces and no escape by backslash.
  */
-import { SallyportError } from '../errors.ts';
-import { foldCharacter, type Subject } from './subject.ts';
+import { foldedPoint } from './case-table.ts';
+import { CharacterClasses } from './character-classes.ts';
+import { expressionFault } from './fault.ts';
+import type { Subject } from './subject.ts';
 
 /** Longest glob, characters. */
 export const maxGlobLength = 512;
 
-/** A token is a number, because the walk below must be quick: a code point, or one of these, or `firstSet` minus an index. */
+/** A token is a number: a folded code point, or one of these, or `firstSet` minus an index. */
 const star = -1;
 const anyOne = -2;
 const firstSet = -3;
@@ -31,65 +34,95 @@ interface Alternative {
 
 export interface Glob {
   test(subject: Subject): boolean;
-  /** What `test` costs for this value: comparisons made. For tests. */
-  steps(subject: Subject): number;
+  /** Words that each character of a value costs. For tests. */
+  readonly wordsPerCharacter: number;
 }
 
 /** @throws SallyportError `config-invalid` with the column (from 1) and what to write instead. */
 export function compileGlob(text: string): Glob {
-  if (text.length > maxGlobLength) throw invalid(maxGlobLength + 1, `a glob has at most ${maxGlobLength} characters`);
+  if (text.length > maxGlobLength) throw expressionFault(maxGlobLength + 1, `a glob has at most ${maxGlobLength} characters`);
   const negated = text.startsWith('!');
-  const alternatives = parse(Array.from(text.normalize('NFC')), negated ? 1 : 0);
+  const places = new Places(parse(Array.from(text.normalize('NFC')), negated ? 1 : 0));
   return {
-    test: (subject) => alternatives.some((alternative) => walk(alternative, subject) > 0) !== negated,
-    steps: (subject) => alternatives.reduce((sum, alternative) => sum + Math.abs(walk(alternative, subject)), 0),
+    test: (subject) => !subject.tooLong && places.reachEnd(subject) !== negated,
+    wordsPerCharacter: places.words,
   };
 }
 
-/**
- * At a mismatch only the last star can give: an earlier one taking more would leave the rest no better off.
- * @returns The number of comparisons made, at least 1: positive when the whole value matches, else negative.
- */
-function walk({ tokens, sets }: Alternative, subject: Subject): number {
-  const value = subject.folded;
-  let at = 0;
-  let token = 0;
-  let lastStar = -1;
-  let starAt = 0;
-  let steps = 1;
-  while (at < value.length) {
-    steps += 1;
-    const wanted = token < tokens.length ? (tokens[token] ?? star) : undefined;
-    if (wanted === star) {
-      lastStar = token++;
-      starAt = at;
-      if (token === tokens.length) return steps;
-    } else if (wanted !== undefined && (wanted === value[at] || accepts(wanted, sets, subject, at))) {
-      token += 1;
-      at += 1;
-    } else if (lastStar >= 0) {
-      token = lastStar + 1;
-      at = ++starAt;
-    } else {
-      return -steps;
+/** What each place of the glob, one bit each, does with a character. Each alternative has a last place that takes none. */
+class Places {
+  readonly words: number;
+  readonly #classes: CharacterClasses;
+  /** Where alternatives begin and end, where a star stands, and which places are sets, also negated ones. */
+  readonly #begin: Uint32Array;
+  readonly #end: Uint32Array;
+  readonly #stars: Uint32Array;
+  readonly #sets: Uint32Array;
+  readonly #negated: Uint32Array;
+
+  constructor(alternatives: readonly Alternative[]) {
+    const taken: number[][] = [];
+    const marks = {
+      begin: [] as number[],
+      end: [] as number[],
+      stars: [] as number[],
+      sets: [] as number[],
+      negated: [] as number[],
+    };
+    for (const { tokens, sets } of alternatives) {
+      marks.begin.push(taken.length);
+      for (const token of tokens) {
+        const set = sets[firstSet - token];
+        if (token === star) {
+          marks.stars.push(taken.length);
+          continue;
+        }
+        if (set) (set.negated ? marks.negated : marks.sets).push(taken.length);
+        taken.push(set ? [...set.ranges] : token === anyOne ? [0, 0x10_ffff] : [token, token]);
+      }
+      marks.end.push(taken.length);
+      taken.push([]);
     }
+    this.#classes = new CharacterClasses(taken);
+    this.words = this.#classes.words;
+    this.#begin = bits(marks.begin, this.words);
+    this.#end = bits(marks.end, this.words);
+    this.#stars = bits(marks.stars, this.words);
+    this.#sets = bits(marks.sets, this.words);
+    this.#negated = bits(marks.negated, this.words);
   }
-  while (tokens[token] === star) token += 1;
-  return token === tokens.length ? steps : -steps;
+
+  /** Whether the whole value takes an alternative from its begin to its end. */
+  reachEnd({ folded, upper }: Subject): boolean {
+    const classes = this.#classes;
+    const [masks, sets, negated, stars, words] = [classes.masks, this.#sets, this.#negated, this.#stars, this.words];
+    const now = this.#begin.slice();
+    for (let at = 0; at < folded.length; at += 1) {
+      const low = classes.offsetOf(folded[at] ?? 0);
+      const high = classes.offsetOf(upper[at] ?? 0);
+      let carry = 0;
+      let any = 0;
+      for (let word = 0; word < words; word += 1) {
+        const here = now[word] ?? 0;
+        const byLow = masks[low + word] ?? 0;
+        const byHigh = masks[high + word] ?? 0;
+        const not = negated[word] ?? 0;
+        const taking = here & ((byLow & ~not) | (byHigh & (sets[word] ?? 0)) | (~(byLow | byHigh) & not));
+        const next = (taking << 1) | carry | (here & (stars[word] ?? 0));
+        carry = taking >>> 31;
+        now[word] = next;
+        any |= next;
+      }
+      if (any === 0) return false;
+    }
+    return now.some((word, index) => (word & (this.#end[index] ?? 0)) !== 0);
+  }
 }
 
-function accepts(token: number, sets: readonly CharacterSet[], subject: Subject, at: number): boolean {
-  if (token >= 0) return false;
-  const set = sets[firstSet - token];
-  if (set === undefined) return token === anyOne;
-  return (holds(set.ranges, subject.folded[at] ?? 0) || holds(set.ranges, subject.upper[at] ?? 0)) !== set.negated;
-}
-
-function holds(ranges: readonly number[], codePoint: number): boolean {
-  for (let index = 0; index < ranges.length; index += 2) {
-    if (codePoint >= (ranges[index] ?? 0) && codePoint <= (ranges[index + 1] ?? 0)) return true;
-  }
-  return false;
+function bits(places: readonly number[], words: number): Uint32Array {
+  const set = new Uint32Array(words);
+  for (const place of places) set[place >> 5] = (set[place >> 5] ?? 0) | (1 << (place & 31));
+  return set;
 }
 
 function parse(characters: readonly string[], start: number): Alternative[] {
@@ -99,7 +132,7 @@ function parse(characters: readonly string[], start: number): Alternative[] {
   let sets: CharacterSet[] = [];
   const finish = (end: number): void => {
     trimBlanks(tokens);
-    if (tokens.length === 0) throw invalid(begin + 1, 'an alternative is empty; write `*` for anything');
+    if (tokens.length === 0) throw expressionFault(begin + 1, 'an alternative is empty; write `*` for anything');
     alternatives.push({ tokens, sets });
     tokens = [];
     sets = [];
@@ -112,7 +145,7 @@ function parse(characters: readonly string[], start: number): Alternative[] {
       tokens.push(firstSet - sets.length);
       at = parseSet(characters, at, sets);
     } else {
-      if (character !== '*') tokens.push(character === '?' ? anyOne : foldCharacter(character));
+      if (character !== '*') tokens.push(character === '?' ? anyOne : foldedPoint(character.codePointAt(0) ?? 0));
       else if (tokens.at(-1) !== star) tokens.push(star);
       at += 1;
     }
@@ -126,16 +159,16 @@ function parseSet(characters: readonly string[], open: number, sets: CharacterSe
   const negated = characters[open + 1] === '!';
   const first = open + (negated ? 2 : 1);
   const close = characters.indexOf(']', first + 1);
-  if (close < 0) throw invalid(open + 1, '`[` is never closed; write `[[]` for a literal bracket');
+  if (close < 0) throw expressionFault(open + 1, '`[` is never closed; write `[[]` for a literal bracket');
   const ranges: number[] = [];
   for (let at = first; at < close; ) {
     const low = characters[at] ?? '';
     const isRange = characters[at + 1] === '-' && at + 2 < close;
     const high = isRange ? (characters[at + 2] ?? '') : low;
     const [least, most] = [low.codePointAt(0) ?? 0, high.codePointAt(0) ?? 0];
-    if (least > most) throw invalid(at + 1, `the range ${low}-${high} is backwards; write ${high}-${low}`);
+    if (least > most) throw expressionFault(at + 1, `the range ${low}-${high} is backwards; write ${high}-${low}`);
     ranges.push(least, most);
-    if (!isRange) ranges.push(foldCharacter(low), foldCharacter(low));
+    if (!isRange) ranges.push(foldedPoint(least), foldedPoint(least));
     at += isRange ? 3 : 1;
   }
   sets.push({ negated, ranges });
@@ -150,6 +183,3 @@ function trimBlanks(tokens: number[]): void {
   while (isBlank(tokens.at(-1))) tokens.pop();
   while (isBlank(tokens[0])) tokens.shift();
 }
-
-const invalid = (column: number, hint: string): SallyportError =>
-  new SallyportError('config-invalid', `column ${column}: ${hint}`, { column });

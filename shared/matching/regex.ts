@@ -2,19 +2,18 @@
  * Regular expressions of RE2 syntax: linear in the value by construction, without look-around and back-references. Found
  * anywhere in the value; `.` does not match a line feed.
  *
- * "Linear" still has a factor, the size of the compiled program, and the engine keeps what it learns about values that
- * partners choose: both are capped here.
+ * `re2js` reads and compiles them; `Automaton` runs what it compiled. "Linear" still has a factor, the number of places in
+ * the compiled expression: it is capped here.
  */
 import { RE2JS, RE2JSSyntaxException } from 're2js';
-import { SallyportError } from '../errors.ts';
+import { Automaton, maxPlaces, type Program } from './automaton.ts';
+import { expressionFault } from './fault.ts';
 import type { Subject } from './subject.ts';
 
 /** Longest expression, characters. */
 export const maxRegexLength = 512;
-/** Instructions of a compiled expression: `[0-9]{8}` has eight. Bounds the time per character of a value. */
-export const maxProgramSize = 256;
-/** The engine's cache of states grows by at most one per character fed; it is dropped after so many characters. */
-const cacheCharacters = 128 * 1024;
+/** Instructions of a compiled expression, with those that take no character. */
+export const maxProgramSize = 512;
 
 export interface Regex {
   test(subject: Subject): boolean;
@@ -23,35 +22,33 @@ export interface Regex {
 /** @throws SallyportError `config-invalid` with the column (from 1) and a hint. */
 export function compileRegex(text: string, options: { readonly ignoreCase: boolean }): Regex {
   if (text.length > maxRegexLength) {
-    throw invalid(maxRegexLength + 1, `a regular expression has at most ${maxRegexLength} characters`);
+    throw expressionFault(maxRegexLength + 1, `a regular expression has at most ${maxRegexLength} characters`);
   }
-  const pattern = text.normalize('NFC');
-  const regex = parse(pattern, options.ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
-  const size = regex.programSize();
-  if (size > maxProgramSize) {
-    throw invalid(1, `the expression is too costly (${size} steps, at most ${maxProgramSize}); use smaller repeat counts`);
+  if (text === '') throw expressionFault(1, 'the expression is empty; write `*` for anything');
+  const regex = parse(text.normalize('NFC'), options.ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
+  if (regex.programSize() > maxProgramSize) throw tooCostly();
+  try {
+    const automaton = new Automaton(regex.re2().prog as Program);
+    return { test: (subject) => !subject.tooLong && automaton.test(subject) };
+  } catch (error) {
+    throw error instanceof RangeError ? tooCostly() : error;
   }
-  let fed = 0;
-  return {
-    test: ({ text: value }) => {
-      fed += value.length;
-      if (fed > cacheCharacters) {
-        regex.reset();
-        fed = value.length;
-      }
-      return regex.test(value);
-    },
-  };
 }
+
+const tooCostly = () =>
+  expressionFault(
+    1,
+    `the expression is too costly: with repetitions written out it has more than ${maxPlaces} places; use smaller repeat counts`,
+  );
 
 function parse(pattern: string, flags: number): RE2JS {
   try {
     return RE2JS.compile(pattern, flags);
   } catch (error) {
     if (!(error instanceof RE2JSSyntaxException)) {
-      throw new SallyportError('config-invalid', 'column 1: the expression cannot be compiled', { column: 1 }, { cause: error });
+      throw expressionFault(1, 'the expression cannot be compiled');
     }
-    throw invalid(columnOf(pattern, error), `${error.getDescription()}${hintFor(error)}`);
+    throw expressionFault(columnOf(pattern, error), `${error.getDescription()}${hintFor(error)}`);
   }
 }
 
@@ -96,11 +93,9 @@ function hintFor(error: RE2JSSyntaxException): string {
   const piece = error.getPattern() ?? '';
   if (/^\(\?<?[=!]/.test(piece)) return `: look-ahead and look-behind are not offered (${piece}); use two rules`;
   if (/^\\[1-9]/.test(piece)) return `: back-references are not offered (${piece})`;
+  if (piece === '\\Z') return `: ${piece}; write \\z for the end of the text`;
   if (/repeat count/.test(error.getDescription())) return `: ${piece}; at most 1000, also when nested`;
   if (/missing closing \)/.test(error.getDescription())) return '; write `\\(` for a literal parenthesis';
   if (/missing closing \]/.test(error.getDescription())) return '; write `\\[` for a literal bracket';
   return `: ${piece}`;
 }
-
-const invalid = (column: number, hint: string): SallyportError =>
-  new SallyportError('config-invalid', `column ${column}: ${hint}`, { column });

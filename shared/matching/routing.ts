@@ -1,10 +1,10 @@
 /**
- * Which rule decides where an item goes: the first that matches. Both nodes ask the same rules the same way; the answer of
- * the inside is the one that counts.
+ * Which rule decides where an item goes: the first that matches. Both nodes and the dry run ask the same rules by this one
+ * function; the answer of the inside is the one that counts. It looks at nothing but the rules and the facts.
  */
 import { SallyportError } from '../errors.ts';
 import type { Decision, Rule } from '../policy.ts';
-import { compileMatcher, type Matcher } from './pattern.ts';
+import { compileExpression, type Expression } from './expression.ts';
 import { Subject } from './subject.ts';
 
 export interface RoutingFacts {
@@ -13,43 +13,80 @@ export interface RoutingFacts {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
+  /** When the item was complete: the moment whose dates `t/…/` means. */
+  readonly atMs: number;
+}
+
+/** The condition of a rule that does not hold. */
+export type Misfit = 'size' | 'partner' | 'path';
+
+/** What one rule says of an item; rules behind the first that matches are not asked. */
+export interface RuleAnswer {
+  readonly rule: Rule;
+  readonly answer: 'matches' | 'not reached' | Misfit;
 }
 
 interface CompiledRule {
-  readonly partner: Matcher | undefined;
-  readonly path: Matcher | undefined;
-  readonly minBytes: number;
-  readonly maxBytes: number;
+  readonly rule: Rule;
+  readonly partner: Expression | undefined;
+  readonly path: Expression | undefined;
   readonly decision: Decision;
+}
+
+interface Prepared extends RoutingFacts {
+  readonly partnerSubject: Subject;
+  readonly pathSubject: Subject;
 }
 
 export class Router {
   readonly #rules: readonly CompiledRule[];
 
-  /** @throws SallyportError `config-invalid` naming the rule, its source and the column in its pattern. */
-  constructor(rules: readonly Rule[]) {
-    this.#rules = rules.map(compileRule);
+  /** @throws SallyportError `config-invalid` naming the rule, its source and the column in its expression. */
+  constructor(rules: readonly Rule[], options: { readonly timeZone?: string } = {}) {
+    this.#rules = rules.map((rule) => compileRule(rule, options.timeZone));
   }
 
-  /** What is absent in a rule matches everything; bounds of the size are inclusive. */
+  /** What is absent in a rule matches everything; bounds of the size are inclusive. Never throws. */
   decide(facts: RoutingFacts): Decision {
-    const partner = new Subject(facts.partner);
-    const path = new Subject(facts.path);
-    for (const rule of this.#rules) {
-      if (facts.size < rule.minBytes || facts.size > rule.maxBytes) continue;
-      if (rule.partner?.test(partner) === false || rule.path?.test(path) === false) continue;
-      return rule.decision;
-    }
-    return { route: { action: 'unrouted' }, rule: '' };
+    const prepared = prepare(facts);
+    const found = this.#rules.find((rule) => misfit(rule, prepared) === undefined);
+    return found?.decision ?? { route: { action: 'unrouted' }, rule: '' };
+  }
+
+  /** The same decision, with what every rule has to say. */
+  explain(facts: RoutingFacts): { readonly decision: Decision; readonly rules: readonly RuleAnswer[] } {
+    const prepared = prepare(facts);
+    const decision = this.decide(facts);
+    let reached = false;
+    const rules = this.#rules.map((compiled): RuleAnswer => {
+      const { rule } = compiled;
+      if (reached) return { rule, answer: 'not reached' };
+      const fault = misfit(compiled, prepared);
+      reached = fault === undefined;
+      return { rule, answer: fault ?? 'matches' };
+    });
+    return { decision, rules };
   }
 }
 
-function compileRule(rule: Rule): CompiledRule {
-  const compile = (part: 'partner' | 'path'): Matcher | undefined => {
-    const pattern = rule[part];
-    if (!pattern) return undefined;
+const prepare = (facts: RoutingFacts): Prepared => ({
+  ...facts,
+  partnerSubject: new Subject(facts.partner),
+  pathSubject: new Subject(facts.path),
+});
+
+function misfit({ rule, partner, path }: CompiledRule, facts: Prepared): Misfit | undefined {
+  if (facts.size < (rule.minBytes ?? 0) || facts.size > (rule.maxBytes ?? Number.MAX_SAFE_INTEGER)) return 'size';
+  if (partner?.test(facts.partnerSubject, facts.atMs) === false) return 'partner';
+  return path?.test(facts.pathSubject, facts.atMs) === false ? 'path' : undefined;
+}
+
+function compileRule(rule: Rule, timeZone: string | undefined): CompiledRule {
+  const compile = (part: 'partner' | 'path'): Expression | undefined => {
+    const text = rule[part];
+    if (text === undefined) return undefined;
     try {
-      return compileMatcher(pattern);
+      return compileExpression(text, { timeZone });
     } catch (cause) {
       if (!(cause instanceof SallyportError)) throw cause;
       const where = `${rule.source === '' ? '' : `${rule.source}: `}rule "${rule.name}", ${part}`;
@@ -62,10 +99,9 @@ function compileRule(rule: Rule): CompiledRule {
     }
   };
   return {
+    rule,
     partner: compile('partner'),
     path: compile('path'),
-    minBytes: rule.minBytes ?? 0,
-    maxBytes: rule.maxBytes ?? Number.MAX_SAFE_INTEGER,
     decision: { route: rule.route, rule: rule.source === '' ? rule.name : `${rule.name} (${rule.source})` },
   };
 }

@@ -1,53 +1,50 @@
 /**
- * A value that expressions are tested against, prepared once however many rules look at it: in NFC, and as folded code
- * points for matching that ignores case.
+ * A value that expressions are tested against, prepared once however many expressions look at it: in NFC, as code points,
+ * and as folded code points for matching that ignores case.
  */
-import { SallyportError } from '../errors.ts';
+import { foldedPoint, upperPoint } from './case-table.ts';
 
-/** Longest value an expression is tested against, UTF-16 units. Paths of partners are far below it. */
+/** Longest value that anything matches, UTF-16 units. Paths of partners are far below it. */
 export const maxSubjectLength = 4096;
 
 export class Subject {
   /** The value in NFC. */
   readonly text: string;
-  #folded: readonly number[] | undefined;
-  #upper: readonly number[] | undefined;
+  /** Nothing matches it, not even an expression that is negated: what is this long is no path and no name. */
+  readonly tooLong: boolean;
+  #points: Uint32Array | undefined;
+  #folded: Uint32Array | undefined;
+  #upper: Uint32Array | undefined;
 
-  /** @throws SallyportError `limit-reached` when the value is longer than 4096 characters. */
   constructor(value: string) {
-    if (value.length > maxSubjectLength) {
-      throw new SallyportError('limit-reached', 'the value is too long to be matched', { length: value.length });
-    }
-    this.text = value.normalize('NFC');
+    this.tooLong = value.length > maxSubjectLength;
+    this.text = this.tooLong ? '' : value.normalize('NFC');
   }
 
-  /** One folded code point per character. */
-  get folded(): readonly number[] {
-    this.#folded ??= Array.from(this.text, foldCharacter);
+  get points(): Uint32Array {
+    this.#points ??= codePoints(this.text);
+    return this.#points;
+  }
+
+  get folded(): Uint32Array {
+    this.#folded ??= this.points.map(foldedPoint);
     return this.#folded;
   }
 
-  /** The upper case of each of `folded`, where that is one character; else the same code point. */
-  get upper(): readonly number[] {
-    this.#upper ??= this.folded.map(upperOf);
+  /** The upper case of each of `folded`. */
+  get upper(): Uint32Array {
+    this.#upper ??= this.folded.map(upperPoint);
     return this.#upper;
   }
 }
 
-/**
- * The code point that stands for a character and its other case. One to one: what would become two characters (`ß` in upper
- * case) keeps its lower case, so that `?` stays one character.
- */
-export function foldCharacter(character: string): number {
-  const upper = single(character.toUpperCase()) ?? character;
-  return (single(upper.toLowerCase()) ?? upper).codePointAt(0) ?? 0;
-}
-
-function upperOf(codePoint: number): number {
-  return single(String.fromCodePoint(codePoint).toUpperCase())?.codePointAt(0) ?? codePoint;
-}
-
-function single(text: string): string | undefined {
-  const point = text.codePointAt(0) ?? 0;
-  return text.length === (point > 0xffff ? 2 : 1) ? text : undefined;
+function codePoints(text: string): Uint32Array {
+  const points = new Uint32Array(text.length);
+  let count = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const point = text.codePointAt(at) ?? 0;
+    if (point > 0xffff) at += 1;
+    points[count++] = point;
+  }
+  return points.subarray(0, count);
 }

@@ -1,6 +1,6 @@
 /** Commands about where one is and what is there (RFC 959, 3659). */
 import { asSallyportError } from '../../../shared/errors.ts';
-import { compilePattern } from '../../../shared/matching/pattern.ts';
+import { matcherOf } from '../../../shared/matching/expression.ts';
 import { nameOf, parentOf, type VirtualPath } from '../../../shared/paths/virtual-path.ts';
 import type { FileEntry } from '../../partner-view.ts';
 import { Refused, type Reply, reply } from '../control/replies.ts';
@@ -43,7 +43,7 @@ const hasWildcards = (path: VirtualPath): boolean => /[*?[]/.test(nameOf(path));
 /** Only in the last component: `a*` under `*` would be a search of everything. */
 function matching(glob: string): (entry: FileEntry) => boolean {
   try {
-    const matches = compilePattern({ kind: 'glob', text: glob });
+    const matches = matcherOf(`g/${glob}/`);
     return ({ name }) => matches(name);
   } catch {
     throw new Refused(550, 'No such file or folder');
