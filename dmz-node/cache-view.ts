@@ -3,6 +3,7 @@
  * cache keeps what it is told for that partner alone. Errors are `SallyportError`s.
  */
 import type { VirtualPath } from '../shared/paths/virtual-path.ts';
+import type { Permission } from '../shared/permissions/words.ts';
 import type { Decision, Grant, PolicyBundle } from '../shared/policy.ts';
 import type { Digest, FileEntry, FolderHandle, OpenForWriting, ReadHandle, Space, WriteHandle } from './partner-view.ts';
 
@@ -15,6 +16,17 @@ export interface CacheUser {
   /** Presented with each request for a key. */
   readonly token: string;
   readonly grant: Grant;
+  /** What the grant allows, as the view asks for it too. */
+  readonly rights: Rights;
+}
+
+/** What one session may do, at this moment. Paths as the partner sees them. */
+export interface Rights {
+  may(permission: Permission, path: VirtualPath): boolean;
+  /** How much of a folder is shown. */
+  listing(folder: VirtualPath): 'all' | 'folders' | 'nothing';
+  /** Whether something that is not of this session may be looked at by its name. */
+  mayLook(path: VirtualPath, kind: 'file' | 'folder'): boolean;
 }
 
 export interface CacheView {
@@ -39,7 +51,7 @@ export interface CacheView {
   remove(user: CacheUser, path: VirtualPath): Promise<void>;
   makeFolder(user: CacheUser, path: VirtualPath): Promise<void>;
   removeFolder(user: CacheUser, path: VirtualPath): Promise<void>;
-  /** `mayChange` false: only a file under a temporary name, whose rename completes the upload. */
+  /** Without `rename` at both ends: only a file under a temporary name, whose rename completes the upload. */
   rename(user: CacheUser, from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void>;
 }
 

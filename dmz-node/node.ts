@@ -96,7 +96,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   const sessions: Sessions = new Sessions({
     viewFor: (identity) =>
       new FileView(
-        { cache, turns, maxHandles: () => policy.current()?.limits.maxHandlesPerSession ?? sftpDefaults.maxHandles },
+        { cache, turns, clock, maxHandles: () => policy.current()?.limits.maxHandlesPerSession ?? sftpDefaults.maxHandles },
         identity,
       ),
     asking: peers,

@@ -52,6 +52,8 @@ export interface FileEntry {
 
 /** A folder being listed. Entries that appear or vanish meanwhile may or may not be shown; no entry comes twice. */
 export interface FolderHandle {
+  /** `folders`: files are hidden, as for whoever may only pass through. */
+  readonly shown: 'all' | 'folders';
   /** The next entries, at most `max`; empty at the end. */
   next(max: number): Promise<readonly FileEntry[]>;
 }

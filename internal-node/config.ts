@@ -18,14 +18,17 @@ import {
   whole,
 } from '../shared/config/fields.ts';
 import { type Loaded, type LoadedConfig, loadConfig, sourceOf } from '../shared/config/load.ts';
-import { ConfigError, type ConfigProblem } from '../shared/config/problems.ts';
+import { ConfigError, type ConfigProblem, pathText } from '../shared/config/problems.ts';
+import { didYouMean } from '../shared/config/suggest.ts';
 import { address, duration, writeDuration } from '../shared/config/units.ts';
 import { hostTimeZone, isTimeZone } from '../shared/matching/dates.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
 import { checkRules, rulesSchema, toRule } from './config-rules.ts';
 import { refusePrivateKeys } from './config-secrets.ts';
-import { type Partners, partnersSchema } from './policy/partners.ts';
+import type { AccountSettings } from './policy/accounts.ts';
+import { type Groups, groupsSchema, type Partners, partnersSchema } from './policy/partners.ts';
+import { type PermissionSettings, withSources } from './policy/permission-settings.ts';
 import { type Uploads, uploadsOfAll, uploadsSchema } from './policy/uploads.ts';
 
 const tunnel = z
@@ -175,6 +178,7 @@ export const internalConfigSchema = z.strictObject({
 
 const partContents = z.strictObject({
   partners: partnersSchema.optional().describe('Partners by name.'),
+  groups: groupsSchema.optional().describe('Groups by name: what their members have unless they have it of their own.'),
   rules: rulesSchema.optional().describe('Rules in the order in which they are tried; files in the order of their names.'),
 });
 export const partSchema = z.unknown().superRefine(refusePrivateKeys).pipe(partContents);
@@ -209,6 +213,11 @@ export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'pol
   };
   readonly destinations: readonly Destination[];
   readonly partners: Partners;
+  readonly groups: Groups;
+  /** With the place of each line. */
+  readonly permissions: AccountSettings['permissions'];
+  /** `conf.d/partners.yaml:3` of a partner or a group, or of a key of it. */
+  readonly place: AccountSettings['place'];
   /** `conf.d/partners.yaml:3` for each partner. */
   readonly partnerSources: ReadonlyMap<string, string>;
   readonly rules: readonly Rule[];
@@ -280,6 +289,12 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>): InternalSettin
     })),
     outgoing: value.outgoing && { ...value.outgoing, folder: resolve(folder, value.outgoing.folder) },
     partners: Object.assign({}, ...parts.map((part) => part.value.partners ?? {})) as Partners,
+    groups: Object.assign({}, ...parts.map((part) => part.value.groups ?? {})) as Groups,
+    permissions: { partners: permissionsOf(parts, 'partners'), groups: permissionsOf(parts, 'groups') },
+    place: (kind, name, key) => {
+      const part = parts.find(({ value: found }) => Object.hasOwn(found[kind] ?? {}, name));
+      return part ? sourceOf(part, [kind, name, ...(key === undefined ? [] : [key])]) : '';
+    },
     partnerSources: new Map(
       parts.flatMap((part) => Object.keys(part.value.partners ?? {}).map((name) => [name, sourceOf(part, ['partners', name])])),
     ),
@@ -291,6 +306,18 @@ const allRules = (parts: readonly Loaded<Part>[]): Rule[] =>
   parts
     .flatMap((part) => (part.value.rules ?? []).map((rule, index) => ({ rule, source: sourceOf(part, ['rules', index]) })))
     .map(({ rule, source }, index) => toRule(rule, source, `rule ${index + 1}`));
+
+function permissionsOf(parts: readonly Loaded<Part>[], kind: 'partners' | 'groups'): ReadonlyMap<string, PermissionSettings> {
+  return new Map(
+    parts.flatMap((part) =>
+      Object.entries(part.value[kind] ?? {}).flatMap(([name, { permissions }]) =>
+        permissions === undefined
+          ? []
+          : [[name, withSources(permissions, (path) => sourceOf(part, [kind, name, 'permissions', ...path]))] as const],
+      ),
+    ),
+  );
+}
 
 function socketOf({ value, file }: Loaded<Settings>): string {
   const folder = dirname(file);
@@ -304,17 +331,17 @@ function checkTogether({ main, parts }: LoadedConfig<Settings, Part>, problems: 
   );
   const all = uploadsOfAll(main.value.policy.uploads);
   checkQuiet(main, ['policy', 'uploads'], all, main, problems);
-  const partners = new Map<string, string>();
-  for (const part of parts) {
-    for (const [name, { uploads }] of Object.entries(part.value.partners ?? {})) {
-      if (uploads) checkQuiet(part, ['partners', name, 'uploads'], withOwn(all, uploads), main, problems);
-    }
-    for (const name of Object.keys(part.value.partners ?? {})) {
-      const first = partners.get(name);
-      if (first === undefined) partners.set(name, sourceOf(part, ['partners', name]));
-      else {
-        const message = `this partner is in ${first} already`;
-        problems.push({ file: part.label, ...part.keyAt(['partners', name]), path: `partners.${name}`, message });
+  for (const kind of ['partners', 'groups'] as const) {
+    const seen = new Map<string, string>();
+    for (const part of parts) {
+      for (const [name, { uploads }] of Object.entries(part.value[kind] ?? {})) {
+        if (uploads) checkQuiet(part, [kind, name, 'uploads'], withOwn(all, uploads), main, problems);
+        const first = seen.get(name);
+        if (first === undefined) seen.set(name, sourceOf(part, [kind, name]));
+        else {
+          const message = `this ${kind === 'partners' ? 'partner' : 'group'} is in ${first} already`;
+          problems.push({ file: part.label, ...part.keyAt([kind, name]), path: `${kind}.${name}`, message });
+        }
       }
     }
   }
@@ -336,5 +363,18 @@ function checkQuiet(
 function checkReferences({ main, parts }: LoadedConfig<Settings, Part>, problems: ConfigProblem[]): void {
   const partners = parts.flatMap((part) => Object.keys(part.value.partners ?? {}));
   const destinations = Object.keys(main.value.destinations);
+  const groups = parts.flatMap((part) => Object.keys(part.value.groups ?? {}));
+  for (const part of parts) checkGroupNames(part, groups, problems);
   for (const part of parts) checkRules(part, part.value.rules ?? [], { partners, destinations }, problems);
+}
+
+function checkGroupNames(part: Loaded<Part>, known: readonly string[], problems: ConfigProblem[]): void {
+  for (const [partner, { groups = [] }] of Object.entries(part.value.partners ?? {})) {
+    for (const [index, group] of groups.entries()) {
+      if (known.includes(group)) continue;
+      const path = ['partners', partner, 'groups', index];
+      const message = `there is no group "${group}"${didYouMean(group, known)}`;
+      problems.push({ file: part.label, ...part.at(path), path: pathText(path), message });
+    }
+  }
 }

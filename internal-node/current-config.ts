@@ -2,7 +2,8 @@
 import { Router } from '../shared/matching/routing.ts';
 import { withOwn } from '../shared/uploads.ts';
 import type { InternalConfig } from './config.ts';
-import { accountsOf, type PartnerAccount } from './policy/partners.ts';
+import { accountsOf, type PartnerAccount } from './policy/accounts.ts';
+import { defaultGroup } from './policy/partners.ts';
 import type { PolicyContents } from './policy/publish.ts';
 import { forDmz, type Uploads } from './policy/uploads.ts';
 
@@ -14,7 +15,7 @@ interface Derived {
 
 const derive = (config: InternalConfig): Derived => ({
   config,
-  accounts: accountsOf(config.partners),
+  accounts: accountsOf({ ...config, timeZone: config.policy.timeZone }),
   router: new Router(config.rules, { timeZone: config.policy.timeZone }),
 });
 
@@ -35,11 +36,7 @@ export class CurrentConfig {
   replace(config: InternalConfig): readonly string[] {
     const before = this.#now;
     this.#now = derive(config);
-    const changed = ([name, partner]: [string, unknown]): boolean =>
-      JSON.stringify(partner) !== JSON.stringify(config.partners[name]);
-    return Object.entries(before.config.partners)
-      .filter(changed)
-      .map(([name]) => name);
+    return Object.keys(before.config.partners).filter((name) => textOf(before.config, name) !== textOf(config, name));
   }
 
   get config(): InternalConfig {
@@ -64,8 +61,8 @@ export class CurrentConfig {
 
   /** What holds for the uploads of a partner; for one who is gone, what holds for all. */
   uploadsOf(partner: string): Uploads {
-    const { policy, partners } = this.#now.config;
-    return withOwn(policy.uploads, partners[partner]?.uploads);
+    const { config, accounts } = this.#now;
+    return withOwn(config.policy.uploads, accounts.get(partner)?.uploads);
   }
 
   policyContents(): PolicyContents {
@@ -81,4 +78,11 @@ export class CurrentConfig {
       uploads: forDmz(policy.uploads),
     };
   }
+}
+
+/** All that is configured of a partner and his groups. */
+function textOf({ partners, groups }: InternalConfig, name: string): string {
+  const partner = partners[name];
+  const named = partner?.groups ?? [defaultGroup];
+  return JSON.stringify([partner, named.map((group) => groups[group])]);
 }

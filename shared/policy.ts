@@ -3,6 +3,7 @@
  * Every number a stranger can press against is here or in the DMZ host's own hard limits, with its unit in its name.
  */
 import { z } from 'zod';
+import { permissionsSchema } from './permissions/words.ts';
 import { uploadOverridesSchema, uploadSettingsSchema } from './uploads.ts';
 
 export const partnerName = z
@@ -84,12 +85,8 @@ export type PolicyLimits = PolicyBundle['limits'];
 /** What one session may do, decided inside at login. */
 export const grantSchema = z.strictObject({
   partner: partnerName,
-  mayUpload: z.boolean(),
-  mayDownload: z.boolean(),
-  /** Delete, rename and make folders in the Inbox, and delete in the Outbox. */
-  mayChange: z.boolean(),
-  /** List folders, and look at files of other sessions. Without it an upload can still be looked at by who sent it. */
-  mayList: z.boolean(),
+  /** What he may do where; docs/permissions.md. */
+  permissions: permissionsSchema,
   quotaBytes: bytes,
   quotaFiles: z.int().min(0).max(10_000_000),
   maxFileBytes: bytes,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defaultUploads } from '../../shared/uploads.ts';
 import { begin, CacheBench, names, path, put, resume } from '../../test/fixtures/cache-bench.ts';
+import { sender } from '../../test/fixtures/permissions.ts';
 
 const dayMs = 86_400_000;
 
@@ -14,7 +15,7 @@ async function usual(): Promise<CacheBench> {
 
 test('2.9 temp-name: every name of the usual list is held at CLOSE and completed by its rename', async () => {
   await using bench = await usual();
-  const view = bench.view('acme', { mayChange: false });
+  const view = bench.view('acme', { permissions: sender });
   const temporary = ['a.part', 'b.filepart', 'c.partial', 'd.tmp', 'e.temp', 'f.upload', 'g.uploading', 'h.crdownload'];
   temporary.push('i.!ut', '.j', '~k', 'l~');
   for (const name of temporary) await put(view, `/Inbox/${name}`, name);
@@ -105,7 +106,7 @@ test('2.9 completion mode close: complete at CLOSE, nothing is held', async () =
 
 test('2.9 completion mode rename: whatever the name, only a rename completes it, once', async () => {
   await using bench = await usual();
-  const view = bench.view('acme', { mayChange: false, uploads: { complete: 'rename' } });
+  const view = bench.view('acme', { permissions: sender, uploads: { complete: 'rename' } });
   await put(view, '/Inbox/x', 'content');
   bench.clock.advance(dayMs / 2);
   await bench.cache.sweep();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { begin, CacheBench, hasCode, path, put, resume } from '../../test/fixtures/cache-bench.ts';
+import { dropBox, granted } from '../../test/fixtures/permissions.ts';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -104,7 +105,7 @@ test('the space is the quota less what is stored and what is under way, and noth
   assert.deepEqual(await view.space(path('/Outbox')), { ...expected, writable: false });
   await assert.rejects(view.space(path('/Inbox/none')), hasCode('no-such-file'));
   await assert.rejects(view.space(path('/etc')), hasCode('no-such-file'));
-  const other = await bench.view('globex', { quotaBytes: 77, mayUpload: false }).space(path('/Inbox'));
+  const other = await bench.view('globex', { quotaBytes: 77, permissions: granted('allow-list') }).space(path('/Inbox'));
   assert.deepEqual([other.totalBytes, other.freeBytes, other.writable], [77, 77, false]);
   await using full = await CacheBench.open({ cache: { minimumFree: { bytes: Number.MAX_SAFE_INTEGER } } });
   assert.deepEqual((await full.view('acme', { quotaBytes: 77 }).space(path('/Inbox'))).freeBytes, 0);
@@ -126,8 +127,11 @@ test('the digest of a complete file is answered from its record, also when only 
   });
   assert.deepEqual(await view.digest(path('/Inbox/a')), expected);
   await assert.rejects(bench.view('globex').digest(path('/Inbox/a')), hasCode('no-such-file'));
-  await assert.rejects(bench.view('acme', { mayUpload: false }).digest(path('/Inbox/a')), hasCode('permission-denied'));
-  await assert.rejects(bench.view('acme', { mayList: false }).digest(path('/Inbox/a')), hasCode('no-such-file'));
+  await assert.rejects(
+    bench.view('acme', { permissions: granted('allow-list') }).digest(path('/Inbox/a')),
+    hasCode('permission-denied'),
+  );
+  await assert.rejects(bench.view('acme', { permissions: dropBox }).digest(path('/Inbox/a')), hasCode('no-such-file'));
 });
 
 test('there is no digest of a folder, of a partial, or of a file that came in several pieces', async () => {

@@ -71,10 +71,12 @@ export class Inbox {
   async rename(user: CacheUser, from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void> {
     const { records, live, clock, files, leases, completion } = this.#core;
     const [source, target] = [placeOf(from), placeOf(to)];
-    const { mayChange, mayUpload } = user.grant;
+    const both = (permission: 'rename' | 'write'): boolean =>
+      user.rights.may(permission, from) && user.rights.may(permission, to);
+    const mayRename = both('rename');
     const hold = completion.holdOf(user, target.name, 'rename', clock.nowMs());
-    const completes = mayUpload && hold?.kind !== 'name';
-    if (!mayChange && !completes) throw new SallyportError('permission-denied', 'the grant allows no changes');
+    const completes = both('write') && hold?.kind !== 'name';
+    if (!mayRename && !completes) throw new SallyportError('permission-denied', 'the grant allows no changes');
     const entry = await records.call('names.look', { partner: user.partner, ...source });
     if (!entry) throw new SallyportError('no-such-file', 'no entry of that name');
     if (source.pathKey === target.pathKey) return;
@@ -82,7 +84,7 @@ export class Inbox {
     live.refuseIfLive(user.partner, target.pathKey);
     const nowMs = clock.nowMs();
     if (entry.kind === 'folder') {
-      if (!mayChange) throw new SallyportError('permission-denied', 'the grant allows no changes');
+      if (!mayRename) throw new SallyportError('permission-denied', 'the grant allows no changes');
       await records.call('names.renameFolder', { actor: actorOf(user), from: source, to: target, nowMs });
       return;
     }
@@ -95,7 +97,7 @@ export class Inbox {
       to: target,
       expected: entry.item ?? '',
       newId,
-      mayRename: mayChange || completion.isTemporary(user, source.name),
+      mayRename: mayRename || completion.isTemporary(user, source.name),
       hold,
       decision,
       policyNumber,

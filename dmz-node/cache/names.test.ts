@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { begin, CacheBench, hasCode, names, path, put, resume, rule } from '../../test/fixtures/cache-bench.ts';
+import { sender } from '../../test/fixtures/permissions.ts';
 
 const signal = new AbortController().signal;
 
@@ -119,12 +120,12 @@ test('2.9 overwrite: the old version stays visible until the new one is complete
 
 test('2.8 RENAME of a held item, SF-12: a temporary name holds an upload back; the rename completes it', async () => {
   await using bench = await CacheBench.open({ rules: [rule('*.csv', { action: 'deliver', destination: 'erp' })] });
-  const uploader = bench.view('acme', { mayChange: false }); // completing needs no right to change
+  const uploader = bench.view('acme', { permissions: sender }); // completing needs no right to change
   await put(uploader, '/Inbox/data.csv.filepart', 'a,b');
   assert.deepEqual(await bench.list(), []);
   assert.deepEqual(await names(uploader, '/Inbox'), ['data.csv.filepart']);
   assert.equal((await bench.events('item.held')).length, 1);
-  const second = bench.view('acme', { mayChange: false });
+  const second = bench.view('acme', { permissions: sender });
   await second.rename(path('/Inbox/data.csv.filepart'), path('/Inbox/data.csv'), false);
   const [item] = await bench.list();
   assert.equal(item?.path, '/Inbox/data.csv');

@@ -7,6 +7,7 @@ import { SallyportError } from '../../shared/errors.ts';
 import { newItemId, newTraceId } from '../../shared/ids.ts';
 import type { StreamParams } from '../../shared/tunnel/messages.ts';
 import { CacheBench, hasCode, names, path, put, rule } from '../../test/fixtures/cache-bench.ts';
+import { granted } from '../../test/fixtures/permissions.ts';
 
 const signal = new AbortController().signal;
 
@@ -178,7 +179,7 @@ test('an expired item cannot be read any more and is removed', async () => {
 test('what the grant does not allow in the Outbox is refused', async () => {
   await using bench = await CacheBench.open();
   await offered(bench, Buffer.from('x'));
-  const view = bench.view('acme', { mayDownload: false, mayChange: false });
+  const view = bench.view('acme', { permissions: granted('allow-list', 'allow-write') });
   await assert.rejects(view.openForReading(path('/Outbox/x.bin')), hasCode('permission-denied'));
   await assert.rejects(view.removeFile(path('/Outbox/x.bin')), hasCode('permission-denied'));
   const wide = bench.view();

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { begin, CacheBench, hasCode, names, path, put, resume } from '../../test/fixtures/cache-bench.ts';
+import { dropBox, sender } from '../../test/fixtures/permissions.ts';
 
 const signal = new AbortController().signal;
 const append = { ...resume, append: true };
@@ -191,7 +192,7 @@ test('2.9 resume: a leased or delivered file is not continued, whatever the poli
 
 test('2.9 resume: what is held under a temporary name may be continued: its rename is still to come', async () => {
   await using bench = await CacheBench.open();
-  const view = bench.view('acme', { mayChange: false });
+  const view = bench.view('acme', { permissions: sender });
   await put(view, '/Inbox/x.filepart', 'first half,'); // a program that closes what it interrupts
   const handle = await bench.view().openForWriting(path('/Inbox/x.filepart'), resume);
   assert.equal(handle.size, 11);
@@ -335,7 +336,7 @@ test('SF-06: a ghost ends when it is removed, with a newer upload, and with its 
 
 test('SF-21: a write-only partner sees his own fresh upload and what he can resume, nothing else', async () => {
   await using bench = await CacheBench.open();
-  const grant = { mayDownload: false, mayChange: false, mayList: false };
+  const grant = { permissions: dropBox };
   const [view, other] = [bench.view('acme', grant), bench.view('acme', grant)];
   await put(bench.view(), '/Inbox/earlier', 'of another session');
   await put(view, '/Inbox/x', 'content');

@@ -1,6 +1,6 @@
 /** What a partner sees: one name, or the names of a folder page by page. */
 import { SallyportError } from '../../shared/errors.ts';
-import { inbox, isWithin, nameOf, outbox, pathKey, root, type VirtualPath } from '../../shared/paths/virtual-path.ts';
+import { inbox, isWithin, joinPath, nameOf, outbox, pathKey, root, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { CacheUser } from '../cache-view.ts';
 import type { Digest, FileEntry, FolderHandle } from '../partner-view.ts';
 import type { CacheCore } from './core.ts';
@@ -41,8 +41,9 @@ export class Views {
   }
 
   async openFolder(user: CacheUser, path: VirtualPath): Promise<FolderHandle> {
-    if (!user.grant.mayList) throw new SallyportError('permission-denied', 'the grant allows no listings');
-    if (path === root) return new FixedListing([this.#fixed(user, inbox), this.#fixed(user, outbox)]);
+    const shown = user.rights.listing(path);
+    if (shown === 'nothing') throw new SallyportError('permission-denied', 'the grant allows no listing of this folder');
+    if (path === root) return new FixedListing([this.#fixed(user, inbox), this.#fixed(user, outbox)], shown);
     const place = placeOf(path);
     const listing = new Listing(
       {
@@ -56,9 +57,10 @@ export class Views {
           if (!page.folderExists && after === '') await this.#refuse(user, path);
           return page.entries;
         },
-        show: (entry) => this.show(user, entry),
+        show: (entry) => (shown === 'folders' && entry.kind === 'file' ? undefined : this.show(user, entry)),
       },
-      this.#core.live.inFolder(user.partner, user.session, place.pathKey),
+      shown === 'folders' ? [] : this.#core.live.inFolder(user.partner, user.session, place.pathKey),
+      shown,
     );
     await listing.begin();
     return listing;
@@ -76,13 +78,14 @@ export class Views {
       size: entry.size,
       modifiedAtMs: entry.modifiedMs,
       ghost: ghostUntil !== null || (entry.item !== null && leases.holds(entry.item)),
-      writable: isInbox(entry.folderKey) && user.grant.mayUpload,
+      writable: isInbox(entry.folderKey) && user.rights.may('write', pathOf(entry)),
     };
   }
 
   /** An entry that was asked for by its name. @throws SallyportError `no-such-file` when this session may not see it */
   #named(user: CacheUser, entry: Entry | undefined): FileEntry {
-    const shown = entry && (user.grant.mayList || isOwn(user, entry)) ? this.show(user, entry) : undefined;
+    const seen = entry && (isOwn(user, entry) || user.rights.mayLook(pathOf(entry), entry.kind));
+    const shown = seen ? this.show(user, entry) : undefined;
     if (!shown) throw new SallyportError('no-such-file', 'nothing of that name');
     return shown;
   }
@@ -94,7 +97,7 @@ export class Views {
       size: 0,
       modifiedAtMs: this.#startedAtMs,
       ghost: false,
-      writable: pathKey(path) === inbox && user.grant.mayUpload,
+      writable: pathKey(path) === inbox && user.rights.may('write', joinPath(inbox, 'x')),
     };
   }
 
@@ -106,19 +109,24 @@ export class Views {
   }
 }
 
-/** What may be looked at without the right to list: the answer to an upload, what can be resumed, and what may be fetched. */
-function isOwn({ session, grant }: CacheUser, entry: Entry): boolean {
-  if (entry.kind === 'folder') return true;
-  return isInbox(entry.folderKey) ? entry.session === session || entry.partial : grant.mayDownload;
+/** What may be looked at by whoever sends it, without any other right: the answer to an upload, and what can be resumed. */
+function isOwn({ session, rights }: CacheUser, entry: Entry): boolean {
+  if (entry.kind === 'folder' || !isInbox(entry.folderKey)) return false;
+  return entry.session === session || (entry.partial && rights.may('write', pathOf(entry)));
 }
+
+const pathOf = ({ folderKey, name }: Entry): VirtualPath => joinPath(folderKey as VirtualPath, name);
 
 const isInbox = (folderKey: string): boolean => isWithin(folderKey as VirtualPath, inbox);
 
 class FixedListing implements FolderHandle {
   #left: readonly FileEntry[];
 
-  constructor(entries: readonly FileEntry[]) {
+  readonly shown: FolderHandle['shown'];
+
+  constructor(entries: readonly FileEntry[], shown: FolderHandle['shown']) {
     this.#left = entries;
+    this.shown = shown;
   }
 
   async next(max: number): Promise<readonly FileEntry[]> {
@@ -146,8 +154,11 @@ class Listing implements FolderHandle {
   #done = false;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(deps: ListingDeps, own: readonly LiveSlot[]) {
+  readonly shown: FolderHandle['shown'];
+
+  constructor(deps: ListingDeps, own: readonly LiveSlot[], shown: FolderHandle['shown']) {
     this.#deps = deps;
+    this.shown = shown;
     this.#own = new Map(own.map((slot) => [slot.place.nameKey, slot]));
   }
 

@@ -6,6 +6,7 @@ import { silentLogger } from '../../shared/log.ts';
 import { newToken, Secret } from '../../shared/secret.ts';
 import type { AuthCheck, Verdict } from '../../shared/tunnel/messages.ts';
 import { ManualClock } from '../../test/fixtures/manual-clock.ts';
+import { everything } from '../../test/fixtures/permissions.ts';
 import { RecordedEvents } from '../../test/fixtures/recorded-events.ts';
 import type { LoginAttempt, PartnerSession, Visitor } from '../partner-view.ts';
 import { Authenticator, authenticatorDefaults } from './authenticator.ts';
@@ -13,10 +14,7 @@ import { Throttle, throttleDefaults } from './throttle.ts';
 
 const grant = {
   partner: 'acme',
-  mayUpload: true,
-  mayDownload: true,
-  mayChange: true,
-  mayList: true,
+  permissions: everything,
   quotaBytes: 1,
   quotaFiles: 1,
   maxFileBytes: 1,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { begin, CacheBench, hasCode, path, put } from '../../test/fixtures/cache-bench.ts';
+import { granted } from '../../test/fixtures/permissions.ts';
 
 test('the name policy is applied to every path', async () => {
   await using bench = await CacheBench.open();
@@ -16,7 +17,7 @@ test('the name policy is applied to every path', async () => {
 test('a grant without rights can look and nothing else', async () => {
   await using bench = await CacheBench.open();
   await put(bench.view(), '/Inbox/x', 'x');
-  const view = bench.view('acme', { mayUpload: false, mayDownload: false, mayChange: false });
+  const view = bench.view('acme', { permissions: granted('allow-list') });
   assert.equal((await view.stat(path('/Inbox/x'))).writable, false);
   const denied = hasCode('permission-denied');
   await assert.rejects(view.openForWriting(path('/Inbox/y'), begin), denied);

@@ -2,11 +2,14 @@
  * The files of one session: every rule about what a partner sees and may do, for whatever protocol asks. It checks the
  * grant, counts handles and bytes, and cleans up behind the session; the cache does the work.
  */
+
+import type { Clock } from '../../shared/clock.ts';
 import { SallyportError } from '../../shared/errors.ts';
-import { inbox, isWithin, parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
+import { inbox, isWithin, joinPath, parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
+import { areaOf } from '../../shared/permissions/acts.ts';
 import type { CacheUser, CacheView } from '../cache-view.ts';
 import type { Digest, FileEntry, FolderHandle, OpenForWriting, ReadHandle, Space, WriteHandle } from '../partner-view.ts';
-import { allow, areaOf } from './permissions.ts';
+import { SessionRights } from './permissions.ts';
 import type { EndableView, SessionIdentity } from './session-identity.ts';
 import type { PartnerTurns, Turns } from './turns.ts';
 
@@ -16,6 +19,7 @@ export interface FileViewDeps {
   readonly turns: PartnerTurns;
   /** Handles that one session may have open. */
   readonly maxHandles: () => number;
+  readonly clock: Pick<Clock, 'nowMs'>;
 }
 
 export class FileView implements EndableView {
@@ -23,6 +27,7 @@ export class FileView implements EndableView {
   readonly #turns: PartnerTurns;
   readonly #maxHandles: () => number;
   readonly #user: CacheUser;
+  readonly #rights: SessionRights;
   /** What ends an open handle when the session ends without closing it. */
   readonly #open = new Set<(reason: string) => Promise<void>>();
   #opening = 0;
@@ -35,7 +40,8 @@ export class FileView implements EndableView {
     this.#turns = deps.turns;
     this.#maxHandles = deps.maxHandles;
     const { partner, session, trace, sessionProof, token, grant } = identity;
-    this.#user = { partner, session, trace, sessionProof, token, grant };
+    this.#rights = new SessionRights(grant, deps.clock);
+    this.#user = { partner, session, trace, sessionProof, token, grant, rights: this.#rights };
     this.#cache.enter(this.#user);
   }
 
@@ -65,14 +71,14 @@ export class FileView implements EndableView {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
     const space = await this.#turn(() => this.#cache.space(this.#user, path));
-    return { ...space, writable: this.#user.grant.mayUpload && isWithin(path, inbox) };
+    return { ...space, writable: isWithin(path, inbox) && this.#rights.may('write', joinPath(path, 'x')) };
   }
 
   async digest(path: VirtualPath): Promise<Digest> {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
     if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
-    allow(this.#user.grant, 'digest', path);
+    this.#rights.need(path, 'read', 'write');
     return await this.#turn(() => this.#cache.digest(this.#user, path));
   }
 
@@ -80,13 +86,13 @@ export class FileView implements EndableView {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
     const folder = await this.#turn(() => this.#cache.openFolder(this.#user, path));
-    return { next: (max) => this.#turn(() => folder.next(max), this.#turns.listings) };
+    return { shown: folder.shown, next: (max) => this.#turn(() => folder.next(max), this.#turns.listings) };
   }
 
   async openForReading(path: VirtualPath): Promise<ReadHandle> {
     this.#refuseIfEnded();
     if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
-    allow(this.#user.grant, 'download', path);
+    this.#rights.needFetch(path);
     return await this.#opened(async () => {
       const handle = await this.#turn(() => this.#cache.openDownload(this.#user, path), this.#turns.downloads);
       const cut = (): Promise<void> => handle.abandon();
@@ -112,7 +118,7 @@ export class FileView implements EndableView {
   async openForWriting(path: VirtualPath, options: OpenForWriting): Promise<WriteHandle> {
     this.#refuseIfEnded();
     if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
-    allow(this.#user.grant, 'upload', path);
+    this.#rights.need(path, 'write');
     return await this.#opened(async () => {
       const upload = await this.#turn(() => this.#cache.openUpload(this.#user, path, options));
       const end = (work: () => Promise<void>): Promise<void> => this.#turns.endings.run(this.#user.partner, work);
@@ -141,34 +147,35 @@ export class FileView implements EndableView {
 
   async setAttributes(path: VirtualPath, attributes: { readonly size?: number; readonly modifiedAtMs?: number }): Promise<void> {
     this.#refuseIfEnded();
-    allow(this.#user.grant, 'touch', path);
+    this.#rights.need(path, 'set-attributes', 'write');
     await this.#turn(() => this.#cache.setAttributes(this.#user, path, attributes));
   }
 
   async removeFile(path: VirtualPath): Promise<void> {
     this.#refuseIfEnded();
     if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
-    allow(this.#user.grant, 'remove', path);
+    this.#rights.need(path, 'delete-file');
     await this.#turn(() => this.#cache.remove(this.#user, path));
   }
 
   async makeFolder(path: VirtualPath): Promise<void> {
     this.#refuseIfEnded();
     if (areaOf(path) === 'fixed') throw new SallyportError('already-exists', 'the folder is always there');
-    allow(this.#user.grant, 'make-folder', path);
+    this.#rights.need(path, 'create-folder');
     await this.#turn(() => this.#cache.makeFolder(this.#user, path));
   }
 
   async removeFolder(path: VirtualPath): Promise<void> {
     this.#refuseIfEnded();
-    allow(this.#user.grant, 'remove-folder', path);
+    this.#rights.need(path, 'delete-folder');
     await this.#turn(() => this.#cache.removeFolder(this.#user, path));
   }
 
   async rename(from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void> {
     this.#refuseIfEnded();
-    allow(this.#user.grant, 'rename', from);
-    allow(this.#user.grant, 'rename', to);
+    // The rename that completes an upload under a temporary name belongs to writing; the cache knows those names.
+    this.#rights.need(from, 'rename', 'write');
+    this.#rights.need(to, 'rename', 'write');
     await this.#turn(() => this.#cache.rename(this.#user, from, to, overwrite));
   }
 

@@ -1,40 +1,47 @@
-/** Which part of a view a path lies in, and what a grant allows there. */
+/** What the grant of a session allows, asked anew each time: expressions may speak of the date. */
+import type { Clock } from '../../shared/clock.ts';
 import { SallyportError } from '../../shared/errors.ts';
-import { inbox, isWithin, outbox, pathKey, type VirtualPath } from '../../shared/paths/virtual-path.ts';
+import type { VirtualPath } from '../../shared/paths/virtual-path.ts';
+import { areaOf, listingOf, mayDo, mayFetch, mayLook } from '../../shared/permissions/acts.ts';
+import { Permissions } from '../../shared/permissions/permissions.ts';
+import type { Permission } from '../../shared/permissions/words.ts';
 import type { Grant } from '../../shared/policy.ts';
+import type { Rights } from '../cache-view.ts';
 
-/** `inbox` and `outbox` are what lies below the two folders; `fixed` are the root and the two themselves. */
-export type Area = 'fixed' | 'inbox' | 'outbox' | 'nowhere';
+export class SessionRights implements Rights {
+  readonly #permissions: Permissions;
+  readonly #clock: Pick<Clock, 'nowMs'>;
 
-export function areaOf(path: VirtualPath): Area {
-  const key = pathKey(path);
-  if (key === '/' || key === inbox || key === outbox) return 'fixed';
-  if (isWithin(path, inbox)) return 'inbox';
-  return isWithin(path, outbox) ? 'outbox' : 'nowhere';
-}
+  /** @throws SallyportError `config-invalid` when a line of the grant cannot be read: nobody gets in with half of it. */
+  constructor(grant: Grant, clock: Pick<Clock, 'nowMs'>) {
+    this.#permissions = new Permissions(grant.permissions);
+    this.#clock = clock;
+  }
 
-export type Act = 'upload' | 'download' | 'digest' | 'touch' | 'remove' | 'make-folder' | 'remove-folder' | 'rename';
+  may(permission: Permission, path: VirtualPath): boolean {
+    return mayDo(this.#permissions, permission, path, this.#clock.nowMs()).allowed;
+  }
 
-type Rule = (grant: Grant) => boolean;
-const never: Rule = () => false;
+  listing(folder: VirtualPath): 'all' | 'folders' | 'nothing' {
+    return listingOf(this.#permissions, folder, this.#clock.nowMs());
+  }
 
-/** What is not here is not allowed. A partner cannot read back what he uploaded: the DMZ node holds no key to open it. */
-const rules: Readonly<Record<Act, { readonly inbox: Rule; readonly outbox: Rule }>> = {
-  upload: { inbox: (grant) => grant.mayUpload, outbox: never },
-  download: { inbox: never, outbox: (grant) => grant.mayDownload },
-  digest: { inbox: (grant) => grant.mayUpload, outbox: (grant) => grant.mayDownload },
-  touch: { inbox: (grant) => grant.mayUpload || grant.mayChange, outbox: never },
-  remove: { inbox: (grant) => grant.mayChange, outbox: (grant) => grant.mayChange },
-  'make-folder': { inbox: (grant) => grant.mayChange, outbox: never },
-  'remove-folder': { inbox: (grant) => grant.mayChange, outbox: never },
-  // The rename that completes an upload under a temporary name belongs to uploading; the cache knows those names.
-  rename: { inbox: (grant) => grant.mayChange || grant.mayUpload, outbox: never },
-};
+  mayLook(path: VirtualPath, kind: 'file' | 'folder'): boolean {
+    return mayLook(this.#permissions, path, kind, this.#clock.nowMs());
+  }
 
-/** @throws SallyportError `permission-denied`; `no-such-file` for a path where nothing can be. */
-export function allow(grant: Grant, act: Act, path: VirtualPath): void {
-  const area = areaOf(path);
-  if (area === 'nowhere' && act === 'download') throw new SallyportError('no-such-file', 'nothing can be there');
-  const allowed = (area === 'inbox' || area === 'outbox') && rules[act][area](grant);
-  if (!allowed) throw new SallyportError('permission-denied', `the grant allows no ${act} there`, { act, area });
+  /** @throws SallyportError `permission-denied` unless one of the permissions is given. */
+  need(path: VirtualPath, ...permissions: readonly Permission[]): void {
+    if (permissions.some((permission) => this.may(permission, path))) return;
+    const needed = permissions.join(' or ');
+    throw new SallyportError('permission-denied', `the grant does not allow ${needed} there`, { needed, area: areaOf(path) });
+  }
+
+  /** @throws SallyportError `permission-denied`; `no-such-file` for a path where nothing can be. */
+  needFetch(path: VirtualPath): void {
+    if (areaOf(path) === 'nowhere') throw new SallyportError('no-such-file', 'nothing can be there');
+    if (!mayFetch(this.#permissions, path, this.#clock.nowMs())) {
+      throw new SallyportError('permission-denied', 'the grant allows no reading there', { needed: 'read', area: areaOf(path) });
+    }
+  }
 }

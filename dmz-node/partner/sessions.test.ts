@@ -6,6 +6,7 @@ import type { Grant } from '../../shared/policy.ts';
 import { newToken, tokenHash } from '../../shared/secret.ts';
 import { ManualClock } from '../../test/fixtures/manual-clock.ts';
 import { MemoryView } from '../../test/fixtures/memory-view.ts';
+import { everything } from '../../test/fixtures/permissions.ts';
 import { RecordedEvents } from '../../test/fixtures/recorded-events.ts';
 import type { Visitor } from '../partner-view.ts';
 import type { SessionIdentity } from './session-identity.ts';
@@ -14,10 +15,7 @@ import { Sessions } from './sessions.ts';
 const visitor = (): Visitor => ({ session: newSessionId(), trace: newTraceId(), protocol: 'sftp', peer: '192.0.2.1' });
 const grant = (partner: string): Grant => ({
   partner,
-  mayUpload: true,
-  mayDownload: true,
-  mayChange: true,
-  mayList: true,
+  permissions: everything,
   quotaBytes: 1,
   quotaFiles: 1,
   maxFileBytes: 1,

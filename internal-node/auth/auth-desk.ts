@@ -132,8 +132,8 @@ export class AuthDesk {
   /** What forbids this account to log in so, apart from the secret itself. */
   #objection(account: Account | undefined, { method, user, session, peer }: AuthCheck): RejectReason | undefined {
     if (!account) return 'unknown user';
-    if (account.disabled) return 'disabled';
-    if (!account.allowsFrom(peer)) return 'source address not allowed';
+    const refusal = account.refusal(peer, this.#deps.clock.nowMs());
+    if (refusal) return refusal.reason;
     const keyOwed = method === 'password' && account.require === 'key+password';
     return keyOwed && !this.#deps.halfLogins.has(session, user) ? 'password before key' : undefined;
   }
@@ -150,7 +150,7 @@ export class AuthDesk {
     this.#deps.halfLogins.remove(session);
     switch (opened.outcome) {
       case 'opened':
-        return { verdict: 'accepted', token: opened.token, grant: account.grant };
+        return { verdict: 'accepted', token: opened.token, grant: account.grantFor(peer) };
       case 'replayed':
         return { rejected: 'SSH session identifier used before' };
       case 'session-reused':

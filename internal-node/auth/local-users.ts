@@ -14,9 +14,12 @@ export interface Account {
   /** `any`: a key or the password. `key+password`: first a key, then the password. */
   readonly require: 'any' | 'key+password';
   readonly disabled: boolean;
-  readonly grant: Grant;
-  /** Advisory: the address is what the DMZ says. */
-  allowsFrom(peer: string): boolean;
+  /** Why nobody can log in as this one now; the address is what the DMZ says, and so advisory. */
+  refusal(
+    peer: string,
+    nowMs: number,
+  ): { readonly reason: 'disabled' | 'group disabled' | 'expired' | 'source address not allowed' } | undefined;
+  grantFor(peer: string): Grant;
 }
 
 export interface LocalUsersDeps {

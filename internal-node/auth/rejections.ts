@@ -26,6 +26,8 @@ export interface RejectionsOptions {
 export type RejectReason =
   | 'unknown user'
   | 'disabled'
+  | 'group disabled'
+  | 'expired'
   | 'source address not allowed'
   | 'wrong password'
   | 'no password set'

@@ -1,15 +1,16 @@
 /**
- * The `partners:` map of the configuration: who may log in, how, and what he may do. The schema refuses clear passwords,
+ * The `partners:` and `groups:` maps of the configuration: who may log in, how, and what he may do. The schema refuses clear passwords,
  * pasted private keys and weak keys at load time, and no message quotes what it refuses.
  */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { size } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
-import { type Grant, partnerName } from '../../shared/policy.ts';
+import { partnerName } from '../../shared/policy.ts';
 import { type PasswordHash, parsePasswordHash } from '../password-phc.ts';
-import { parseSshPublicKeyLine, type SshPublicKey } from '../ssh-public-key.ts';
-import { forDmz, uploadsSchema } from './uploads.ts';
+import { parseSshPublicKeyLine } from '../ssh-public-key.ts';
+import { permissionSettingsSchema } from './permission-settings.ts';
+import { uploadsSchema } from './uploads.ts';
 
 /** Turns the `config-invalid` of a parser into a finding of the schema at the place where the text stands. */
 const parsed = <T>(longest: number, parse: (text: string) => T) =>
@@ -35,21 +36,63 @@ const password = parsed(512, (text): PasswordHash => {
 });
 
 export interface SourceRange {
+  readonly allow: boolean;
   readonly address: string;
   readonly prefix: number;
   readonly family: 'ipv4' | 'ipv6';
 }
 
-const sourceRange = parsed(64, (text): SourceRange => {
-  const [address = '', prefixText, ...rest] = text.trim().split('/');
+const sourceRange = parsed(80, (text): SourceRange => {
+  const [, word, range = ''] = /^(?:(allow|deny) +)?(.*)$/.exec(text.trim()) ?? [];
+  const [address = '', prefixText, ...rest] = range.split('/');
   const version = isIP(address);
   const most = version === 4 ? 32 : 128;
   const prefix = prefixText === undefined ? most : /^\d{1,3}$/.test(prefixText) ? Number(prefixText) : -1;
   if (version === 0 || rest.length > 0 || prefix < 0 || prefix > most) {
-    throw new SallyportError('config-invalid', 'expected an address or a range like 198.51.100.0/24');
+    throw new SallyportError('config-invalid', 'expected an address or a range like 198.51.100.0/24, or `deny` and one');
   }
-  return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
+  return { allow: word !== 'deny', address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
 });
+
+/** What a partner has of his own, or else of the first of his groups. */
+const inheritable = {
+  permissions: permissionSettingsSchema.optional().describe('What may be done where; see docs/permissions.md.'),
+  quota: size().optional().describe('Bytes that may wait in the Inbox; default 10GiB.'),
+  quotaFiles: z.int().min(0).max(10_000_000).optional().describe('Files that may wait in the Inbox; default 10000.'),
+  maxFileSize: size().optional().describe('Largest single file; default 10GiB.'),
+  maxPartials: z.int().min(0).max(10_000).optional().describe('Interrupted uploads that are kept for resuming; default 100.'),
+  onExisting: z
+    .enum(['keep-both', 'replace', 'refuse'])
+    .optional()
+    .describe('What an upload does to a waiting file of the same name; default keep-both.'),
+  uploads: uploadsSchema.optional().describe('What differs from `policy.uploads`; see docs/uploads.md.'),
+  from: z
+    .array(sourceRange)
+    .min(1)
+    .max(256)
+    .optional()
+    .describe(
+      'Source addresses or ranges, the first that holds the address decides; `deny RANGE` refuses. Advisory: the address is what the DMZ node reports.',
+    ),
+};
+
+const groupName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'lower-case letters, digits, dot, underscore and hyphen, at most 63');
+
+export const groupSchema = z.strictObject({
+  disabled: z.boolean().default(false).describe('Refuses every login of its members.'),
+  ...inheritable,
+});
+export type GroupConfig = z.infer<typeof groupSchema>;
+
+/** The whole `groups:` map. The group `default` is that of partners who name none. */
+export const groupsSchema = z.record(groupName, groupSchema);
+export type Groups = z.infer<typeof groupsSchema>;
+export const defaultGroup = 'default';
+
+/** A day alone is its first moment here, not in London. */
+const localMidnight = (text: string): string => (text.length === 10 ? `${text}T00:00` : text);
 
 export const partnerSchema = z
   .strictObject({
@@ -64,32 +107,20 @@ export const partnerSchema = z
       .default('any')
       .describe('`any`: a key or the password; `key+password`: first a key, then the password.'),
     disabled: z.boolean().default(false).describe('Refuses every login, as if the partner did not exist.'),
-    upload: z.boolean().default(true).describe('May send files.'),
-    download: z.boolean().default(true).describe('May fetch files from the Outbox.'),
-    change: z.boolean().default(true).describe('May delete, rename and make folders.'),
-    list: z
-      .boolean()
-      .default(true)
-      .describe('May list folders; without it he sees only what he is sending or has just sent, and what he may fetch by name.'),
-    quota: size()
-      .default(10 * 2 ** 30)
-      .describe('Bytes that may wait in the Inbox.'),
-    quotaFiles: z.int().min(0).max(10_000_000).default(10_000).describe('Files that may wait in the Inbox.'),
-    maxFileSize: size()
-      .default(10 * 2 ** 30)
-      .describe('Largest single file.'),
-    maxPartials: z.int().min(0).max(10_000).default(100).describe('Interrupted uploads that are kept for resuming.'),
-    onExisting: z
-      .enum(['keep-both', 'replace', 'refuse'])
-      .default('keep-both')
-      .describe('What an upload does to a waiting file of the same name.'),
-    uploads: uploadsSchema.optional().describe('What differs from `policy.uploads`; see docs/uploads.md.'),
-    from: z
-      .array(sourceRange)
-      .min(1)
-      .max(256)
+    expires: z
+      .string()
+      .transform((text, context) => {
+        const atMs = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$/.test(text)
+          ? Date.parse(localMidnight(text))
+          : Number.NaN;
+        if (Number.isNaN(atMs))
+          context.addIssue({ code: 'custom', message: 'expected a moment like 2026-12-31T18:00 or 2026-12-31T17:00Z' });
+        return atMs;
+      })
       .optional()
-      .describe('Source addresses or ranges. Advisory: the address is what the DMZ node reports.'),
+      .describe('From this moment on every login is refused; without a zone, in that of this host.'),
+    groups: z.array(groupName).max(16).optional().describe('Groups in their order; what the partner leaves out is of the first.'),
+    ...inheritable,
   })
   .superRefine((partner, context) => {
     const fail = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
@@ -107,48 +138,3 @@ export type PartnerConfig = z.infer<typeof partnerSchema>;
 /** The whole `partners:` map, by user name. */
 export const partnersSchema = z.record(partnerName, partnerSchema);
 export type Partners = z.infer<typeof partnersSchema>;
-
-/** What a session of this partner may do. */
-export const grantOf = (name: string, partner: PartnerConfig): Grant => ({
-  partner: name,
-  mayUpload: partner.upload,
-  mayDownload: partner.download,
-  mayChange: partner.change,
-  mayList: partner.list,
-  quotaBytes: partner.quota,
-  quotaFiles: partner.quotaFiles,
-  maxFileBytes: partner.maxFileSize,
-  maxPartials: partner.maxPartials,
-  onExisting: partner.onExisting,
-  ...(partner.uploads === undefined ? {} : { uploads: forDmz(partner.uploads) }),
-});
-
-/** A partner as the login desk sees him (`auth/local-users.ts`, `Account`). */
-export interface PartnerAccount {
-  readonly password: PasswordHash | undefined;
-  readonly keys: readonly SshPublicKey[];
-  readonly require: 'any' | 'key+password';
-  readonly disabled: boolean;
-  readonly grant: Grant;
-  allowsFrom(peer: string): boolean;
-}
-
-/** All partners as accounts. Make it once per loaded configuration and keep the map. */
-export const accountsOf = (partners: Partners): ReadonlyMap<string, PartnerAccount> =>
-  new Map(
-    Object.entries(partners).map(([name, partner]) => {
-      const { keys, require, disabled } = partner;
-      const allowsFrom = allowing(partner.from);
-      return [name, { password: partner.password, keys, require, disabled, grant: grantOf(name, partner), allowsFrom }];
-    }),
-  );
-
-function allowing(ranges: readonly SourceRange[] | undefined): (peer: string) => boolean {
-  if (!ranges) return () => true;
-  const list = new BlockList();
-  for (const { address, prefix, family } of ranges) list.addSubnet(address, prefix, family);
-  return (peer) => {
-    const version = isIP(peer);
-    return version !== 0 && list.check(peer, version === 4 ? 'ipv4' : 'ipv6');
-  };
-}

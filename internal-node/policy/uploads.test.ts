@@ -4,10 +4,10 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 import { type PolicyBundle, policyBundleSchema } from '../../shared/policy.ts';
 import { defaultUploads, withOwn } from '../../shared/uploads.ts';
+import { accountsFrom } from '../../test/fixtures/accounts.ts';
 import { makePolicy } from '../../test/fixtures/policy.ts';
 import { makeKey } from '../../test/fixtures/ssh-login.ts';
 import { internalConfigSchema, partSchema } from '../config.ts';
-import { grantOf, partnersSchema } from './partners.ts';
 import { forDmz, uploadsOfAll, uploadsSchema } from './uploads.ts';
 
 const problems = (uploads: unknown): string[] => {
@@ -27,9 +27,9 @@ test('what is not written is as for all partners, and that is what 2.9 says', ()
 
 test("a partner's own settings come with his grant, and only those", () => {
   const uploads = { complete: 'quiet', quiet: '5s', takeOver: 'never', temporaryNames: ['*.wip'] };
-  const { acme } = partnersSchema.parse({ acme: { keys: [makeKey('ed25519').publicLine], uploads } });
-  assert.ok(acme);
-  const own = grantOf('acme', acme).uploads;
+  const own = accountsFrom({ acme: { keys: [makeKey('ed25519').publicLine], uploads } })
+    .get('acme')
+    ?.grantFor(undefined).uploads;
   assert.deepEqual(own, { complete: 'quiet', quietMs: 5000, takeOverMs: null, temporaryNames: ['*.wip'] });
   assert.deepEqual(withOwn(defaultUploads, own), { ...defaultUploads, ...own });
 });

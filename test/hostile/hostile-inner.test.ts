@@ -18,6 +18,7 @@ import type { PolicyBundle } from '../../shared/policy.ts';
 import { canonicalJson, signBundle } from '../../shared/policy-signature.ts';
 import { generateIdentity } from '../../shared/seal/age-key.ts';
 import { newToken } from '../../shared/secret.ts';
+import { everything } from '../fixtures/permissions.ts';
 import { HostileInside } from './hostile-inside.ts';
 import { type Mark, WatchedNode } from './watched-node.ts';
 
@@ -75,10 +76,7 @@ function attack(name: string, alarms: readonly string[], run: (thief: HostileIns
 
 const grant = {
   partner: 'acme',
-  mayUpload: true,
-  mayDownload: true,
-  mayChange: true,
-  mayList: true,
+  permissions: everything,
   quotaBytes: 1e9,
   quotaFiles: 1000,
   maxFileBytes: 1e9,

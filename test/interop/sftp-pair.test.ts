@@ -65,7 +65,10 @@ before(async () => {
       'rules:\n  - name: wait\n    path: "*.hold"\n    hold: true\n  - name: all\n    deliver: inside\n',
     );
     const partners = await readFile(join(settings, 'partners.yaml'), 'utf8');
-    const narrowed = partners.replace(/^( *)dropbox:\n( +)/m, '$1dropbox:\n$2download: false\n$2change: false\n$2');
+    const narrowed = partners.replace(
+      /^( *)dropbox:\n( +)/m,
+      '$1dropbox:\n$2permissions: {global: [allow-list, allow-write]}\n$2',
+    );
     assert.notEqual(narrowed, partners);
     await writeFile(join(settings, 'partners.yaml'), narrowed);
   });

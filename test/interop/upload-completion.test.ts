@@ -18,7 +18,7 @@ import { type Pair, startPair } from '../fixtures/pair.ts';
 const own = {
   acme: '',
   globex: 'uploads: {complete: trigger}',
-  dropbox: '{download: false, change: false, list: false}',
+  dropbox: 'permissions: {global: [allow-write]}',
   renamer: 'uploads: {complete: rename}',
   quiet: 'uploads: {complete: quiet, quiet: 1s}',
   leaver: 'uploads: {complete: session-end}',

@@ -33,9 +33,11 @@ async function entryLines(conversation: Conversation, argument: Buffer, line: En
     if (hasWildcards(path)) return undefined;
     throw error;
   });
-  if (!entry) return folderLines(await view.openFolder(parentOf(path)), line, matching(nameOf(path)));
-  if (entry.kind === 'file') return oneLine(line(entry));
-  return folderLines(await view.openFolder(path), line);
+  if (entry?.kind === 'file') return oneLine(line(entry));
+  const folder = await view.openFolder(entry ? path : parentOf(path));
+  // A list of bare names cannot say that these are only the folders.
+  if (folder.shown === 'folders' && line === nameLine) throw new Refused(553, 'Permission denied');
+  return folderLines(folder, line, entry ? undefined : matching(nameOf(path)));
 }
 
 const hasWildcards = (path: VirtualPath): boolean => /[*?[]/.test(nameOf(path));

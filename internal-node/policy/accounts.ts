@@ -1,0 +1,120 @@
+/**
+ * Partners with what they have of their groups, as the login desk and `sallyport can-i` see them.
+ *
+ * A group does not count for a connection that its `from` does not allow. A partner with groups of which none counts is
+ * refused; so is one of whose groups any is disabled.
+ */
+import { BlockList, isIP } from 'node:net';
+import type { Grant } from '../../shared/policy.ts';
+import type { PasswordHash } from '../password-phc.ts';
+import type { SshPublicKey } from '../ssh-public-key.ts';
+import { defaultGroup, type GroupConfig, type Groups, type PartnerConfig, type Partners, type SourceRange } from './partners.ts';
+import { type PermissionSettings, permissionsFor } from './permission-settings.ts';
+import { forDmz, type OwnUploads } from './uploads.ts';
+
+/** Why nobody can log in as a partner now, whatever he knows. */
+export type Objection = 'disabled' | 'group disabled' | 'expired' | 'source address not allowed';
+
+export interface Refusal {
+  readonly reason: Objection;
+  /** The place of the line that refuses. */
+  readonly source: string;
+}
+
+export interface PartnerAccount {
+  readonly password: PasswordHash | undefined;
+  readonly keys: readonly SshPublicKey[];
+  readonly require: 'any' | 'key+password';
+  readonly disabled: boolean;
+  readonly uploads: OwnUploads | undefined;
+  /** @param peer Undefined: from anywhere. Pure. */
+  refusal(peer: string | undefined, nowMs: number): Refusal | undefined;
+  /** What a session from there may do; `refusal` was asked before. */
+  grantFor(peer: string | undefined): Grant;
+}
+
+/** What accounts are made of. */
+export interface AccountSettings {
+  readonly partners: Partners;
+  readonly groups: Groups;
+  readonly timeZone: string;
+  /** With their places; a partner or group without any is not in here. */
+  readonly permissions: {
+    readonly partners: ReadonlyMap<string, PermissionSettings>;
+    readonly groups: ReadonlyMap<string, PermissionSettings>;
+  };
+  /** Where a partner or a group stands, and a key of it. */
+  readonly place: (kind: 'partners' | 'groups', name: string, key?: string) => string;
+}
+
+interface Member {
+  readonly name: string;
+  readonly group: GroupConfig;
+  readonly allows: (peer: string) => boolean;
+}
+
+/** All partners as accounts. Make it once per loaded configuration and keep the map. */
+export const accountsOf = (settings: AccountSettings): ReadonlyMap<string, PartnerAccount> =>
+  new Map(Object.entries(settings.partners).map(([name, partner]) => [name, accountOf(name, partner, settings)]));
+
+function accountOf(name: string, partner: PartnerConfig, settings: AccountSettings): PartnerAccount {
+  const named = partner.groups ?? (Object.hasOwn(settings.groups, defaultGroup) ? [defaultGroup] : []);
+  const members = named.flatMap((group): Member[] => {
+    const found = settings.groups[group];
+    return found ? [{ name: group, group: found, allows: allowing(found.from) }] : [];
+  });
+  const allows = allowing(partner.from);
+  const countingFor = (peer: string | undefined): readonly Member[] =>
+    peer === undefined ? members : members.filter((member) => member.allows(peer));
+  const at = (key: string, place = settings.place('partners', name, key)): string => place;
+  return {
+    ...{ password: partner.password, keys: partner.keys, require: partner.require, disabled: partner.disabled },
+    uploads: partner.uploads ?? members[0]?.group.uploads,
+    refusal: (peer, nowMs) => {
+      const off = members.find(({ group }) => group.disabled);
+      if (partner.disabled) return { reason: 'disabled', source: at('disabled') };
+      if (off) return { reason: 'group disabled', source: settings.place('groups', off.name, 'disabled') };
+      if (partner.expires !== undefined && nowMs >= partner.expires) return { reason: 'expired', source: at('expires') };
+      if (peer === undefined) return undefined;
+      if (!allows(peer)) return { reason: 'source address not allowed', source: at('from') };
+      const [first] = members;
+      if (!first || countingFor(peer).length > 0) return undefined;
+      return { reason: 'source address not allowed', source: settings.place('groups', first.name, 'from') };
+    },
+    grantFor: (peer) => grantOf(name, partner, countingFor(peer), settings),
+  };
+}
+
+const gib = 2 ** 30;
+
+function grantOf(name: string, partner: PartnerConfig, members: readonly Member[], settings: AccountSettings): Grant {
+  const first = members[0]?.group;
+  const uploads = partner.uploads ?? first?.uploads;
+  const { permissions } = settings;
+  const ofGroups = members.map((member) => permissions.groups.get(member.name));
+  return {
+    partner: name,
+    permissions: permissionsFor(name, permissions.partners.get(name), ofGroups, settings.timeZone),
+    quotaBytes: partner.quota ?? first?.quota ?? 10 * gib,
+    quotaFiles: partner.quotaFiles ?? first?.quotaFiles ?? 10_000,
+    maxFileBytes: partner.maxFileSize ?? first?.maxFileSize ?? 10 * gib,
+    maxPartials: partner.maxPartials ?? first?.maxPartials ?? 100,
+    onExisting: partner.onExisting ?? first?.onExisting ?? 'keep-both',
+    ...(uploads === undefined ? {} : { uploads: forDmz(uploads) }),
+  };
+}
+
+/** The first range that holds the address decides; where none does, the address is refused. */
+function allowing(ranges: readonly SourceRange[] | undefined): (peer: string) => boolean {
+  if (!ranges) return () => true;
+  const lists = ranges.map(({ allow, address, prefix, family }) => {
+    const list = new BlockList();
+    list.addSubnet(address, prefix, family);
+    return { allow, list };
+  });
+  return (peer) => {
+    const version = isIP(peer);
+    if (version === 0) return false;
+    return lists.find(({ list }) => list.check(peer, version === 4 ? 'ipv4' : 'ipv6'))?.allow ?? false;
+  };
+}
