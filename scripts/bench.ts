@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { curlTransfer, type FtpsPeer, startProftpdTls } from './measure/ftps.ts';
 import { openIdleSessions } from './measure/idle-sessions.ts';
 import { type Peer, startProftpd, startRclone } from './measure/peers.ts';
 import { median, type Peaks, type Results, type Row, ratio } from './measure/results.ts';
@@ -57,6 +58,8 @@ async function makeFile(path: string, sizeBytes: number): Promise<void> {
 /** One server under test. */
 interface Contender extends Pick<Peer, 'arguments'> {
   readonly name: string;
+  /** One file in a session of its own. @returns milliseconds. */
+  transfer(way: 'put' | 'get', local: string, remote: string, options?: readonly string[]): Promise<number>;
   /** Where an upload of this name goes, as the client writes it. */
   upload(name: string): string;
   /** Waits until nothing more is done about an upload, and removes it. */
@@ -65,16 +68,31 @@ interface Contender extends Pick<Peer, 'arguments'> {
   offer(name: string, local: string): Promise<string>;
 }
 
+/** With OpenSSH's client. */
+const sftpTransfer =
+  (args: Contender['arguments']): Contender['transfer'] =>
+  (way, local, remote, options = []) =>
+    timed(args(options), [way === 'put' ? `put ${local} ${remote}` : `get ${remote} ${local}`]);
+
 function contender(name: string, peer: Peer): Contender {
+  const args: Contender['arguments'] = (options) => peer.arguments(options);
   return {
     name,
-    arguments: (options) => peer.arguments(options),
+    arguments: args,
+    transfer: sftpTransfer(args),
     upload: (file) => peer.remote(file),
     settle: (file) => rm(peer.local(file), { recursive: true }),
     offer: async (file, local) => {
       await pipeline(createReadStream(local, { highWaterMark: mebi }), (await open(peer.local(file), 'w')).createWriteStream());
       return peer.remote(file);
     },
+  };
+}
+
+function ftpsContender(name: string, peer: FtpsPeer): Contender {
+  return {
+    ...contender(name, { ...peer, arguments: () => [], remote: (file) => file }),
+    transfer: (way, local, remote) => curlTransfer(peer, way, local, remote),
   };
 }
 
@@ -95,15 +113,35 @@ class Bench {
     this.#all = [this.#sallyport(), ...peers];
   }
 
-  async put(sizeBytes: number, cipher: Cipher, rounds = this.#rounds, label = 'put'): Promise<void> {
+  put(sizeBytes: number, cipher: Cipher, rounds = this.#rounds, label = 'put'): Promise<void> {
+    const against = label === 'put' ? this.#all : this.#all.slice(0, 1);
+    return this.#puts(`${label} ${sizeBytes / mebi} MiB, ${cipher}`, sizeBytes, against, rounds, ciphers[cipher]);
+  }
+
+  get(sizeBytes: number, cipher: Cipher, rounds = this.#rounds, label = 'get'): Promise<void> {
+    const against = label === 'get' ? this.#all : this.#all.slice(0, 1);
+    return this.#gets(`${label} ${sizeBytes / mebi} MiB, ${cipher}`, sizeBytes, against, rounds, ciphers[cipher]);
+  }
+
+  /** The same over FTPS, TLS 1.3, with curl. */
+  async ftps(sizeBytes: number, peer: FtpsPeer): Promise<void> {
+    const ours = { ...this.#site.ftps, port: this.#site.ftps.explicitPort, user: this.#acme.name, password: this.#acme.password };
+    const against: readonly Contender[] = [
+      { ...this.#sallyport(), transfer: (way, local, remote) => curlTransfer(ours, way, local, remote) },
+      ftpsContender('ProFTPD', peer),
+    ];
+    await this.#puts(`FTPS put ${sizeBytes / mebi} MiB`, sizeBytes, against, this.#rounds);
+    await this.#gets(`FTPS get ${sizeBytes / mebi} MiB`, sizeBytes, against, this.#rounds);
+  }
+
+  async #puts(work: string, sizeBytes: number, against: readonly Contender[], rounds: number, options: readonly string[] = []) {
     const local = join(this.#scratch, 'put.bin');
     await makeFile(local, sizeBytes);
-    const against = label === 'put' ? this.#all : this.#all.slice(0, 1);
-    const row = this.#row(`${label} ${sizeBytes / mebi} MiB, ${cipher}`, 'MiB/s', against);
+    const row = this.#row(work, 'MiB/s', against);
     for (let n = 0; n < rounds; n += 1) {
       for (const server of against) {
         const name = `put-${this.#count++}.bin`;
-        const ms = await timed(server.arguments(ciphers[cipher]), [`put ${local} ${server.upload(name)}`]);
+        const ms = await server.transfer('put', local, server.upload(name), options);
         this.#note(row, server, sizeBytes / mebi / (ms / 1000));
         await server.settle(name);
       }
@@ -111,17 +149,16 @@ class Bench {
     await rm(local);
   }
 
-  async get(sizeBytes: number, cipher: Cipher, rounds = this.#rounds, label = 'get'): Promise<void> {
+  async #gets(work: string, sizeBytes: number, against: readonly Contender[], rounds: number, options: readonly string[] = []) {
     const local = join(this.#scratch, 'got.bin');
     await makeFile(local, sizeBytes);
-    const against = label === 'get' ? this.#all : this.#all.slice(0, 1);
     const name = `get-${this.#count++}.bin`;
     const paths = new Map<string, string>();
     for (const server of against) paths.set(server.name, await server.offer(name, local));
-    const row = this.#row(`${label} ${sizeBytes / mebi} MiB, ${cipher}`, 'MiB/s', against);
+    const row = this.#row(work, 'MiB/s', against);
     for (let n = 0; n < rounds; n += 1) {
       for (const server of against) {
-        const ms = await timed(server.arguments(ciphers[cipher]), [`get ${paths.get(server.name)} ${local}`]);
+        const ms = await server.transfer('get', local, paths.get(server.name) ?? '', options);
         this.#note(row, server, sizeBytes / mebi / (ms / 1000));
         await rm(local);
       }
@@ -297,9 +334,11 @@ class Bench {
   }
 
   #sallyport(): Contender {
+    const args: Contender['arguments'] = (options) => this.#partner(options);
     return {
       name: 'Sallyport',
-      arguments: (options) => this.#partner(options),
+      arguments: args,
+      transfer: sftpTransfer(args),
       upload: (name) => `/Inbox/${name}`,
       settle: (name) => this.#taken(name),
       offer: async (name, local) => {
@@ -377,7 +416,7 @@ function closing(output: NodeJS.ReadableStream, name: string): Promise<number> {
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
-    only: { type: 'string', default: 'put,get,small,hand-overs,logins,latency,idle,no-addon' },
+    only: { type: 'string', default: 'put,get,ftps,small,hand-overs,logins,latency,idle,no-addon' },
     peers: { type: 'string', default: 'openssh,proftpd,rclone' },
     sizes: { type: 'string', default: '1GiB' },
     idle: { type: 'string', default: '1000' },
@@ -424,12 +463,23 @@ async function measureAll(bench: Bench): Promise<Pick<Results, 'latency' | 'idle
   const idle = wanted.has('idle') ? await bench.idle(Number(values.idle)) : undefined;
   for (const size of sizes) for (const kind of kinds) if (wanted.has('put')) await bench.put(size, kind);
   for (const size of sizes) for (const kind of kinds) if (wanted.has('get')) await bench.get(size, kind);
+  if (wanted.has('ftps')) await measureFtps(bench, sizes);
   if (wanted.has('small')) await bench.small();
   if (wanted.has('hand-overs')) await bench.handOvers();
   if (wanted.has('logins')) await bench.logins();
   const latency = wanted.has('latency') ? await bench.latency() : undefined;
   const memory = values.soak ? await bench.soak(parseSize(values.soak)) : undefined;
   return { ...(latency ? { latency } : {}), ...(idle ? { idle } : {}), ...(memory ? { memory } : {}) };
+}
+
+async function measureFtps(bench: Bench, sizes: readonly number[]): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-bench-'));
+  try {
+    await using peer = await startProftpdTls(folder, await freePort('127.0.0.1'));
+    for (const size of sizes) await bench.ftps(size, peer);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** The same nodes, started where the native cipher code of ssh2 cannot be loaded. */

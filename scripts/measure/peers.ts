@@ -44,7 +44,7 @@ const sftpArguments = (port: number, keyFile: string, options: readonly string[]
   'bench@127.0.0.1',
 ];
 
-async function startDaemon(port: number, program: string, args: readonly string[]): Promise<ChildProcess> {
+export async function startDaemon(port: number, program: string, args: readonly string[]): Promise<ChildProcess> {
   const daemon = spawn(program, args, { stdio: 'ignore' });
   for (let attempt = 0; attempt < 200; attempt += 1) {
     if (await listens(port)) return daemon;
@@ -71,12 +71,14 @@ function peer(folder: string, port: number, keys: Keys, daemon: ChildProcess, ro
     arguments: (options = []) => sftpArguments(port, keys.client, options),
     remote: (name) => join(root, name),
     local: (name) => join(folder, 'files', name),
-    async [Symbol.asyncDispose]() {
-      const gone = new Promise((resolve) => daemon.once('exit', resolve));
-      daemon.kill('SIGTERM');
-      await gone;
-    },
+    [Symbol.asyncDispose]: () => stopDaemon(daemon),
   };
+}
+
+export async function stopDaemon(daemon: ChildProcess): Promise<void> {
+  const gone = new Promise((resolve) => daemon.once('exit', resolve));
+  daemon.kill('SIGTERM');
+  await gone;
 }
 
 /** `rclone serve sftp` of a local folder. */
@@ -103,26 +105,32 @@ export async function startProftpd(folder: string, port: number): Promise<Peer> 
   await writeFile(authorized, (await run('ssh-keygen', ['-e', '-f', `${keys.client}.pub`])).stdout, { mode: 0o600 });
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
   await writeFile(join(folder, 'passwd'), `bench:x:${uid}:${gid}::${folder}:/bin/sh\n`, { mode: 0o600 });
-  const groups = await readFile('/etc/group', 'utf8');
-  await writeFile(join(folder, 'group'), groups, { mode: 0o600 });
-  const name = (text: string, id: number): string =>
-    text
-      .split('\n')
-      .find((line) => line.split(':')[2] === String(id))
-      ?.split(':')[0] ?? 'nobody';
+  await writeFile(join(folder, 'group'), await readFile('/etc/group', 'utf8'), { mode: 0o600 });
   await writeFile(
     join(folder, 'config'),
     [
-      ...['ServerName bench', 'ServerType standalone', 'DefaultAddress 127.0.0.1', 'SocketBindTight on', `Port ${port}`],
-      ...[`User ${name(await readFile('/etc/passwd', 'utf8'), uid)}`, `Group ${name(groups, gid)}`, 'RootLogin on'],
-      ...['UseReverseDNS off', 'WtmpLog off', 'TransferLog none', 'DelayEngine off', `SystemLog ${join(folder, 'log')}`],
-      ...[`PidFile ${join(folder, 'pid')}`, `ScoreboardFile ${join(folder, 'score')}`, 'RequireValidShell off'],
-      ...['ModulePath /usr/lib/proftpd', 'LoadModule mod_sftp.c', 'AllowOverwrite on', 'MaxInstances 100'],
-      ...['AuthOrder mod_auth_file.c', `AuthUserFile ${join(folder, 'passwd')}`, `AuthGroupFile ${join(folder, 'group')}`],
-      ...['SFTPEngine on', `SFTPHostKey ${keys.host}`, `SFTPAuthorizedUserKeys file:${authorized}`],
+      ...(await proftpdBasics(folder, port)),
+      ...['LoadModule mod_sftp.c', 'SFTPEngine on', `SFTPHostKey ${keys.host}`, `SFTPAuthorizedUserKeys file:${authorized}`],
       ...['SFTPAuthMethods publickey', 'SFTPLog none', ''],
     ].join('\n'),
   );
   const daemon = await startDaemon(port, 'proftpd', ['-n', '-c', join(folder, 'config')]);
   return peer(folder, port, keys, daemon, join(folder, 'files'));
+}
+
+/** Lines of a configuration: one user of the files `passwd` and `group` in the folder, as whom the server runs too. */
+export async function proftpdBasics(folder: string, port: number): Promise<readonly string[]> {
+  const nameOf = async (file: string, id = 0): Promise<string> =>
+    (await readFile(file, 'utf8'))
+      .split('\n')
+      .find((line) => line.split(':')[2] === String(id))
+      ?.split(':')[0] ?? 'nobody';
+  return [
+    ...['ServerName bench', 'ServerType standalone', 'DefaultAddress 127.0.0.1', 'SocketBindTight on', `Port ${port}`],
+    ...[`User ${await nameOf('/etc/passwd', process.getuid?.())}`, `Group ${await nameOf('/etc/group', process.getgid?.())}`],
+    ...['RootLogin on', 'UseReverseDNS off', 'WtmpLog off', 'TransferLog none', 'DelayEngine off'],
+    ...[`SystemLog ${join(folder, 'log')}`, `PidFile ${join(folder, 'pid')}`, `ScoreboardFile ${join(folder, 'score')}`],
+    ...['RequireValidShell off', 'ModulePath /usr/lib/proftpd', 'AllowOverwrite on', 'MaxInstances 100'],
+    ...['AuthOrder mod_auth_file.c', `AuthUserFile ${join(folder, 'passwd')}`, `AuthGroupFile ${join(folder, 'group')}`],
+  ];
 }

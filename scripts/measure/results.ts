@@ -30,5 +30,5 @@ export interface Peaks {
 export const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
-/** Median of Sallyport by the median of OpenSSH. */
-export const ratio = (row: Row): number => median(row.runs.Sallyport ?? []) / median(row.runs.OpenSSH ?? []);
+/** Median of Sallyport by the median of OpenSSH, or where that does not play, of ProFTPD. */
+export const ratio = (row: Row): number => median(row.runs.Sallyport ?? []) / median(row.runs.OpenSSH ?? row.runs.ProFTPD ?? []);

@@ -9,7 +9,7 @@ const [begin, end] = ['<!-- figures: written by scripts/bench --docs -->', '<!--
 export async function writeDocs(results: Results): Promise<void> {
   await writeFile(new URL('performance.json', docs), `${JSON.stringify(results, undefined, 2)}\n`);
   const transfers = results.rows.filter(({ unit }) => unit === 'MiB/s');
-  if (transfers.length > 0) await writeFile(new URL('performance.svg', docs), barChart('One SFTP stream, medians', transfers));
+  if (transfers.length > 0) await writeFile(new URL('performance.svg', docs), barChart('One stream, medians', transfers));
   const page = new URL('performance.md', docs);
   const text = await readFile(page, 'utf8');
   const [before, rest] = text.split(begin);
@@ -49,7 +49,7 @@ function table(rows: readonly Row[]): string {
     const by = ratio(row);
     return [row.work, row.unit, ...servers.map((server) => cell(row.runs[server])), Number.isFinite(by) ? by.toFixed(2) : '–'];
   });
-  const head = ['work', 'unit', ...servers, 'Sallyport / OpenSSH'];
+  const head = ['work', 'unit', ...servers, 'Sallyport / OpenSSH (FTPS: ProFTPD)'];
   return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 

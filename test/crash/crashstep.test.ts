@@ -5,25 +5,13 @@ import { type CrashPoint, CrashStep } from './crashstep.ts';
 
 const points: readonly CrashPoint[] = [
   { action: 'upload', thread: 'seal', call: 'pwritev', n: 2 },
-  { action: 'upload', thread: 'libuv-worker', call: 'fsync', n: 1 },
   { action: 'upload', thread: 'records', call: 'fsync', n: 2 },
-  { action: 'upload', thread: 'records', call: 'fsync', n: 3 },
   { action: 'rename', thread: 'records', call: 'fsync', n: 3 },
-  { action: 'trigger', thread: 'records', call: 'fsync', n: 5 },
   { action: 'trigger', thread: 'records', call: 'fsync', n: 6 },
-  { action: 'session-end', thread: 'records', call: 'fsync', n: 4 },
-  { action: 'continue', thread: 'records', call: 'fsync', n: 3 },
-  { action: 'pair', thread: 'MainThread', call: 'link', n: 2 },
-  { action: 'pair', thread: 'records', call: 'fsync', n: 6 },
   { action: 'delivery', thread: 'libuv-worker', call: 'fdatasync', n: 1 },
   { action: 'delivery', thread: 'MainThread', call: 'link', n: 1 },
-  { action: 'delivery', thread: 'libuv-worker', call: 'rename', n: 1 },
-  { action: 'delivery', thread: 'libuv-worker', call: 'fsync', n: 3 },
   { action: 'delivery', thread: 'records', call: 'fsync', n: 4 },
-  { action: 'offer', thread: 'libuv-worker', call: 'rename', n: 1 },
-  { action: 'offer', thread: 'libuv-worker', call: 'rmdir', n: 2 },
   { action: 'offer', thread: 'libuv-worker', call: 'link', n: 1 },
-  { action: 'store', thread: 'libuv-worker', call: 'fdatasync', n: 1 },
   { action: 'store', thread: 'records', call: 'fsync', n: 4 },
 ];
 
