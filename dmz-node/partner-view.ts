@@ -170,7 +170,9 @@ export type LoginAttempt =
       /** The signed data of RFC 4252 §7, beginning with the session identifier. */
       readonly signed: Buffer;
       readonly signature: Buffer;
-    };
+    }
+  /** Of a certificate that TLS has found good. @see authCheckSchema */
+  | { readonly method: 'certificate'; readonly user: string; readonly fingerprint: string };
 
 export type LoginOutcome =
   | { readonly outcome: 'accepted'; readonly session: PartnerSession }

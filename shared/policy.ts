@@ -83,6 +83,15 @@ export type PolicyBundle = z.infer<typeof policyBundleSchema>;
 export type PolicyLimits = PolicyBundle['limits'];
 
 /** What one session may do, decided inside at login. */
+/** What a partner's old client may need, or what he insists on, instead of what `ftps` of the DMZ node says. */
+export const ftpsOfPartnerSchema = z.strictObject({
+  requireEndOfData: z
+    .boolean()
+    .optional()
+    .describe('false: an upload also counts as whole when its client ends the connection without close_notify.'),
+  sessionBinding: z.enum(['prefer', 'require']).optional().describe('Whether data connections must resume the TLS session.'),
+});
+
 export const grantSchema = z.strictObject({
   partner: partnerName,
   /** What he may do where; docs/permissions.md. */
@@ -94,5 +103,6 @@ export const grantSchema = z.strictObject({
   onExisting: z.enum(['keep-both', 'replace', 'refuse']),
   /** What differs from `uploads` of the policy. */
   uploads: uploadOverridesSchema.optional(),
+  ftps: ftpsOfPartnerSchema.optional(),
 });
 export type Grant = z.infer<typeof grantSchema>;

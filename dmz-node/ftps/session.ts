@@ -16,7 +16,7 @@ import type { VirtualPath } from '../../shared/paths/virtual-path.ts';
 import { Secret } from '../../shared/secret.ts';
 import type { Place, Refusal } from '../admission.ts';
 import type { Balancers } from '../balancers.ts';
-import type { LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partner-view.ts';
+import type { LoginAttempt, LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partner-view.ts';
 import { peerAddress } from '../peer-address.ts';
 import type { Conversation, ConversationSettings, SessionState, TransferPlan } from './commands/conversation.ts';
 import { startFolder } from './commands/session-commands.ts';
@@ -65,6 +65,7 @@ export interface FtpsSessionOptions extends ConversationSettings {
   /** For a data connection, from the transfer command on. */
   readonly connectMs: number;
   readonly requireBinding: boolean;
+  readonly requireEndOfData: boolean;
   /** Of active mode; 0 takes a free one. */
   readonly activeSourcePort: number;
 }
@@ -204,8 +205,28 @@ export class FtpsSession implements Conversation {
     return this.partner().view.resolve(argument, this.state.folder);
   }
 
-  setUser(name: string): void {
-    this.#user = name;
+  get requireEndOfData(): boolean {
+    return this.partner().grant.ftps?.requireEndOfData ?? this.#options.requireEndOfData;
+  }
+
+  get #requireBinding(): boolean {
+    const { sessionBinding } = this.partner().grant.ftps ?? {};
+    return sessionBinding === undefined ? this.#options.requireBinding : sessionBinding === 'require';
+  }
+
+  async identify(user: string): Promise<Reply> {
+    this.#announce();
+    this.#user = user;
+    const fingerprint = this.#tls?.clientFingerprint;
+    if (fingerprint === undefined) return reply(331, 'Password required');
+    const outcome = await this.#ask({ method: 'certificate', user, fingerprint });
+    if (outcome.outcome !== 'accepted') return reply(331, 'Password required');
+    this.#user = undefined;
+    if (!(await this.#letIn(outcome.session))) return reply(421, 'Goodbye');
+    return reply(232, 'Logged in by certificate');
+  }
+
+  #announce(): void {
     if (this.#announced) return;
     this.#announced = true;
     const { session, trace, protocol, peer } = this.#visitor;
@@ -219,15 +240,11 @@ export class FtpsSession implements Conversation {
     if (user === undefined) return reply(503, 'Use USER first');
     this.#user = undefined;
     this.#attempts++;
-    const outcome = await this.#ask(user, password);
-    if (this.#reason !== undefined) {
-      if (outcome.outcome === 'accepted') await outcome.session.end('the client left during login');
-      return reply(421, 'Goodbye');
-    }
+    const outcome = await this.#ask({ method: 'password', user, password: new Secret(password) });
+    if (outcome.outcome !== 'accepted' && this.#reason !== undefined) return reply(421, 'Goodbye');
     switch (outcome.outcome) {
       case 'accepted':
-        this.#accepted(outcome.session);
-        return reply(230, 'Logged in');
+        return (await this.#letIn(outcome.session)) ? reply(230, 'Logged in') : reply(421, 'Goodbye');
       case 'unavailable':
         await this.#lastWord(reply(421, 'Temporarily unavailable'), 'nobody could decide about the login');
         return reply(421, 'Temporarily unavailable');
@@ -273,9 +290,9 @@ export class FtpsSession implements Conversation {
   }
 
   useActive(port: number): void {
-    const { requireBinding, connectMs, activeSourcePort } = this.#options;
+    const { connectMs, activeSourcePort } = this.#options;
     const { localAddress, peerAddress: peer } = this;
-    const way = { localAddress, localPort: activeSourcePort, peer, port, requireBinding, connectMs };
+    const way = { localAddress, localPort: activeSourcePort, peer, port, requireBinding: this.#requireBinding, connectMs };
     this.#slot.prepare(new ActiveDoor(this.#dataTls(), way));
   }
 
@@ -283,7 +300,7 @@ export class FtpsSession implements Conversation {
     const { ports, balancers, log, clock, onStranger } = this.#deps;
     const door = await PassiveDoor.open(
       { ports, balancers, clock, log, tls: this.#dataTls(), onStranger },
-      { ...this.#options, host: this.localAddress, peer: this.#deps.peer },
+      { ...this.#options, requireBinding: this.#requireBinding, host: this.localAddress, peer: this.#deps.peer },
     ).catch((error: unknown) => {
       this.#tell('EPSV', error);
       throw new Refused(425, 'No port for data is free, try again later');
@@ -430,14 +447,20 @@ export class FtpsSession implements Conversation {
     this.log[level]({ verb, code: error.code, ...error.fields, err: error.message }, 'command refused');
   }
 
-  async #ask(user: string, password: string): Promise<LoginOutcome> {
-    const attempt = { method: 'password', user, password: new Secret(password) } as const;
+  async #ask(attempt: LoginAttempt): Promise<LoginOutcome> {
     try {
       return await this.#deps.desk.login(this.#visitor, attempt, this.#leaving.signal);
     } catch (error) {
       this.#deps.log.error({ session: this.#visitor.session, err: error }, 'the login desk failed');
       return { outcome: 'unavailable' };
     }
+  }
+
+  /** @returns false when the client has left meanwhile. */
+  async #letIn(session: PartnerSession): Promise<boolean> {
+    if (this.#reason === undefined) this.#accepted(session);
+    else await session.end('the client left during login');
+    return this.#reason === undefined;
   }
 
   #accepted(session: PartnerSession): void {

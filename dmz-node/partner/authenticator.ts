@@ -168,6 +168,7 @@ function checkOf(visitor: Visitor, attempt: LoginAttempt): AuthCheck | undefined
 
 function secretOf(attempt: LoginAttempt): Record<string, string> {
   if (attempt.method === 'password') return { method: 'password', password: attempt.password.reveal() };
+  if (attempt.method === 'certificate') return { method: 'certificate', fingerprint: attempt.fingerprint };
   const { method, algorithm } = attempt;
   const key = attempt.key.toString('base64');
   if (attempt.method === 'key-probe') return { method, algorithm, key };

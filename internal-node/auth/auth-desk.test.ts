@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { newSessionId } from '../../shared/ids.ts';
+import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { AuthBench, hashFor } from '../../test/fixtures/auth-bench.ts';
 import { makeKey } from '../../test/fixtures/ssh-login.ts';
 
@@ -143,4 +143,40 @@ test('escapes what strangers type in user names before it is recorded', async ()
   await bench.password('evil\u001b[2J\nname\u202e', 'x');
   assert.equal(bench.events.of('auth.rejected')[0]?.fields.user, 'evil\\u001b[2J\\u000aname\\u202e');
   assert.equal(bench.events.of('auth.rejected')[0]?.partner, undefined);
+});
+
+test('FT-10: a certificate that is registered lets its partner in; any other is no failure, only no login', async () => {
+  const fingerprint = 'ab'.repeat(32);
+  const shown = 'AB:'.repeat(31).concat('AB');
+  await using bench = await AuthBench.make({
+    ...partners,
+    card: { certificates: [shown] },
+    offcard: { certificates: [shown], disabled: true },
+    bothcard: { ...partners.both, certificates: [shown] },
+  });
+  const check = (user: string, fingerprint: string) =>
+    bench.check({
+      method: 'certificate',
+      user,
+      fingerprint,
+      session: newSessionId(),
+      trace: newTraceId(),
+      peer: '192.0.2.1',
+      protocol: 'ftps',
+    });
+  const verdict = await check('card', fingerprint);
+  assert.equal(verdict.verdict === 'accepted' && verdict.grant.partner, 'card');
+  const others: readonly (readonly [string, string])[] = [
+    ['card', 'cd'.repeat(32)],
+    ['acme', fingerprint],
+    ['nobody', fingerprint],
+    ['CARD', fingerprint],
+    ['offcard', fingerprint],
+    ['bothcard', fingerprint],
+  ];
+  for (const [user, print] of others) {
+    assert.deepEqual(await check(user, print), { verdict: 'continue', methods: ['password'] }, user);
+  }
+  assert.equal(bench.events.of('auth.rejected').length, 0);
+  assert.deepEqual(await bench.password('card', 'anything'), rejected);
 });

@@ -66,6 +66,7 @@ export class AuthDesk {
   async #find(params: AuthCheck, signal: AbortSignal): Promise<Finding> {
     try {
       if (params.method === 'password') return await this.#password(params, signal);
+      if (params.method === 'certificate') return await this.#certificate(params, signal);
       return await this.#keyInBudget(params, signal);
     } catch (error) {
       signal.throwIfAborted();
@@ -100,6 +101,19 @@ export class AuthDesk {
     }
     attempt.succeeded();
     return this.#open(params, account, account.require === 'any' ? 'password' : 'key+password', undefined, signal);
+  }
+
+  /** Never a failure: a program shows its certificate to everybody, and says its password where that does not suffice. */
+  async #certificate(params: Check<'certificate'>, signal: AbortSignal): Promise<Finding> {
+    using attempt = this.#deps.budgets.enterKey();
+    if (!attempt) {
+      this.#deps.rejections.limited(params, 'keys');
+      return unavailable;
+    }
+    const account = this.#deps.users.find(params.user);
+    const fits = account?.require === 'any' && account.certificates.includes(params.fingerprint);
+    if (!fits || this.#objection(account, params)) return { verdict: 'continue', methods: ['password'] };
+    return this.#open(params, account, 'certificate', undefined, signal);
   }
 
   async #keyInBudget(params: Check<'key' | 'key-probe'>, signal: AbortSignal): Promise<Finding> {
@@ -141,7 +155,7 @@ export class AuthDesk {
   async #open(
     { session, trace, user, peer, protocol }: AuthCheck,
     account: Account,
-    method: 'password' | 'key' | 'key+password',
+    method: 'password' | 'key' | 'key+password' | 'certificate',
     identifier: string | undefined,
     signal: AbortSignal,
   ): Promise<Finding> {

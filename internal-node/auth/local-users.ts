@@ -11,6 +11,8 @@ import type { SshPublicKey } from '../ssh-public-key.ts';
 export interface Account {
   readonly password: PasswordHash | undefined;
   readonly keys: readonly SshPublicKey[];
+  /** SHA-256 of TLS client certificates that stand for the password, lower-case hex. */
+  readonly certificates: readonly string[];
   /** `any`: a key or the password. `key+password`: first a key, then the password. */
   readonly require: 'any' | 'key+password';
   readonly disabled: boolean;

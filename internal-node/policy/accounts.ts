@@ -24,6 +24,7 @@ export interface Refusal {
 export interface PartnerAccount {
   readonly password: PasswordHash | undefined;
   readonly keys: readonly SshPublicKey[];
+  readonly certificates: readonly string[];
   readonly require: 'any' | 'key+password';
   readonly disabled: boolean;
   readonly uploads: OwnUploads | undefined;
@@ -67,8 +68,9 @@ function accountOf(name: string, partner: PartnerConfig, settings: AccountSettin
   const countingFor = (peer: string | undefined): readonly Member[] =>
     peer === undefined ? members : members.filter((member) => member.allows(peer));
   const at = (key: string, place = settings.place('partners', name, key)): string => place;
+  const { password, keys, certificates, require, disabled } = partner;
   return {
-    ...{ password: partner.password, keys: partner.keys, require: partner.require, disabled: partner.disabled },
+    ...{ password, keys, certificates, require, disabled },
     uploads: partner.uploads ?? members[0]?.group.uploads,
     refusal: (peer, nowMs) => {
       const off = members.find(({ group }) => group.disabled);
@@ -90,6 +92,7 @@ const gib = 2 ** 30;
 function grantOf(name: string, partner: PartnerConfig, members: readonly Member[], settings: AccountSettings): Grant {
   const first = members[0]?.group;
   const uploads = partner.uploads ?? first?.uploads;
+  const ftps = partner.ftps ?? first?.ftps;
   const { permissions } = settings;
   const ofGroups = members.map((member) => permissions.groups.get(member.name));
   return {
@@ -101,6 +104,7 @@ function grantOf(name: string, partner: PartnerConfig, members: readonly Member[
     maxPartials: partner.maxPartials ?? first?.maxPartials ?? 100,
     onExisting: partner.onExisting ?? first?.onExisting ?? 'keep-both',
     ...(uploads === undefined ? {} : { uploads: forDmz(uploads) }),
+    ...(ftps === undefined ? {} : { ftps }),
   };
 }
 

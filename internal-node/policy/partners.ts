@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { size } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
-import { partnerName } from '../../shared/policy.ts';
+import { ftpsOfPartnerSchema, partnerName } from '../../shared/policy.ts';
 import { type PasswordHash, parsePasswordHash } from '../password-phc.ts';
 import { parseSshPublicKeyLine } from '../ssh-public-key.ts';
 import { permissionSettingsSchema } from './permission-settings.ts';
@@ -24,6 +24,13 @@ const parsed = <T>(longest: number, parse: (text: string) => T) =>
       return z.NEVER;
     }
   });
+
+/** As browsers and `openssl x509 -noout -fingerprint -sha256` show it, with or without colons. */
+const certificateFingerprint = parsed(95, (text): string => {
+  const hex = text.replaceAll(':', '').toLowerCase();
+  if (/^[0-9a-f]{64}$/.test(hex)) return hex;
+  throw new SallyportError('config-invalid', 'expected the SHA-256 fingerprint of a certificate: 64 hex digits, colons or not');
+});
 
 const password = parsed(512, (text): PasswordHash => {
   if (!text.startsWith('$argon2id$')) {
@@ -61,6 +68,7 @@ const inheritable = {
   quotaFiles: z.int().min(0).max(10_000_000).optional().describe('Files that may wait in the Inbox; default 10000.'),
   maxFileSize: size().optional().describe('Largest single file; default 10GiB.'),
   maxPartials: z.int().min(0).max(10_000).optional().describe('Interrupted uploads that are kept for resuming; default 100.'),
+  ftps: ftpsOfPartnerSchema.optional().describe('What differs from `ftps` of the DMZ node.'),
   onExisting: z
     .enum(['keep-both', 'replace', 'refuse'])
     .optional()
@@ -102,6 +110,13 @@ export const partnerSchema = z
       .max(32)
       .default([])
       .describe('OpenSSH public key lines: ssh-ed25519, ecdsa-sha2-nistp256/384/521, or ssh-rsa from 2048 bits.'),
+    certificates: z
+      .array(certificateFingerprint)
+      .max(32)
+      .default([])
+      .describe(
+        'SHA-256 fingerprints of TLS client certificates that stand for the password over FTPS; `ftps.clientCertificates` of the DMZ node must ask for them.',
+      ),
     require: z
       .enum(['any', 'key+password'])
       .default('any')
@@ -126,7 +141,9 @@ export const partnerSchema = z
     const fail = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
     if (partner.require === 'key+password' && partner.keys.length === 0) fail('keys', 'key+password needs at least one key');
     if (partner.require === 'key+password' && !partner.password) fail('password', 'key+password needs a password');
-    if (!partner.password && partner.keys.length === 0) fail('keys', 'the partner has neither a key nor a password');
+    if (!partner.password && partner.keys.length + partner.certificates.length === 0) {
+      fail('keys', 'the partner has neither a key nor a password');
+    }
     const seen = new Set<string>();
     for (const key of partner.keys) {
       if (seen.has(key.fingerprint)) fail('keys', `the key ${key.fingerprint} is there twice`);

@@ -134,6 +134,11 @@ export const authCheckSchema = z.discriminatedUnion('method', [
     signed: base64(16_384),
     signature: base64(8192),
   }),
+  /**
+   * The client has shown this certificate on his TLS connection, an authority that the DMZ host trusts has issued it, and its key
+   * is his. `continue` when it does not suffice: programs show theirs to everybody.
+   */
+  z.strictObject({ ...authCommon, protocol: z.literal('ftps'), method: z.literal('certificate'), fingerprint: sha256 }),
 ]);
 export type AuthCheck = z.infer<typeof authCheckSchema>;
 

@@ -15,7 +15,7 @@ after(async () => {
 const sizes = [10, 100_000, 3_500_000] as const;
 
 for (const version of versions) {
-  describe(`F79: an upload over ${version} that ends with`, () => {
+  describe(`F79, FT-13: an upload over ${version} that ends with`, () => {
     for (const ending of endings) {
       it(`${ending} is kept as a partial, delivers nothing, and can be continued`, async () => {
         for (const sent of ending === 'a killed client' ? [400_000] : sizes) {

@@ -187,7 +187,8 @@ test('asks for the password after the key when the inside wants both', async () 
       if (attempt.method === 'key-probe') return { outcome: 'key-acceptable' };
       if (attempt.method === 'key')
         return provesKey(attempt) ? { outcome: 'continue', methods: ['password'] } : { outcome: 'rejected' };
-      return attempt.password.reveal() === password ? 'accepted' : { outcome: 'rejected' };
+      const fits = attempt.method === 'password' && attempt.password.reveal() === password;
+      return fits ? 'accepted' : { outcome: 'rejected' };
     },
   });
   await using ssh = await OpenSsh.create(door.port);

@@ -91,6 +91,35 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   });
 }
 
+test('FT-06: a partner of whom the inside says so must resume, whatever the host says', async () => {
+  await using open = await openFtpsDoor({ view: new MemoryView(), grant: { ftps: { sessionBinding: 'require' } } });
+  const ftp = await loggedIn(open.port);
+  const port = await ftp.passive();
+  ftp.send('STOR /Inbox/mine.txt\r\n');
+  assert.equal((await ftp.reply()).code, 150);
+  (await ftp.data(port, { resume: false })).end('somebody');
+  (await ftp.data(port)).end('mine');
+  assert.equal((await ftp.reply()).code, 226);
+  assert.equal(open.view.files.get('/Inbox/mine.txt')?.bytes.toString(), 'mine');
+  ftp.close();
+});
+
+test('FT-13: only a partner of whom the inside says so may end an upload without a word', async () => {
+  for (const [grant, code] of [
+    [{}, 426],
+    [{ ftps: { requireEndOfData: false } }, 226],
+  ] as const) {
+    await using open = await openFtpsDoor({ view: new MemoryView(), grant });
+    const ftp = await loggedIn(open.port);
+    const { data, below } = await ftp.cuttableData(await ftp.passive());
+    assert.equal((await ftp.ask('STOR /Inbox/a.txt')).code, 150);
+    await new Promise((sent) => data.write('all of it', sent));
+    below.endUntold();
+    assert.equal((await ftp.reply()).code, code);
+    ftp.close();
+  }
+});
+
 test('FT-07: ports are of the range, PASV tells the announced address and EPSV only the port', async () => {
   await using open = await door({ passiveAddress: '203.0.113.7', passivePorts: { first: 41_000, last: 41_999 } });
   const ftp = await loggedIn(open.port);

@@ -50,8 +50,6 @@ export interface ConversationSettings {
   /** PORT and EPRT: the server connects to the client. */
   readonly activeMode: boolean;
   readonly plainFtp: boolean;
-  /** An upload whose end was not said (no close_notify) is not complete. */
-  readonly requireEndOfData: boolean;
   readonly stallMs: number;
 }
 
@@ -72,10 +70,12 @@ export interface Conversation {
   describe(): readonly string[];
   /** @throws Refused 530 before the login. */
   partner(): PartnerSession;
+  /** An upload of this partner whose end was not said (no close_notify) is not complete. */
+  readonly requireEndOfData: boolean;
   /** The path that an argument names, relative to the current folder; none names that folder. */
   path(argument: Buffer): VirtualPath;
-  /** Keeps the name for `logIn`. */
-  setUser(name: string): void;
+  /** Answers USER: lets in whom the certificate of his TLS connection suffices, else keeps the name for `logIn`. */
+  identify(name: string): Promise<Reply>;
   /** What the client says it is; for events. */
   setClient(name: string): void;
   /** Whether partners reach this door under that host name or address. */

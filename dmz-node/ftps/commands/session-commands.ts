@@ -18,13 +18,12 @@ async function auth(conversation: Conversation, argument: Buffer): Promise<Reply
   return undefined;
 }
 
-function user(conversation: Conversation, argument: Buffer): Reply {
+async function user(conversation: Conversation, argument: Buffer): Promise<Reply> {
   refuseUnsecured(conversation);
   if (conversation.loggedIn) return reply(503, 'Already logged in; use REIN first');
   const name = argument.toString('utf8');
   if (name === '') return reply(501, 'A user name is needed');
-  conversation.setUser(name);
-  return reply(331, 'Password required');
+  return conversation.identify(name);
 }
 
 function pass(conversation: Conversation, argument: Buffer): Reply | Promise<Reply> {

@@ -157,7 +157,7 @@ async function complete(
       { ...watching(conversation), blocks: conversation.blocks },
       signal,
     );
-    if (!clean && conversation.settings.requireEndOfData) {
+    if (!clean && conversation.requireEndOfData) {
       throw new SallyportError('link-closed', 'the data connection was closed without TLS close');
     }
     if (signal.aborted) throw new SallyportError('link-closed', 'the transfer was given up');

@@ -72,7 +72,8 @@ export class DoorTls {
 export class SessionTls {
   readonly #contexts: readonly { readonly certificate: Certificate; readonly context: SecureContext }[];
   readonly #options: DoorTlsOptions;
-  #client: string | undefined;
+  /** SHA-256 of what the control connection showed, lower-case hex; null when that was nothing that is trusted. */
+  #client: string | null | undefined;
 
   constructor(certificates: readonly Certificate[], options: DoorTlsOptions) {
     if (certificates.length === 0) throw new SallyportError('key-file', 'the FTPS door has no certificate');
@@ -103,12 +104,20 @@ export class SessionTls {
    * which is asked about first, its data connections must show as well.
    */
   clientRefusal(socket: TLSSocket): string | undefined {
-    if (this.#options.clientCertificates !== 'required') return undefined;
-    const { fingerprint256 } = socket.getPeerCertificate();
-    if (fingerprint256 === undefined) return 'no client certificate';
-    if (!isTrusted(socket)) return 'a client certificate that is not trusted';
-    this.#client ??= fingerprint256;
-    return fingerprint256 === this.#client ? undefined : 'another client certificate than that of the control connection';
+    const { clientCertificates } = this.#options;
+    if (clientCertificates === 'none') return undefined;
+    const shown = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase();
+    const trusted = shown !== undefined && isTrusted(socket) ? shown : null;
+    if (this.#client === undefined) this.#client = trusted;
+    if (clientCertificates === 'optional') return undefined;
+    if (shown === undefined) return 'no client certificate';
+    if (trusted === null) return 'a client certificate that is not trusted';
+    return trusted === this.#client ? undefined : 'another client certificate than that of the control connection';
+  }
+
+  /** Of the trusted certificate that the control connection showed, SHA-256 in lower-case hex. */
+  get clientFingerprint(): string | undefined {
+    return this.#client ?? undefined;
   }
 
   #contextFor(name: string): SecureContext | undefined {
