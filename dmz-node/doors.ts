@@ -20,6 +20,8 @@ export interface DoorAddress {
 export interface Door extends Service {
   /** Where it listens, once it has started. */
   readonly addresses: readonly DoorAddress[];
+  /** Reads files again that others renew. Never rejects: what was good last stays in use. */
+  refresh?(): Promise<void>;
 }
 
 export interface DoorsDeps {
@@ -59,6 +61,11 @@ export class Doors implements Service {
     await this.#changing;
     await Promise.all([...this.#open.values()].map((door) => door.stop(signal)));
     this.#open.clear();
+  }
+
+  /** Never rejects. */
+  async refresh(): Promise<void> {
+    await Promise.all([...this.#open.values()].map((door) => door.refresh?.()));
   }
 
   /** `sftp 0.0.0.0:2222` for each address that is open. */

@@ -34,7 +34,8 @@ async function serveDmz(configFile: string, signals: ProcessSignals): Promise<vo
     drainTimeoutMs: config.limits.drainTimeout,
     ready: { version: programVersion, pid: process.pid, fingerprint: keys.node.fingerprint },
     // What partners may do arrives with the policy; what this file says holds until the next start.
-    reload: async () => {
+    reload: async (api) => {
+      await api.refreshCertificates();
       await openOwnFiles(await loadDmzConfig(configFile));
       return { valid: true, takesEffect: 'at the next start' };
     },
@@ -60,7 +61,8 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   program.verb(
     {
       usage: 'serve',
-      summary: 'run the DMZ node until SIGTERM; SIGHUP checks the configuration for the next start',
+      summary:
+        'run the DMZ node until SIGTERM; SIGHUP takes over renewed certificates and checks the configuration for the next start',
       examples: ['serve', 'serve --config /etc/sallyport-dmz/dmz.yaml'],
       untilStopped: true,
     },

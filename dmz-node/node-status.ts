@@ -44,6 +44,10 @@ export class NodeStatus implements DmzAdminApi {
     return refusal && refusal.atMs >= atMs ? refusal.detail : null;
   }
 
+  refreshCertificates(): Promise<void> {
+    return this.#deps.doors.refresh();
+  }
+
   async status(): Promise<DmzNodeStatus> {
     const { config, keys, peers, policy, doors, handOver, cache, throttle } = this.#deps;
     const counters = await handOver.requests['status.get']({}, AbortSignal.timeout(countMs));

@@ -29,4 +29,6 @@ export interface DmzNodeStatus extends DmzStatus {
 
 export interface DmzAdminApi {
   status(): Promise<DmzNodeStatus>;
+  /** Takes over renewed certificates now. Never rejects: the last good ones stay in use. */
+  refreshCertificates(): Promise<void>;
 }

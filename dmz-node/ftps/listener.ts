@@ -102,6 +102,11 @@ export class FtpsListener implements Service {
     this.#deps.log.info({ ports: this.ports }, 'FTPS listener is open');
   }
 
+  /** Looks at the certificate files now; sessions under way keep what they began with. */
+  refresh(): Promise<void> {
+    return this.#certificates.refresh();
+  }
+
   /** The ports in use, explicit first; 0 before the start. */
   get ports(): readonly number[] {
     return this.#servers.map(({ server }) => {

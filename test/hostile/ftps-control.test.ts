@@ -206,3 +206,30 @@ async function listeningPorts({ first, last }: { readonly first: number; readonl
   });
   return listening.filter((port) => port >= first && port <= last);
 }
+
+test('F82: a name made to stall a pattern of many stars is listed, or not, like any other', async () => {
+  await using stage = await FtpsCacheDoor.open();
+  const ftp = await stage.logIn();
+  const name = '_'.repeat(200);
+  assert.equal((await send(ftp, `STOR /Inbox/${name}`, 'x')).code, 226);
+  // One step for each way to share the name among the stars would outlast the tests.
+  const stars = '*_'.repeat(40);
+  const { bytes: hit } = await fetch(ftp, `NLST /Inbox/${stars}*`);
+  const { bytes: miss } = await fetch(ftp, `NLST /Inbox/${stars}*x`);
+  assert.deepEqual([String(hit).includes(name), String(miss).includes(name)], [true, false]);
+  ftp.close();
+});
+
+test('F84: a name with a line end is refused where files are made, whatever the protocol, so that no listing can be forged', async () => {
+  await using stage = await FtpsCacheDoor.open();
+  const view = stage.bench.view();
+  for (const name of ['a\r\nb', 'a\nb', 'a\rb', 'a\u0085b', 'a\u2028b']) {
+    assert.throws(() => view.resolve(Buffer.from(`/Inbox/${name}`)), { code: 'bad-name' }, JSON.stringify(name));
+  }
+  const ftp = await stage.logIn();
+  for (const command of ['LIST /Inbox', 'NLST /Inbox', 'MLSD /Inbox']) {
+    const { bytes } = await fetch(ftp, command);
+    assert.doesNotMatch(String(bytes), /\bb\b/, command);
+  }
+  ftp.close();
+});

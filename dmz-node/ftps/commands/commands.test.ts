@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import type { ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { type FtpsDoorSettings, openFtpsDoor, password, user } from '../../../test/fixtures/ftps-door.ts';
 import { MemoryView } from '../../../test/fixtures/memory-view.ts';
 import { RawFtp, readAll } from '../../../test/fixtures/raw-ftp.ts';
+import { makeSelfSigned } from '../tls/certificate.ts';
 
 const door = (options: FtpsDoorSettings<MemoryView>['options'] = {}) => openFtpsDoor({ view: new MemoryView(), options });
 const loggedIn = (port: number, tls: ConnectionOptions = {}): Promise<RawFtp> => RawFtp.loggedIn(port, user, password, tls);
@@ -287,4 +289,26 @@ test('MKD of a folder that is there says 550, after which clients go on', async 
   const ftp = await loggedIn(open.port);
   assert.deepEqual(await codes(ftp, ['MKD /Inbox/f', 'MKD /Inbox/f', 'MKD /Inbox']), [257, 550, 550]);
   ftp.close();
+});
+
+test('a renewed certificate is shown from the next connection on, and sessions under way go on', async () => {
+  await using open = await door();
+  const fingerprint = (ftp: RawFtp): string => (ftp.socket as TLSSocket).getPeerCertificate().fingerprint256;
+  const before = await loggedIn(open.port);
+  const files = { certificate: open.caFile, key: open.caFile.replace(/crt$/, 'key') };
+  await Promise.all(Object.values(files).map((file) => rm(file)));
+  await makeSelfSigned(files, ['localhost'], Date.now());
+  await open.listener.refresh();
+  const after = await loggedIn(open.port);
+  assert.notEqual(fingerprint(after), fingerprint(before));
+  assert.match(await store(before, 'STOR /Inbox/a', 'x'), /226/);
+  for (const each of [before, after]) each.close();
+});
+
+test('FT-18: a port that is taken is told with its address when the door opens', async () => {
+  await using open = await door();
+  await assert.rejects(door({ explicit: { host: '127.0.0.1', port: open.port } }), {
+    code: 'config-invalid',
+    message: new RegExp(`127\\.0\\.0\\.1 port ${open.port}`),
+  });
 });
