@@ -150,6 +150,7 @@ export interface PartnerView {
   openFolder(path: VirtualPath): Promise<FolderHandle>;
   openForReading(path: VirtualPath): Promise<ReadHandle>;
   openForWriting(path: VirtualPath, options: OpenForWriting): Promise<WriteHandle>;
+  /** Without a size or a time: owner and mode, which are ignored, but not for what is not there or may not be changed. */
   setAttributes(path: VirtualPath, attributes: { readonly size?: number; readonly modifiedAtMs?: number }): Promise<void>;
   removeFile(path: VirtualPath): Promise<void>;
   makeFolder(path: VirtualPath): Promise<void>;

@@ -15,6 +15,7 @@ import { programVersion } from '../shared/version.ts';
 import type { InternalAdminApi } from './admin/api.ts';
 import { adminSocket } from './admin/socket.ts';
 import { addStatusVerb } from './admin/verb-status.ts';
+import { addExplainVerbs } from './admin/verbs-explain.ts';
 import { addFileVerbs } from './admin/verbs-files.ts';
 import { addPartnerVerbs } from './admin/verbs-partner.ts';
 import { addSetupVerbs } from './admin/verbs-setup.ts';
@@ -69,6 +70,7 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
     hashPassword: (password) => new PasswordHasher({ derive: deriveArgon2id }).hash(password),
   });
   addFileVerbs(program);
+  addExplainVerbs(program);
   return program;
 }
 

@@ -302,9 +302,7 @@ export class Operations {
 
   async #setstat(path: VirtualPath, attributes: WantedAttributes): Promise<void> {
     checkSize(attributes);
-    // Owner and mode are accepted and ignored, but not for a file that is not there.
-    if (isEmpty(attributes)) await this.#deps.view.stat(path);
-    else await this.#deps.view.setAttributes(path, attributes);
+    await this.#deps.view.setAttributes(path, attributes);
   }
 }
 

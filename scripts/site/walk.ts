@@ -182,4 +182,16 @@ export async function walk(walker: Walker): Promise<void> {
   if (sha256(await delivered(site, 'acme/invoice.csv')) !== sha256(invoice)) throw new Error('the delivered bytes differ');
   say(`  delivered, identical: ${join(site.inside.delivered, 'acme/invoice.csv')}`);
   await showTrace(walker, 'acme/Inbox/invoice.csv');
+
+  say('5. what would happen, and which line says so');
+  for (const question of questions) {
+    say(`  $ sallyport ${question.join(' ')}`);
+    for (const line of (await ask(site, 'internal', ...question)).trimEnd().split('\n'))
+      say(`    ${line.replaceAll('\t', '   ')}`);
+  }
 }
+
+const questions = [
+  ['can-i', 'write', '/Inbox/x.csv', '--as', 'acme', '--from', '198.51.100.9'],
+  ['rules', 'test', 'Inbox/drawing.pdf', '--partner', 'acme'],
+] as const;

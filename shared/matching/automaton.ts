@@ -53,7 +53,7 @@ export class Automaton {
   /** The assertions that the expression uses. */
   readonly #asked: number;
   readonly #steps = new Map<number, Steps>();
-  /** Places of a group, as a power of two that divides 32: larger tables for the few large expressions. */
+  /** Places of a group, as a power of two that divides 32: larger tables for large expressions. */
   readonly #groupBits: 4 | 8;
 
   /** @throws RangeError when there are more than `maxPlaces` places. */
@@ -63,7 +63,7 @@ export class Automaton {
     this.#places = inst.flatMap(({ op }, index) => (op >= ops.firstRune && op <= ops.lastRune ? [index] : []));
     if (this.#places.length > maxPlaces) throw new RangeError(`${this.#places.length} places`);
     this.#placeOf = new Map(this.#places.map((index, place) => [index, place]));
-    this.#groupBits = this.#places.length > 64 ? 8 : 4;
+    this.#groupBits = this.#places.length > 32 ? 8 : 4;
     this.#classes = new CharacterClasses(this.#places.map((index) => rangesOf(inst[index])));
     this.#asked = inst.reduce((asked, { op, arg }) => (op === ops.assertion ? asked | arg : asked), 0);
   }

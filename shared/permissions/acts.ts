@@ -60,10 +60,13 @@ export function listingOf(permissions: Permissions, folder: VirtualPath, atMs: n
   return mayDo(permissions, 'traverse', folder, atMs).allowed ? 'folders' : 'nothing';
 }
 
-/** Whether the attributes of something may be looked at by its name: of what is listed, and of what may be read. */
+/** Whoever may do these to something has to be able to look at it by its name: programs do so before they ask. */
+const lookedAtBefore: readonly Permission[] = ['read', 'list', 'rename', 'set-attributes'];
+
+/** Whether the attributes of something may be looked at by its name: of what is listed, and of what may be read or changed. */
 export function mayLook(permissions: Permissions, path: VirtualPath, kind: 'file' | 'folder', atMs: number): boolean {
   if (areaOf(path) === 'fixed') return true;
-  if (mayDo(permissions, 'read', path, atMs).allowed || mayDo(permissions, 'list', path, atMs).allowed) return true;
+  if (lookedAtBefore.some((permission) => mayDo(permissions, permission, path, atMs).allowed)) return true;
   const listing = listingOf(permissions, parentOf(path), atMs);
   return listing === 'all' || (kind === 'folder' && (listing === 'folders' || listingOf(permissions, path, atMs) !== 'nothing'));
 }

@@ -96,7 +96,7 @@ async function site(conversation: Conversation, argument: Buffer): Promise<Reply
 async function changeMode(conversation: Conversation, argument: Buffer): Promise<Reply> {
   const match = /^[0-7]{3,4} /.exec(argument.toString('latin1'));
   if (!match) throw new Refused(501, 'A mode and a path are needed');
-  await conversation.partner().view.stat(conversation.path(argument.subarray(match[0].length)));
+  await conversation.partner().view.setAttributes(conversation.path(argument.subarray(match[0].length)), {});
   return reply(200, 'Modes mean nothing here; nothing was changed');
 }
 

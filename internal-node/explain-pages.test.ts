@@ -1,0 +1,88 @@
+/** docs/permissions.md and docs/rules.md hold: their configuration is loaded and each of their examples is asked. */
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parseArgs } from 'node:util';
+import { parseSize } from '../shared/config/units.ts';
+import { parseVirtualPath } from '../shared/paths/virtual-path.ts';
+import { type Permission, permissionWords } from '../shared/permissions/words.ts';
+import { makeKey } from '../test/fixtures/ssh-login.ts';
+import { loadInternalSettings } from './config.ts';
+import { Explainer } from './explain.ts';
+
+const key = makeKey('ed25519').publicLine;
+const main = 'version: 1\nname: inner1\npolicy: {timeZone: UTC}\ndestinations:\n  inside: {folder: delivered}\n';
+const others = `partners:\n  acme: {keys: ["${key}"]}\n  globex: {keys: ["${key}"]}\n`;
+
+interface Page {
+  readonly text: string;
+  readonly explainer: Explainer;
+  readonly examples: readonly string[];
+}
+
+async function page(name: string, more?: string): Promise<Page> {
+  const text = await readFile(new URL(`../docs/${name}`, import.meta.url), 'utf8');
+  const blocks = (kind: string): string[] =>
+    [...text.matchAll(new RegExp(`^\`\`\`${kind}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map((found) => found[1] ?? '');
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-page-'));
+  try {
+    await mkdir(join(folder, 'conf.d'));
+    const file = join(folder, 'sallyport.yaml');
+    await writeFile(file, main);
+    const parts = blocks('yaml').map((block) => block.replace(/ssh-ed25519 AAAA…/g, key));
+    for (const [index, part] of parts.entries()) await writeFile(join(folder, `conf.d/${index + 1}.yaml`), part);
+    if (more !== undefined) await writeFile(join(folder, 'conf.d/more.yaml'), more);
+    const explainer = new Explainer(await loadInternalSettings(file));
+    return { text, explainer, examples: blocks('examples').flatMap((block) => block.trimEnd().split('\n')) };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** `command   answer   place`, columns parted by two blanks or more. */
+function read(line: string) {
+  const [command = '', answer = '', place = ''] = line.split(/ {2,}/);
+  const options = {
+    as: { type: 'string' },
+    partner: { type: 'string' },
+    from: { type: 'string' },
+    at: { type: 'string' },
+    size: { type: 'string' },
+  } as const;
+  const { values, positionals } = parseArgs({ args: command.split(' '), options, allowPositionals: true });
+  return { answer, place, values, positionals, atMs: Date.parse(values.at ?? '2026-06-01') };
+}
+
+test('PE-01, PE-16: docs/permissions.md: two partners of one group, side by side', async () => {
+  const { text, explainer, examples } = await page('permissions.md');
+  assert.ok(examples.length >= 12);
+  for (const line of examples) {
+    const { answer, place, values, positionals, atMs } = read(line);
+    const [, permission = '', path = ''] = positionals;
+    const who = { partner: values.as ?? '', from: values.from, atMs };
+    const given = explainer.may(who, permission as Permission, parseVirtualPath(path));
+    assert.deepEqual([given.allowed ? 'yes' : 'no', given.by ?? ''], [answer, place], line);
+  }
+  for (const word of permissionWords) assert.ok(text.includes(`\`${word}\``), word);
+});
+
+test('docs/rules.md: every example is decided so, by that line', async () => {
+  const { explainer, examples } = await page('rules.md', others);
+  assert.ok(examples.length >= 8);
+  for (const line of examples) {
+    const { answer, place, values, positionals, atMs } = read(line);
+    const path = parseVirtualPath(`/Inbox/${positionals[2]}`);
+    const { decision, file } = explainer.route(values.partner ?? '', path, parseSize(values.size ?? '1KiB'), atMs);
+    const { route } = decision;
+    const target = 'destination' in route ? ` ${route.destination}` : 'partner' in route ? ` ${route.partner}` : '';
+    assert.equal(`${route.action}${target}`, answer, line);
+    assert.ok(place === '' ? decision.rule === '' : decision.rule.endsWith(`(${place})`), `${line}: ${decision.rule}`);
+    assert.equal(
+      file?.endsWith(`/delivered/${values.partner}${path.slice('/Inbox'.length)}`) ?? false,
+      route.action === 'deliver',
+      line,
+    );
+  }
+});

@@ -1,0 +1,130 @@
+/**
+ * What would happen, and which line says so: the answers behind `sallyport can-i` and `sallyport rules test`. The functions
+ * that decide are those that the nodes ask (shared/permissions, shared/matching, accounts); here is only what is told of it.
+ * Nothing is done, and no node needs to run.
+ */
+import { join } from 'node:path';
+import { SallyportError } from '../shared/errors.ts';
+import { Router, type RuleAnswer } from '../shared/matching/routing.ts';
+import { deliveryComponents } from '../shared/paths/delivery-name.ts';
+import { belowInbox, inbox, isWithin, type VirtualPath } from '../shared/paths/virtual-path.ts';
+import { mayDo, mayFetch } from '../shared/permissions/acts.ts';
+import { Permissions } from '../shared/permissions/permissions.ts';
+import { type Permission, type PermissionLine, permissionNames } from '../shared/permissions/words.ts';
+import type { Decision } from '../shared/policy.ts';
+import type { InternalSettings } from './config.ts';
+import { accountsOf, type PartnerAccount } from './policy/accounts.ts';
+
+export interface Who {
+  readonly partner: string;
+  /** Source address; undefined: from anywhere. */
+  readonly from: string | undefined;
+  readonly atMs: number;
+}
+
+export interface PermissionAnswer {
+  readonly permission: Permission;
+  readonly path: string;
+  readonly allowed: boolean;
+  /** In words, when it is not the line alone. */
+  readonly why: string | null;
+  /** `conf.d/partners.yaml:11`; `default`, or null when no line decided. */
+  readonly by: string | null;
+  /** What the deciding line says. */
+  readonly line: { readonly on: string | null; readonly set: readonly string[] } | null;
+}
+
+/** What one line allows. */
+export interface LineAnswer {
+  readonly on: string | null;
+  readonly may: readonly Permission[];
+  readonly by: string;
+}
+
+export interface RouteAnswer {
+  readonly decision: Decision;
+  readonly rules: readonly RuleAnswer[];
+  /** Absolute path of the file that a delivery would make, before its number if the name is taken. */
+  readonly file: string | null;
+  readonly onExisting: 'number' | 'replace' | 'fail' | null;
+}
+
+/** @throws SallyportError `no-such-file` when there is no such partner. */
+export class Explainer {
+  readonly #settings: InternalSettings;
+  readonly #accounts: ReadonlyMap<string, PartnerAccount>;
+
+  constructor(settings: InternalSettings) {
+    this.#settings = settings;
+    this.#accounts = accountsOf({ ...settings, timeZone: settings.policy.timeZone });
+  }
+
+  get partners(): readonly string[] {
+    return [...this.#accounts.keys()];
+  }
+
+  has(partner: string): boolean {
+    return this.#accounts.has(partner);
+  }
+
+  /** Why nobody can log in as the partner now, whatever he knows. */
+  refusal({ partner, from, atMs }: Who): { readonly reason: string; readonly by: string } | null {
+    const refusal = this.#account(partner).refusal(from, atMs);
+    return refusal ? { reason: refusal.reason, by: refusal.source } : null;
+  }
+
+  may(who: Who, permission: Permission, path: VirtualPath): PermissionAnswer {
+    const permissions = this.#permissions(who);
+    const answer = mayDo(permissions, permission, path, who.atMs);
+    const refusal = this.refusal(who);
+    const base = { permission, path, line: answer.line ? { on: answer.line.on ?? null, set: answer.line.set } : null };
+    if (refusal) return { ...base, allowed: false, why: `no login: ${refusal.reason}`, by: refusal.by, line: null };
+    if (answer.impossible !== undefined) return { ...base, allowed: false, why: answer.impossible, by: null, line: null };
+    const looking = answer.allowed && permission === 'read' && !mayFetch(permissions, path, who.atMs);
+    const why = looking ? 'attributes only: nobody can read back what was uploaded' : null;
+    return { ...base, allowed: answer.allowed, why: answer.line ? why : 'no line allows it', by: answer.line?.source ?? null };
+  }
+
+  /** All permissions on one path. */
+  allOn(who: Who, path: VirtualPath): readonly PermissionAnswer[] {
+    return permissionNames.map((permission) => this.may(who, permission, path));
+  }
+
+  /** The lines in the order in which they are tried. */
+  lines(who: Who): readonly LineAnswer[] {
+    const { lines } = this.#account(who.partner).grantFor(who.from).permissions;
+    return lines.map((line) => ({ on: line.on ?? null, may: allowedBy(line, who.atMs), by: line.source }));
+  }
+
+  /** Where a file would go. @throws SallyportError `usage` for a path outside of the Inbox. */
+  route(partner: string, path: VirtualPath, size: number, atMs: number): RouteAnswer {
+    this.#account(partner);
+    if (!isWithin(path, inbox) || path === inbox) {
+      throw new SallyportError('usage', `rules are for files below /Inbox, not for ${path}`);
+    }
+    const { rules, policy, destinations } = this.#settings;
+    const below = belowInbox(path);
+    const explained = new Router(rules, { timeZone: policy.timeZone }).explain({ partner, path: below, size, atMs });
+    const { route } = explained.decision;
+    const target = route.action === 'deliver' ? destinations.find(({ name }) => name === route.destination) : undefined;
+    const file = target ? join(target.folder, partner, ...deliveryComponents(below)) : null;
+    return { ...explained, file, onExisting: target?.onExisting ?? null };
+  }
+
+  #permissions({ partner, from }: Who): Permissions {
+    return new Permissions(this.#account(partner).grantFor(from).permissions);
+  }
+
+  #account(partner: string): PartnerAccount {
+    const account = this.#accounts.get(partner);
+    if (account) return account;
+    throw new SallyportError('no-such-file', `there is no partner "${partner}"`, {
+      next: 'sallyport partner list shows the partners',
+    });
+  }
+}
+
+function allowedBy(line: PermissionLine, atMs: number): readonly Permission[] {
+  const alone = new Permissions({ timeZone: 'UTC', lines: [{ set: line.set, source: line.source }] });
+  return permissionNames.filter((permission) => alone.decide(permission, '/', atMs).allowed);
+}

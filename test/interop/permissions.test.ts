@@ -1,0 +1,249 @@
+/** Each permission alone, with OpenSSH's sftp and over FTPS, in front of a whole cache: what works, and that nothing else does. */
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { after, before, describe, it } from 'node:test';
+import type { GrantedPermissions } from '../../shared/permissions/words.ts';
+import { begin, CacheBench, path, put, rule } from '../fixtures/cache-bench.ts';
+import { fetch, send } from '../fixtures/ftps-cache-door.ts';
+import { password as ftpPassword, user as ftpUser, openFtpsDoor } from '../fixtures/ftps-door.ts';
+import { OpenSsh } from '../fixtures/openssh.ts';
+import { everything, granted, grantedOn } from '../fixtures/permissions.ts';
+import { RawFtp } from '../fixtures/raw-ftp.ts';
+import { openDoor, password } from '../fixtures/sftp-door.ts';
+
+const operations = ['get', 'stat', 'ls', 'put', 'mkdir', 'rename', 'rmdir', 'rm', 'chmod'] as const;
+type Operation = (typeof operations)[number];
+
+let bench: CacheBench;
+let sftpDoor: Awaited<ReturnType<typeof openDoor>>;
+let ftpsDoor: Awaited<ReturnType<typeof openFtpsDoor>>;
+let client: OpenSsh;
+let secret: Record<string, string>;
+/** Of the next session. */
+let permissions: GrantedPermissions = everything;
+
+before(async () => {
+  bench = await CacheBench.open({ rules: [rule('*.out', { action: 'outbox', partner: 'acme' }), rule('*', { action: 'hold' })] });
+  const viewFor = (identity: Parameters<CacheBench['viewFor']>[0]) =>
+    bench.viewFor({ ...identity, grant: { ...identity.grant, permissions } });
+  sftpDoor = (await openDoor({ view: bench.view(), viewFor })) as never;
+  ftpsDoor = (await openFtpsDoor({ view: bench.view(), viewFor })) as never;
+  client = await OpenSsh.create(sftpDoor.port);
+  secret = await client.passwordEnvironment(password);
+  await writeFile(client.path('local'), 'of the partner');
+  bench.announcer.linkUp();
+  await put(bench.view(), '/Inbox/offer.out', 'an offer');
+  await bench.announcer.idle();
+});
+after(async () => {
+  await client?.[Symbol.asyncDispose]();
+  await sftpDoor?.[Symbol.asyncDispose]();
+  await ftpsDoor?.[Symbol.asyncDispose]();
+  await bench?.[Symbol.asyncDispose]();
+});
+
+let round = 0;
+
+/** Something for each operation to work on, made with full rights. */
+async function prepare(): Promise<string> {
+  round += 1;
+  const own = `/Inbox/r${round}`;
+  const view = bench.view();
+  await view.makeFolder(path(own));
+  await view.makeFolder(path(`${own}/full`));
+  await view.makeFolder(path(`${own}/empty`));
+  for (const name of ['old', 'gone', 'mode']) await put(view, `${own}/full/${name}`, name);
+  return own;
+}
+
+async function withOpenSsh(given: GrantedPermissions): Promise<readonly Operation[]> {
+  const own = await prepare();
+  permissions = given;
+  const commands: Readonly<Record<Operation, string>> = {
+    get: `get /Outbox/offer.out ${client.path('fetched')}`,
+    stat: 'ls -l /Outbox/offer.out',
+    ls: `ls -l ${own}/full`,
+    put: `put ${client.path('local')} ${own}/full/new`,
+    mkdir: `mkdir ${own}/made`,
+    rename: `rename ${own}/full/old ${own}/full/renamed`,
+    rmdir: `rmdir ${own}/empty`,
+    rm: `rm ${own}/full/gone`,
+    chmod: `chmod 600 ${own}/full/mode`,
+  };
+  const worked: Operation[] = [];
+  // What the client prints cannot be told apart by command: an echo of its own line stands between.
+  const batch = operations.map((operation) => `-${commands[operation]}\n!echo ==${operation} >&2`).join('\n');
+  const ran = await client.sftp(batch, [], secret);
+  assert.equal(ran.code, 0, ran.err);
+  const said = ran.err.split(/^==\w+ *$/m);
+  for (const [index, operation] of operations.entries()) if ((said[index] ?? '').trim() === '') worked.push(operation);
+  return worked;
+}
+
+async function overFtps(given: GrantedPermissions): Promise<readonly Operation[]> {
+  const own = await prepare();
+  permissions = given;
+  const ftp = await RawFtp.loggedIn(ftpsDoor.port, ftpUser, ftpPassword);
+  try {
+    const codes: Readonly<Record<Operation, () => Promise<number>>> = {
+      get: async () => (await fetch(ftp, 'RETR /Outbox/offer.out')).reply.code,
+      stat: async () => (await ftp.ask('SIZE /Outbox/offer.out')).code,
+      ls: async () => (await fetch(ftp, `NLST ${own}/full`)).reply.code,
+      put: async () => (await send(ftp, `STOR ${own}/full/new`, 'of the partner')).code,
+      mkdir: async () => (await ftp.ask(`MKD ${own}/made`)).code,
+      rename: async () => {
+        const from = await ftp.ask(`RNFR ${own}/full/old`);
+        return from.code === 350 ? (await ftp.ask(`RNTO ${own}/full/renamed`)).code : from.code;
+      },
+      rmdir: async () => (await ftp.ask(`RMD ${own}/empty`)).code,
+      rm: async () => (await ftp.ask(`DELE ${own}/full/gone`)).code,
+      chmod: async () => (await ftp.ask(`MFMT 20260101000000 ${own}/full/mode`)).code,
+    };
+    const worked: Operation[] = [];
+    for (const operation of operations) {
+      const code = await codes[operation]();
+      if (code < 300) worked.push(operation);
+      // 553 is a permission; what may not be looked at is as if it were not there.
+      else assert.ok(code === 553 || code === 550, `${operation}: ${code}`);
+    }
+    return worked;
+  } finally {
+    ftp.close();
+  }
+}
+
+type Row = readonly [title: string, given: GrantedPermissions, works: readonly Operation[]];
+const rows: readonly Row[] = [
+  ['PE-02: allow-read alone', granted('allow-read'), ['get', 'stat']],
+  ['PE-03: allow-list alone', granted('allow-list'), ['stat', 'ls']],
+  ['PE-05: allow-create-folder alone', granted('allow-create-folder'), ['mkdir']],
+  ['PE-06: allow-write alone', granted('allow-write'), ['put']],
+  ['PE-07: allow-rename alone', granted('allow-rename'), ['rename']],
+  ['PE-08: allow-delete-file alone', granted('allow-delete-file'), ['rm']],
+  ['PE-09: allow-delete-folder alone', granted('allow-delete-folder'), ['rmdir']],
+  ['PE-10: allow-set-attributes alone', granted('allow-set-attributes'), ['chmod']],
+  ['PE-11: allow-full-control alone', everything, operations],
+  ['PE-12: deny-full-control wins', granted('allow-full-control', 'deny-full-control'), []],
+];
+
+describe('permissions with real clients', () => {
+  for (const [title, given, works] of rows) {
+    it(`${title}, over SFTP and FTPS`, async () => {
+      assert.deepEqual(await withOpenSsh(given), works, 'OpenSSH');
+      assert.deepEqual(await overFtps(given), works, 'FTPS');
+      assert.equal(works.includes('get'), (await readFile(client.path('fetched'), 'utf8').catch(() => '')) === 'an offer');
+      await writeFile(client.path('fetched'), '');
+    });
+  }
+
+  it('PE-04, PE-20: allow-traverse alone shows the folders, over SFTP and FTPS', async () => {
+    const own = await prepare();
+    await put(bench.view(), `${own}/file`, 'hidden');
+    permissions = granted('allow-traverse');
+    const listed = await client.sftp(
+      `ls -1 ${own}\n-get ${own}/file ${client.path('none')}\n-get /Outbox/offer.out ${client.path('none')}`,
+      [],
+      secret,
+    );
+    assert.match(listed.out, /empty/);
+    assert.match(listed.out, /full/);
+    assert.doesNotMatch(listed.out, new RegExp(`${own}/file$`, 'm'));
+    assert.match(listed.err, /denied|not found|No such file/i);
+    await assert.rejects(readFile(client.path('none')));
+    const ftp = await RawFtp.loggedIn(ftpsDoor.port, ftpUser, ftpPassword);
+    const long = await fetch(ftp, `LIST ${own}`);
+    assert.deepEqual(
+      [...long.bytes.toString().matchAll(/(\S+)\r\n/g)].map(([, name]) => name),
+      ['empty', 'full'],
+    );
+    assert.equal((await fetch(ftp, `NLST ${own}`)).reply.code, 553);
+    assert.equal((await fetch(ftp, 'RETR /Outbox/offer.out')).reply.code, 553);
+    ftp.close();
+  });
+
+  it('PE-13, PE-18, PE-23: outside of a line the global set counts, for folders that come later, too', async () => {
+    const own = await prepare();
+    permissions = grantedOn(
+      [[`${own}/full/*`, 'allow-delete-file', 'allow-list']],
+      ['allow-read', 'allow-write', 'allow-create-folder'],
+    );
+    const ran = await client.sftp(
+      [
+        `put ${client.path('local')} ${own}/above`,
+        `-put ${client.path('local')} ${own}/full/inside`,
+        `rm ${own}/full/gone`,
+        `-rm ${own}/above`,
+        `-rmdir ${own}/full`,
+        `mkdir ${own}/later`,
+        `put ${client.path('local')} ${own}/later/x`,
+      ].join('\n'),
+      [],
+      secret,
+    );
+    assert.equal(ran.code, 0, ran.err);
+    const view = bench.view();
+    const there = async (name: string): Promise<boolean> =>
+      (await view.stat(path(`${own}/${name}`)).catch(() => undefined)) !== undefined;
+    const found = await Promise.all(['above', 'full/inside', 'full/gone', 'full', 'later/x'].map(there));
+    assert.deepEqual(found, [true, false, false, true, true]);
+  });
+
+  it('PE-07, PE-21: a rename replaces an existing file, and needs the permission at both ends', async () => {
+    const own = await prepare();
+    permissions = grantedOn([[`${own}/empty/*`, 'allow-list']], ['allow-rename', 'allow-list']);
+    const ran = await client.sftp(
+      `-rename ${own}/full/mode ${own}/empty/mode\n-rename ${own}/full/old ${own}/full/gone\nls -1 ${own}/full`,
+      [],
+      secret,
+    );
+    assert.equal(ran.code, 0, ran.err);
+    assert.match(ran.err, /mode.*denied/i);
+    const names = [...ran.out.matchAll(/^\/Inbox\S*full\/(\S+) *$/gm)].map(([, name]) => name);
+    assert.deepEqual(names, ['gone', 'mode']);
+  });
+
+  it('PE-06: a drop box takes new files, replaces and continues them, and shows nothing of others', async () => {
+    const own = await prepare();
+    permissions = granted('allow-write');
+    const ran = await client.sftp(
+      `put ${client.path('local')} ${own}/full/new\nput ${client.path('local')} ${own}/full/new\nls -l ${own}/full/new\n-ls -l ${own}/full/old`,
+      [],
+      secret,
+    );
+    assert.equal(ran.code, 0, ran.err);
+    assert.match(ran.err, /full\/old.* not found|No such file/);
+    const writer = bench.view('acme', { permissions });
+    const handle = await writer.openForWriting(path(`${own}/full/part`), begin);
+    await handle.write(0, Buffer.from('first '));
+    await handle.abandon('lost');
+    const again = await writer.openForWriting(path(`${own}/full/part`), { ...begin, truncate: false, append: true });
+    await again.write(6, Buffer.from('second'));
+    await again.close();
+    assert.equal((await bench.view().stat(path(`${own}/full/part`))).size, 12);
+  });
+
+  it('PE-22: FTP tells a missing permission, 553, from a missing file, 550', async () => {
+    permissions = granted('allow-list');
+    const ftp = await RawFtp.loggedIn(ftpsDoor.port, ftpUser, ftpPassword);
+    assert.equal((await fetch(ftp, 'RETR /Outbox/offer.out')).reply.code, 553);
+    assert.equal((await ftp.ask('SIZE /Outbox/none')).code, 550);
+    ftp.close();
+  });
+
+  it('PE-25: no spelling of a path gets round a line, over SFTP', async () => {
+    const own = await prepare();
+    await bench.view().makeFolder(path(`${own}/secret`));
+    permissions = grantedOn([[`${own}/secret | ${own}/secret/*`, 'deny-full-control']], ['allow-full-control']);
+    const spellings = [
+      `${own}/secret/x`,
+      `${own}//secret//x`,
+      `${own}/./secret/x`,
+      `${own}/full/../secret/x`,
+      `/..${own}/secret/x`,
+    ];
+    const ran = await client.sftp(spellings.map((to) => `-put ${client.path('local')} ${to}`).join('\n'), [], secret);
+    assert.equal(ran.code, 0, ran.err);
+    assert.equal([...ran.err.matchAll(/denied/gi)].length, spellings.length, ran.err);
+    assert.equal((await (await bench.view().openFolder(path(`${own}/secret`))).next(10)).length, 0);
+  });
+});
