@@ -1,7 +1,7 @@
 /**
  * Globs with the meaning of paths, `p/…/`, for trusted configuration: `*` and `?` stay within one component, a component
  * `**` is any number of components, `{a,b}` is one or the other (`micromatch` writes these out). They mean what micromatch
- * means with `dot` and without `extglob`, but its regular expressions can be made to run for minutes by a value: these are
+ * means with `dot` and without `extglob` (and `[!a]` is everything but an a, as in the other globs), but its regular expressions can be made to run for minutes by a value: these are
  * run by `regex.ts`.
  */
 import micromatch from 'micromatch';
@@ -14,7 +14,8 @@ const maxBraces = 4;
 
 /** @throws SallyportError `config-invalid` with the column (from 1) and what to write instead. */
 export function compilePathGlob(text: string): Regex {
-  const fault = /[!()|+@\\]/.exec(text);
+  // What stands in brackets is literal.
+  const fault = /[!()|+@\\]/.exec(text.replace(/\[[^\]]+\]/g, (set) => ' '.repeat(set.length)));
   if (fault) {
     throw expressionFault(
       fault.index + 1,
@@ -32,14 +33,16 @@ export function compilePathGlob(text: string): Regex {
 /** One glob without braces in RE2 syntax. */
 function pathExpression(glob: string): string {
   const components = glob.split('/');
-  return components
+  const expression = components
     .map((component, index) => {
       const last = index === components.length - 1;
       if (component === '**') return last ? '.*' : '(?:[^/]+/)*';
       return `${componentExpression(component)}${last ? '' : '/'}`;
     })
-    .join('')
-    .replace(/\/\.\*$/, '(?:/.*)?');
+    .join('');
+  // `a/**` is also `a` itself, but micromatch does not take `a*/**` for `a`.
+  const before = components.at(-2) ?? '*';
+  return components.at(-1) === '**' && !/(^|[^*])\*$/.test(before) ? expression.replace(/\/\.\*$/, '(?:/.*)?') : expression;
 }
 
 function componentExpression(component: string): string {
