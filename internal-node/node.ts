@@ -34,6 +34,7 @@ import { CurrentConfig } from './current-config.ts';
 import { FolderDestination, folderDefaults } from './destinations/folder.ts';
 import { type CompanionSettings, Companions } from './inbound/companions.ts';
 import { Delivery, deliveryDefaults } from './inbound/delivery.ts';
+import type { OpenWhole } from './inbound/fetch.ts';
 import { InboxScan } from './inbound/inbox-scan.ts';
 import { Items } from './inbound/items.ts';
 import type { LedgerOperations } from './inbound/ledger-operations.ts';
@@ -76,6 +77,7 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
   const ledger = database.room<LedgerOperations>();
   const seal = new SealWorkers({ threads: threadsOf(config.workers.seal) });
   const createOpener = (path: string) => seal.createOpener({ path, identity: sealing.identity });
+  const openWhole: OpenWhole = (path, segments, sealed) => seal.openWhole({ path, identity: sealing.identity, segments, sealed });
   const createSealer = (path: string) => seal.createWriter({ path, recipients: [sealing.recipient] });
 
   // Who may come in
@@ -133,10 +135,15 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
       companions: new Companions({ ledger, settingsOf: (partner) => companionSettings(current.uploadsOf(partner)) }),
       staging: new StagingArea({ ...stagingDefaults, floor: config.staging.minimumFree }),
       createOpener,
+      openWhole,
       clock,
       log,
     },
-    { ...deliveryDefaults, retry: { firstMs: config.pull.retryFirst, maxMs: config.pull.retryMost } },
+    {
+      ...deliveryDefaults,
+      smallStreams: Math.max(2, Math.floor(config.tunnel.dataSockets / 8)),
+      retry: { firstMs: config.pull.retryFirst, maxMs: config.pull.retryMost },
+    },
   );
   const puller: Puller = new Puller(
     {

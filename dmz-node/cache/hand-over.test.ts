@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, truncate } from 'node:fs/promises';
 import { test } from 'node:test';
 import { newItemId } from '../../shared/ids.ts';
 import { itemSchema, requests, wireEventSchema } from '../../shared/tunnel/messages.ts';
@@ -94,6 +94,32 @@ test('a leased item is read from any offset; without a lease, with an old epoch 
   await lease({ id, epoch }, signal);
   await release({ id, epoch }, signal);
   await assert.rejects(readAll(read({ id, epoch, segment: 0, offset: 0 }, signal)), hasCode('lease-lost'));
+});
+
+test('small items are leased and sent together; what cannot be sent whole says so and holds up no other', async () => {
+  await using bench = await CacheBench.open();
+  const view = bench.view();
+  for (const name of ['a', 'damaged', 'b']) await put(view, `/Inbox/${name}`, `content of ${name}`);
+  await put(view, '/Inbox/large', Buffer.alloc(200_000, 7));
+  const list = await bench.list();
+  const idOf = (name: string): string => list.find((item) => item.path === `/Inbox/${name}`)?.id ?? '';
+  const epoch = await bench.cache.nextEpoch();
+  const { files, leases } = bench.cache.core;
+  await truncate(files.path(`${idOf('damaged')}.0`), 10);
+  const stranger = newItemId();
+  const ids = [idOf('a'), idOf('damaged'), stranger, idOf('large'), idOf('b'), idOf('b')];
+  const collect = bench.handOver.streams['inbox.collect'];
+  await assert.rejects(readAll(collect({ epoch: epoch - 1, ids }, signal)), hasCode('stale-epoch'));
+  assert.equal(leases.count(), 0);
+  const bytes = await readAll(collect({ epoch, ids }, signal));
+  const [a, b] = await Promise.all(['a', 'b'].map((name) => readFile(files.path(`${idOf(name)}.0`))));
+  const length = (value = Buffer.alloc(0)): Buffer => Buffer.from(value.length.toString(16).padStart(8, '0'), 'hex');
+  const lease = Buffer.from((15 * 60_000).toString(16).padStart(8, '0'), 'hex');
+  const nothing = length();
+  const expected = [lease, length(a), a, nothing, nothing, nothing, length(b), b, length(b), b];
+  assert.deepEqual(bytes, Buffer.concat(expected as Buffer[]));
+  assert.deepEqual([leases.holds(idOf('a')), leases.holds(idOf('b')), leases.holds(stranger)], [true, true, false]);
+  await assert.rejects(view.removeFile(path('/Inbox/a')), hasCode('already-collected'));
 });
 
 test('a new link voids the leases of the old one, in the middle of a stream; a late end of the old link changes nothing', async () => {

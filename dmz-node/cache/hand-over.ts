@@ -8,6 +8,7 @@ import type { NumberedEvent } from '../../shared/events/event.ts';
 import { lend } from '../../shared/memory.ts';
 import type { Answering, StreamServing } from '../../shared/tunnel/handlers.ts';
 import type { DmzStatus, WireEvent } from '../../shared/tunnel/messages.ts';
+import { collectItems } from './collecting.ts';
 import type { CacheCore } from './core.ts';
 import { Offers } from './offers.ts';
 import type { LeasedItem } from './records/hand-over.ts';
@@ -58,6 +59,8 @@ export class HandOver {
     };
     this.streams = {
       'inbox.read': ({ id, epoch, segment, offset }, signal) => this.#read({ id, epoch, segment, offset }, signal),
+      'inbox.collect': (params, signal) =>
+        collectItems(params, { ...this.#core, lease: (...of) => this.#leasedItem(...of) }, signal),
       'events.read': ({ after }, signal) => this.#events(after, signal),
       'outbox.offer': (params, source, signal) => this.#offers.receive(params, source, signal),
     };
@@ -85,6 +88,11 @@ export class HandOver {
       }
     }
     return { leaseMs: leases.leaseMs };
+  }
+
+  async #leasedItem(id: string, epoch: number): Promise<LeasedItem | undefined> {
+    await this.#lease(id, epoch);
+    return this.#leased.get(id);
   }
 
   async #confirm(params: {

@@ -36,8 +36,8 @@ export interface AnnouncerOptions {
 }
 
 export const announcerDefaults: AnnouncerOptions = {
-  concurrency: 32,
-  gatherMs: 15,
+  concurrency: 64,
+  gatherMs: 40,
   maxQueued: 256,
   retry: { firstMs: 1000, maxMs: 5 * 60_000 },
 };

@@ -9,7 +9,7 @@ import { type DeathPoint, Run, Site } from '../../test/fixtures/inside-hand-over
 
 const points: readonly DeathPoint[] = [
   { when: 'after', call: 'ledger.register' },
-  { when: 'after', call: 'link.inbox.lease' },
+  { when: 'before', call: 'link.inbox.collect' },
   { when: 'after', call: 'ledger.begin' }, // S13
   { when: 'after', call: 'destination.stage' },
   { when: 'before', call: 'destination.keep' }, // S14, S15
@@ -48,6 +48,27 @@ for (const onExisting of ['number', 'replace'] as const) {
       assert.equal(events.filter((name) => name === 'item.confirmed').length, 1);
     });
   }
+}
+
+for (const death of [
+  { when: 'before', call: 'link.inbox.lease' },
+  { when: 'before', call: 'link.inbox.read' },
+  { when: 'after', call: 'ledger.staged' },
+] as const) {
+  test(`delivers once when it dies ${death.when} ${death.call} of an item that is read by itself`, async () => {
+    await using site = await Site.make();
+    site.dmz.collects = false;
+    const item = await site.upload({ contents: [Buffer.from('con'), Buffer.from('tent')] });
+    {
+      await using run = await Run.open(site, death);
+      await run.settle().catch(() => undefined);
+    }
+    await using run = await Run.open(site);
+    await run.recoverNow();
+    await run.settle();
+    assert.deepEqual(await site.delivered(), { 'acme/report.csv': 'content' });
+    assert.equal(await run.state(item.description.id), 'delivered');
+  });
 }
 
 async function diesStaged(site: Site, call: DeathPoint): Promise<string> {

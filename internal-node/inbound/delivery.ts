@@ -15,9 +15,10 @@ import { deliveryComponents } from '../../shared/paths/delivery-name.ts';
 import { belowInbox, parseVirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { DeliveryTarget, Destination, DraftFacts } from '../destination.ts';
 import { type PaceOptions, paceDefaults } from '../pace.ts';
+import { type Collected, Collector, collectorDefaults } from './collector.ts';
 import type { Companions } from './companions.ts';
 import { confirmItem } from './confirm.ts';
-import { fetchItem, type Opener } from './fetch.ts';
+import { fetchItem, type Opener, type OpenWhole, openCollected } from './fetch.ts';
 import { fileSha256 } from './file-digest.ts';
 import { type InboxLink, Lease } from './lease.ts';
 import type { LedgerItem } from './ledger-item.ts';
@@ -32,6 +33,7 @@ export interface DeliveryDeps {
   readonly staging: StagingArea;
   readonly companions: Companions;
   readonly createOpener: (path: string) => Opener;
+  readonly openWhole: OpenWhole;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -39,9 +41,15 @@ export interface DeliveryDeps {
 export interface DeliveryOptions {
   readonly pace: PaceOptions;
   readonly retry: BackoffOptions;
+  /** Streams of the tunnel that small items may use. */
+  readonly smallStreams: number;
 }
 
-export const deliveryDefaults: DeliveryOptions = { pace: paceDefaults, retry: { firstMs: 2000, maxMs: 300_000 } };
+export const deliveryDefaults: DeliveryOptions = {
+  pace: paceDefaults,
+  smallStreams: collectorDefaults.streams,
+  retry: { firstMs: 2000, maxMs: 300_000 },
+};
 
 /** The tunnel's troubles, not the item's. */
 const linkTroubles: readonly ErrorCode[] = ['tunnel-down', 'link-closed', 'stale-epoch', 'lease-lost'];
@@ -49,14 +57,18 @@ const linkTroubles: readonly ErrorCode[] = ['tunnel-down', 'link-closed', 'stale
 const patient: readonly ErrorCode[] = [...linkTroubles, 'waits-for-other'];
 const wrongBytes: readonly ErrorCode[] = ['content-mismatch', 'sealed-damaged'];
 const maxNames = 100;
+/** Items up to this size are taken together with others. */
+export const smallBytes = 64 * 1024;
 
 export class Delivery {
   readonly #deps: DeliveryDeps;
   readonly #options: DeliveryOptions;
+  readonly #collector: Collector;
 
   constructor(deps: DeliveryDeps, options: DeliveryOptions = deliveryDefaults) {
     this.#deps = deps;
     this.#options = options;
+    this.#collector = new Collector(deps, { ...collectorDefaults, pace: options.pace, streams: options.smallStreams });
   }
 
   /** @param signal Ends a transfer. Once the final name is given the attempt goes on to its end. */
@@ -96,11 +108,14 @@ export class Delivery {
     await companions.mayFetch(item);
     const destination = this.#destinationOf(item);
     using _space = await staging.reserve(destination, item.partner, item.size);
-    const lease = await Lease.take(item.id, link, clock, signal);
+    const small = item.size <= smallBytes;
+    const collected = small ? await this.#collector.take(item, signal) : undefined;
+    using _place = small && !collected ? this.#collector.alone(item) : undefined;
+    const lease = collected?.lease ?? (await Lease.take(item.id, link, clock, signal));
     const begun = await ledger.call('ledger.begin', { id: item.id, by: 'puller', nowMs: clock.nowMs() });
     if (!begun) return undefined;
     try {
-      const draft = await this.#stage(begun, destination, lease, signal);
+      const draft = await this.#stage(begun, destination, collected ?? { lease }, signal);
       if (!draft) return await ledger.call('ledger.find', { id: item.id });
       return await this.#publish(begun, draft, destination, lease, signal);
     } catch (error) {
@@ -110,13 +125,20 @@ export class Delivery {
   }
 
   /** @returns the draft, with the final name that was decided and recorded; undefined when it is not to be delivered. */
-  async #stage(item: LedgerItem, destination: Destination, lease: Lease, signal: AbortSignal): Promise<StagedDraft | undefined> {
-    const { ledger, clock, companions } = this.#deps;
+  async #stage(
+    item: LedgerItem,
+    destination: Destination,
+    { lease, sealed }: Pick<Collected, 'lease'> & Partial<Collected>,
+    signal: AbortSignal,
+  ): Promise<StagedDraft | undefined> {
+    const { ledger, clock, companions, openWhole } = this.#deps;
     const { id } = item;
     const path = await destination.stage(id);
     let staged: StagedDraft & { readonly sha256: string; readonly expected: Expected | null };
     try {
-      const sha256 = await fetchItem(item, path, lease, this.#deps, this.#options.pace, signal);
+      const sha256 = sealed
+        ? await openCollected(item, path, sealed, openWhole)
+        : await fetchItem(item, path, lease, this.#deps, this.#options.pace, signal);
       await companions.check(item, path, sha256, signal);
       const expected = await companions.read(item, path);
       const facts = await destination.keep(id);

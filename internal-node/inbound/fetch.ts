@@ -31,6 +31,28 @@ export interface FetchDeps {
   readonly createOpener: (path: string) => Opener;
 }
 
+/** Opens an item whose sealed bytes are all here into a new file, which is flushed then, or gone when this rejects. */
+export type OpenWhole = (
+  path: string,
+  segments: readonly { headerSha256: string; plainBytes: number; sha256: string | null; sealedBytes: number }[],
+  sealed: Buffer,
+) => Promise<{ size: number; sha256: string }>;
+
+/**
+ * The same as `fetchItem` for an item that was collected.
+ * @throws SallyportError `content-mismatch`, `sealed-damaged`
+ */
+export async function openCollected(item: LedgerItem, path: string, sealed: Buffer, openWhole: OpenWhole): Promise<string> {
+  return announced(item, await openWhole(path, item.segments, sealed));
+}
+
+/** @returns the digest. @throws SallyportError `content-mismatch` */
+function announced(item: LedgerItem, { size, sha256 }: { readonly size: number; readonly sha256: string }): string {
+  if (size === item.size && (item.sha256 === null || sha256 === item.sha256)) return sha256;
+  const fields = { size, announced: item.size };
+  throw new SallyportError('content-mismatch', 'the content is not the one that was announced', fields);
+}
+
 /**
  * @param signal Ends the transfer early; the draft is removed before this rejects.
  * @returns Digest (hex) of the flushed file at `path`, whose size is that of `item`.
@@ -49,14 +71,7 @@ export async function fetchItem(
   const opener = deps.createOpener(path);
   try {
     await copySegments(item, lease, opener, deps.link, pace, AbortSignal.any([signal, pace.signal]));
-    const { size, sha256 } = await opener.finish();
-    if (size !== item.size || (item.sha256 !== null && sha256 !== item.sha256)) {
-      throw new SallyportError('content-mismatch', 'the content is not the one that was announced', {
-        size,
-        announced: item.size,
-      });
-    }
-    return sha256;
+    return announced(item, await opener.finish());
   } catch (error) {
     await opener.destroy();
     signal.throwIfAborted();

@@ -39,6 +39,13 @@ export class Lease {
     return lease;
   }
 
+  /** A lease that was given together with its item. @param askedAtMs When it was asked for, by the monotonic clock. */
+  static given(id: string, epoch: number, leaseMs: number, askedAtMs: number, link: InboxLink, clock: Clock): Lease {
+    const lease = new Lease(id, epoch, link, clock);
+    lease.#runs(askedAtMs, leaseMs);
+    return lease;
+  }
+
   held(): boolean {
     return this.#link.epoch() === this.epoch && this.#clock.monotonicMs() < this.#untilMs;
   }
@@ -62,6 +69,10 @@ export class Lease {
   async #renew(signal: AbortSignal): Promise<void> {
     const askedAtMs = this.#clock.monotonicMs();
     const { leaseMs } = await this.#link.request('inbox.lease', { id: this.id, epoch: this.epoch }, signal);
+    this.#runs(askedAtMs, leaseMs);
+  }
+
+  #runs(askedAtMs: number, leaseMs: number): void {
     this.#untilMs = askedAtMs + leaseMs * margin;
     this.#renewAtMs = askedAtMs + leaseMs / 3;
   }

@@ -6,6 +6,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Records } from '../../shared/durable/database.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Service } from '../../shared/service.ts';
+import { smallBytes } from './delivery.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { InboxLink } from './lease.ts';
 import type { LedgerOperations } from './ledger-operations.ts';
@@ -24,7 +25,10 @@ export interface PullerDeps {
 
 export interface PullerOptions {
   readonly pollMs: number;
-  /** Large items under way at the same time. Small ones mostly wait for disks and messages: of them it is four times as many. */
+  /**
+   * Large items under way at the same time. Those up to 1 MiB mostly wait for disks and messages: of them it is four times as
+   * many. Small ones share streams, messages and commits, the more of them the better.
+   */
   readonly concurrency: number;
   /** Streams that the tunnel carries at the same time. A quarter stays free for others: who waits for one has a place already. */
   readonly streams: number;
@@ -40,9 +44,14 @@ export const pullerDefaults: PullerOptions = {
 };
 
 const forgetEveryMs = 3_600_000;
-const smallBytes = 1024 * 1024;
-const smallForEachLarge = 4;
-const isSmall = ({ size }: { readonly size: number }): boolean => size <= smallBytes;
+const mediumBytes = 1024 * 1024;
+const mediumForEachLarge = 4;
+const smallPlaces = 64;
+type Kind = 'small' | 'medium' | 'large';
+const kindOf = ({ size }: { readonly size: number }): Kind => {
+  if (size <= smallBytes) return 'small';
+  return size <= mediumBytes ? 'medium' : 'large';
+};
 
 export class Puller implements Service {
   readonly name = 'puller';
@@ -144,17 +153,18 @@ export class Puller implements Service {
     }
   }
 
-  /** Large and small items have places of their own; no partner has more than half of either. */
+  /** Each kind of items has places of its own; no partner has more than half of them. */
   #mayBegin(next: DueItem): boolean {
-    const places = isSmall(next) ? smallForEachLarge * this.#concurrency : this.#concurrency;
-    const alike = [...this.#running.values()].filter(({ item }) => isSmall(item) === isSmall(next));
+    const kind = kindOf(next);
+    const places = { small: smallPlaces, medium: mediumForEachLarge * this.#concurrency, large: this.#concurrency }[kind];
+    const alike = [...this.#running.values()].filter(({ item }) => kindOf(item) === kind);
     const ofPartner = alike.filter(({ item }) => item.partner === next.partner);
     return alike.length < places && ofPartner.length < Math.max(1, places / 2);
   }
 
   get #concurrency(): number {
     const { concurrency, streams } = this.#options;
-    return Math.max(1, Math.min(concurrency, Math.floor((streams * 0.75) / (1 + smallForEachLarge))));
+    return Math.max(1, Math.min(concurrency, Math.floor((streams * 0.75) / (1 + mediumForEachLarge))));
   }
 
   #begin(item: DueItem): void {

@@ -21,6 +21,8 @@ interface Place {
 export class StagingArea {
   readonly #options: StagingOptions;
   readonly #reserved = new Map<string, number>();
+  /** Looks under way: who asks meanwhile shares them, because reservations are counted apart. */
+  readonly #looks = new Map<Place, ReturnType<Place['space']>>();
 
   constructor(options: StagingOptions = stagingDefaults) {
     this.#options = options;
@@ -33,7 +35,7 @@ export class StagingArea {
   async reserve(place: Place, partner: string, sizeBytes: number): Promise<Disposable> {
     const atPlace = `place ${place.name}`;
     const ofPartner = `partner ${partner}`;
-    const { freeBytes, totalBytes } = await place.space();
+    const { freeBytes, totalBytes } = await this.#look(place);
     const { floor } = this.#options;
     const floorBytes = 'bytes' in floor ? floor.bytes : (totalBytes * floor.percent) / 100;
     // Drafts under way have partly taken their space already: counting them whole errs to the safe side.
@@ -55,6 +57,14 @@ export class StagingArea {
         this.#add(ofPartner, -sizeBytes);
       },
     };
+  }
+
+  #look(place: Place): ReturnType<Place['space']> {
+    const underWay = this.#looks.get(place);
+    if (underWay) return underWay;
+    const look = place.space().finally(() => this.#looks.delete(place));
+    this.#looks.set(place, look);
+    return look;
   }
 
   #add(key: string, bytes: number): void {

@@ -75,6 +75,9 @@ class SealWorker {
       case 'finish':
         this.#finish(message);
         break;
+      case 'open-whole':
+        this.#openWhole(message);
+        break;
       case 'open-reader':
         this.#add(id, new ReadingJob()).begin(message.segments);
         this.#answer(message.call);
@@ -86,6 +89,18 @@ class SealWorker {
         this.#close(message);
         break;
     }
+  }
+
+  #openWhole({ call, path, identity, segments, load }: UserMessage & { op: 'open-whole' }): void {
+    const job = new OpeningJob({ keys: this.#keys }, { path, identity });
+    const settled: Promise<void> = openAll(job, segments, view(load))
+      .then((value) => post({ kind: 'result', call, value }))
+      .catch((error: unknown) => {
+        job.close(true);
+        post({ kind: 'refused', call, failure: toFailure(error) });
+      })
+      .finally(() => this.#finishing.delete(settled));
+    this.#finishing.add(settled);
   }
 
   #finish(message: UserMessage & { op: 'finish' }): void {
@@ -156,6 +171,21 @@ class SealWorker {
     if (job instanceof OpeningJob) return job;
     throw new SallyportError('internal', 'the file is closed');
   }
+}
+
+async function openAll(
+  job: OpeningJob,
+  segments: (UserMessage & { op: 'open-whole' })['segments'],
+  sealed: Buffer,
+): Promise<{ size: number; sha256: string }> {
+  job.begin();
+  let at = 0;
+  for (const { sealedBytes, ...expected } of segments) {
+    job.beginSegment(expected);
+    job.endSegment(sealed.subarray(at, at + sealedBytes));
+    at += sealedBytes;
+  }
+  return await job.finish(sealed.subarray(at));
 }
 
 const closeJob = (job: Job, remove: boolean): void => (job instanceof ReadingJob ? job.close() : job.close(remove));

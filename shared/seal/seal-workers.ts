@@ -8,6 +8,7 @@
 import { Worker } from 'node:worker_threads';
 import { SallyportError } from '../errors.ts';
 import { type FeedLimits, FileFeed } from './file-feed.ts';
+import type { ExpectedSegment } from './opening-job.ts';
 import type { ReadSegment } from './reading-job.ts';
 import { WorkerReader } from './sealed-reader.ts';
 import { blockBytes, WorkerLink } from './worker-link.ts';
@@ -172,6 +173,31 @@ export class SealWorkers {
     };
   }
 
+  /**
+   * A small item whose sealed bytes are all here, opened with one message. As with a `FileOpener`, the folder is the caller's
+   * to flush.
+   * @param args.sealed All segments, one after the other. Copied at once.
+   * @throws SallyportError as a `FileOpener` does; the file is gone then.
+   */
+  async openWhole(args: {
+    readonly path: string;
+    readonly identity: string;
+    readonly segments: readonly (ExpectedSegment & { readonly sealedBytes: number })[];
+    readonly sealed: Buffer;
+  }): Promise<{ size: number; sha256: string }> {
+    const { path, identity, segments } = args;
+    const link = this.#leastLoaded();
+    const block = new Uint8Array(args.sealed).buffer;
+    const load = { block, length: args.sealed.length };
+    const id = link.add({ onDone: () => {}, onFailure: () => {} });
+    try {
+      const opened = await link.call({ op: 'open-whole', id, path, identity, segments: segments.map(plain), load }, [block]);
+      return opened as { size: number; sha256: string };
+    } finally {
+      link.remove(id);
+    }
+  }
+
   #users(): number {
     return this.#links.reduce((sum, link) => sum + (link?.users ?? 0), 0);
   }
@@ -195,6 +221,12 @@ export class SealWorkers {
     return link;
   }
 }
+
+/** Only what the worker needs of a description. */
+const plain = (segment: ExpectedSegment & { readonly sealedBytes: number }): typeof segment => {
+  const { headerSha256, plainBytes, sha256, sealedBytes } = segment;
+  return { headerSha256, plainBytes, sha256, sealedBytes };
+};
 
 /** A message turns a Buffer into a plain Uint8Array. */
 const ownHeader = (segment: SealedSegment): SealedSegment => ({ ...segment, header: Buffer.from(segment.header) });

@@ -16,6 +16,13 @@ export type ToWorker =
   | { readonly op: 'bytes'; readonly id: number; readonly load: Load }
   | (Call & { readonly op: 'end-segment'; readonly load: Load | undefined })
   | (Call & { readonly op: 'finish'; readonly load: Load | undefined })
+  | (Call & {
+      readonly op: 'open-whole';
+      readonly path: string;
+      readonly identity: string;
+      readonly segments: readonly (ExpectedSegment & { readonly sealedBytes: number })[];
+      readonly load: Load;
+    })
   | (Call & { readonly op: 'open-reader'; readonly segments: readonly ReadSegment[] })
   | (Call & { readonly op: 'read'; readonly segment: number; readonly chunk: number; readonly count: number })
   | (Call & { readonly op: 'close'; readonly remove: boolean })

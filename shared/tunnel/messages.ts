@@ -22,6 +22,9 @@ export const limits = {
   /** A link that was silent for so long is dead. */
   deadAfterMs: 9000,
   requestMs: 15_000,
+  /** Items that one `inbox.collect` may name, and the most sealed bytes of one that is sent that way. */
+  collectItems: 64,
+  collectItemBytes: 128 * 1024,
   /** Longest name a partner can see, bytes of UTF-8 (the whole virtual path). */
   pathBytes: 1024,
 } as const;
@@ -292,6 +295,13 @@ export const streams = {
     params: z.strictObject({ id, epoch: count, segment: z.int().min(0).max(999), offset: count }),
     result: nothing,
     does: 'The sealed bytes of one segment of a leased item, from an offset.',
+  },
+  'inbox.collect': {
+    by: 'inside',
+    flow: 'to-inside',
+    params: z.strictObject({ epoch: count, ids: z.array(id).min(1).max(limits.collectItems) }),
+    result: nothing,
+    does: 'Leases small items and sends them whole: the time of the leases in milliseconds, then for each item the number of its sealed bytes and these bytes, all segments in order. Numbers have 32 bits, the high byte first. 0 bytes: not this way; that item is leased and read by itself.',
   },
   'outbox.offer': {
     by: 'inside',

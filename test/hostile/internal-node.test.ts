@@ -16,6 +16,7 @@ import type { DoubleItem } from '../fixtures/dmz-double.ts';
 import type { HostileData, HostileLink } from './hostile-dmz.ts';
 import { InsideStage } from './inside-stage.ts';
 import { addressNames, forgedNames, mappedNames } from './names.ts';
+import { collectedBytes } from './taken-over-dmz.ts';
 import { type Mark, unprintable } from './watched-node.ts';
 
 let stage: InsideStage;
@@ -193,8 +194,8 @@ describe('an internal node whose DMZ node was taken over', () => {
       items.push(item);
     }
     // Another file of the same size, sealed as it should be, and announcements that are not true.
-    const [announced, sent] = [await stage.make('/Inbox/swap.csv'), await stage.make('/Inbox/swap.csv')];
-    items.push({ ...announced, sealed: sent.sealed });
+    const [announced, other] = [await stage.make('/Inbox/swap.csv'), await stage.make('/Inbox/swap.csv')];
+    items.push({ ...announced, sealed: other.sealed });
     items.push(await lying('size', (size) => ({ size: size - 1, plain: size - 1 })));
     items.push(await lying('digest', (size) => ({ size, plain: size, sha256: 'b'.repeat(64) })));
     edge.tamper = (sealed, { id }) => lieOf.get(id)?.(sealed) ?? sealed;
@@ -208,6 +209,28 @@ describe('an internal node whose DMZ node was taken over', () => {
     assert.equal(edge.read.length, reads);
     assert.ok((await stage.status()).items.quarantined >= items.length);
     for (const { description } of items) edge.items.delete(description.id);
+
+    // The same on one stream with others: the bytes of one item for another, altered ones, more and fewer than announced.
+    const together = await Promise.all(['x', 'y', 'z', 'long', 'short'].map((name) => stage.make(`/Inbox/${name}.csv`)));
+    const [x, y, z, long, short] = together.map(({ sealed }) => sealed[0] ?? Buffer.alloc(0));
+    if (!x || !y || !z || !long || !short) throw new Error('an item without bytes');
+    const sent = [y, x, Buffer.from(z.map((byte) => byte ^ 1)), Buffer.concat([long, long]), short.subarray(1)];
+    const order = together.map(({ description }) => description.id);
+    const honest = edge.collect;
+    edge.collect = (data, ids) => {
+      data.sendJson({ k: 'ok' });
+      data.sendBinary(
+        collectedBytes(
+          60_000,
+          ids.map((id) => sent[order.indexOf(id)]),
+        ),
+      );
+      data.sendJson({ k: 'end' });
+    };
+    for (const item of together) await edge.present(item);
+    for (const item of together) await stage.inside.heard(mark, 'item.quarantined', 1, isOf(item));
+    edge.collect = honest;
+    for (const { description } of together) edge.items.delete(description.id);
 
     // Offered as one thing, listed as another before it is fetched.
     const first = await stage.make('/Inbox/changing.pdf');

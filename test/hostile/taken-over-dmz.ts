@@ -59,6 +59,17 @@ export class TakenOverDmz implements AsyncDisposable {
   tamper: (sealed: Buffer, request: ReadRequest) => Buffer = (sealed) => sealed;
   /** Serves a stream of contents in another way; true when it did. */
   serve: (data: HostileData, request: ReadRequest) => boolean = () => false;
+  /** Serves a stream of small items; by default none is to be had that way, so that each is leased and read by itself. */
+  collect: (data: HostileData, ids: readonly string[]) => void = (data, ids) => {
+    data.sendJson({ k: 'ok' });
+    data.sendBinary(
+      collectedBytes(
+        60_000,
+        ids.map(() => undefined),
+      ),
+    );
+    data.sendJson({ k: 'end' });
+  };
   /** Where an item goes, as this node claims. */
   policy: PolicyBundle | undefined;
   readonly #seal = new SealWorkers({ threads: 1 });
@@ -213,7 +224,8 @@ export class TakenOverDmz implements AsyncDisposable {
       data.sendJson({ k: 'ok' });
       const before = this.#told.slice((frame.p as { after: number }).after);
       if (before.length > 0) data.sendBinary(Buffer.from(before.join('')));
-    } else if (frame.m === 'inbox.read') this.#serve(data, frame.p as ReadRequest);
+    } else if (frame.m === 'inbox.collect') this.collect(data, (frame.p as { ids: string[] }).ids);
+    else if (frame.m === 'inbox.read') this.#serve(data, frame.p as ReadRequest);
   }
 
   #serve(data: HostileData, request: ReadRequest): void {
@@ -229,6 +241,13 @@ export class TakenOverDmz implements AsyncDisposable {
     for (let at = 0; at < bytes.length; at += frameBytes) data.sendBinary(bytes.subarray(at, at + frameBytes));
     data.sendJson({ k: 'end' });
   }
+}
+
+/** What an honest DMZ sends for `inbox.collect`. */
+export function collectedBytes(leaseMs: number, items: readonly (Buffer | undefined)[]): Buffer {
+  const number = (value: number): Buffer =>
+    Buffer.from([value >>> 24, value >>> 16, value >>> 8, value].map((byte) => byte & 0xff));
+  return Buffer.concat([number(leaseMs), ...items.flatMap((item) => [number(item?.length ?? 0), item ?? Buffer.alloc(0)])]);
 }
 
 export const sha256 = (bytes: Buffer | string): string => createHash('sha256').update(bytes).digest('hex');

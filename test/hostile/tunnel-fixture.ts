@@ -88,6 +88,7 @@ export const insideAnswering = (over: Partial<Answering<'dmz'>['requests']> = {}
 
 export const emptyStreams: StreamServing = {
   'inbox.read': async function* () {},
+  'inbox.collect': async function* () {},
   'events.read': async function* () {},
   'outbox.offer': async (_params, source) => {
     for await (const _ of source);
