@@ -8,13 +8,14 @@
  * It does not rename folders out of the way: where a partner sends a file `a` and later `a/b`, the second waits with
  * `destination-unavailable` until somebody makes room.
  */
-import { type BigIntStats, constants, linkSync, lstatSync, renameSync } from 'node:fs';
-import { chmod, type FileHandle, link, lstat, open, readdir, rename, statfs, unlink } from 'node:fs/promises';
+import { type BigIntStats, chmodSync, constants, linkSync, lstatSync, renameSync } from 'node:fs';
+import { type FileHandle, link, lstat, open, readdir, rename, statfs, unlink } from 'node:fs/promises';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { isId } from '../../shared/ids.ts';
 import { withNumber } from '../../shared/paths/delivery-name.ts';
 import type { DeliveryTarget, Destination, DraftFacts } from '../destination.ts';
 import { entryOf, errnoOf, openFolder, unavailable } from '../folder-walk.ts';
+import { type FolderUse, SharedFolder } from './shared-folder.ts';
 import { draftPath, StagingFolder } from './staging-folder.ts';
 
 export interface FolderOptions {
@@ -34,6 +35,8 @@ export class FolderDestination implements Destination {
   readonly name: string;
   readonly #options: FolderOptions;
   readonly #staging: StagingFolder;
+  /** Folders that are being delivered to, by their path. */
+  readonly #targets = new Map<string, SharedFolder<{ readonly folder: FileHandle }>>();
 
   constructor(options: FolderOptions) {
     this.name = options.name;
@@ -104,30 +107,40 @@ export class FolderDestination implements Destination {
     const parts = file.split('/');
     const name = parts.pop() ?? '';
     await using staging = await this.#staging.enter(false);
-    await using folder = await openFolder(this.#options.folder, parts, true);
+    await using target = await this.#enter(parts);
     const draft = entryOf(staging.folder, item);
-    const final = entryOf(folder, name);
+    const final = entryOf(target.folder, name);
     const replace = this.#options.onExisting === 'replace';
     try {
-      // No link can be there: the folder is private, and the draft was looked at since the process that made it began.
-      await chmod(draft, this.#options.fileMode);
       if (replace) await link(draft, proofOf(staging.folder, item));
       allowed();
       // Another internal node with this one's name and keys may be at work on the same item.
       if (String(lstatSync(draft, { bigint: true }).ino) !== facts.inode) throw unavailable('the draft is not ours any more');
+      // No link can be there: the folder is private, and the draft was just looked at.
+      chmodSync(draft, this.#options.fileMode);
       if (replace) renameSync(draft, final);
       else linkSync(draft, final);
     } catch (cause) {
       if (replace) await removeEntry(staging.folder, item, proofEnding);
+      // The folder may have been removed or renamed since others began to use it.
+      if (errnoOf(cause) !== 'EEXIST') target.leaveForGood();
       if (replace || errnoOf(cause) !== 'EEXIST') throw unavailable('the file cannot be put in place', cause);
       if (!sameFile(draft, final)) return this.#nameTaken(file);
     }
     await settled(async () => {
-      await folder.sync();
+      await target.sync();
       if (!replace) await rename(draft, proofOf(staging.folder, item));
       await staging.sync();
     });
     return 'published';
+  }
+
+  /** The folder of a final name, made when it is missing. */
+  async #enter(parts: readonly string[]): Promise<{ readonly folder: FileHandle } & FolderUse> {
+    const key = parts.join('/');
+    const target = this.#targets.get(key) ?? new SharedFolder(() => this.#targets.delete(key));
+    this.#targets.set(key, target);
+    return await target.enter(async () => ({ folder: await openFolder(this.#options.folder, parts, true) }));
   }
 
   async standing(item: string, facts: DraftFacts, file: string): Promise<'draft' | 'published' | 'missing'> {

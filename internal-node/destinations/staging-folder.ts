@@ -13,17 +13,18 @@ import { join } from 'node:path';
 import { SallyportError } from '../../shared/errors.ts';
 import { base32, idPattern, isId } from '../../shared/ids.ts';
 import { entryOf, errnoOf, folderFlags, openFolder, unavailable } from '../folder-walk.ts';
+import { type FolderUse, SharedFolder } from './shared-folder.ts';
 
 export const stagingName = '.sallyport-staging';
 const markName = 'place';
 
-export interface Staging extends AsyncDisposable {
+interface OpenStaging {
   readonly folder: FileHandle;
   /** The mark. */
   readonly place: string;
-  /** Makes the entries durable. Who waits for it at the same time shares one flush that begins after he asked. */
-  sync(): Promise<void>;
 }
+
+export type Staging = OpenStaging & FolderUse;
 
 /** Path of a draft, for the one who writes it. */
 export function draftPath(root: string, item: string): string {
@@ -31,21 +32,10 @@ export function draftPath(root: string, item: string): string {
   return join(root, stagingName, item);
 }
 
-/** Uses after which those who come later open and check the folder anew, also when it is never idle. */
-const maxUses = 64;
-
-interface Shared {
-  readonly opened: Promise<{ readonly folder: FileHandle; readonly place: string }>;
-  users: number;
-  usesLeft: number;
-  flushing: Promise<void>;
-  nextFlush: Promise<void> | undefined;
-}
-
 /** The staging folder below `root`, opened and checked once for all who use it at the same time. Nothing stays open when idle. */
 export class StagingFolder {
   readonly #root: string;
-  #shared: Shared | undefined;
+  readonly #shared = new SharedFolder<OpenStaging>();
   /** It was there once: a disk that is gone must not be taken for a fresh folder. */
   #seen = false;
 
@@ -68,51 +58,13 @@ export class StagingFolder {
    * @throws SallyportError `destination-unavailable` also when the folder belongs to somebody else or is open to others.
    */
   async enter(create: boolean): Promise<Staging> {
-    this.#shared ??= {
-      opened: openStaging(this.#root, create && !this.#seen),
-      users: 0,
-      usesLeft: maxUses,
-      flushing: Promise.resolve(),
-      nextFlush: undefined,
-    };
-    const shared = this.#shared;
-    shared.users += 1;
-    shared.usesLeft -= 1;
-    if (shared.usesLeft === 0) this.#forget(shared);
-    try {
-      const { folder, place } = await shared.opened;
-      this.#seen = true;
-      return { folder, place, sync: () => flush(shared, folder), [Symbol.asyncDispose]: () => this.#leave(shared, folder) };
-    } catch (error) {
-      this.#forget(shared);
-      throw error;
-    }
-  }
-
-  async #leave(shared: Shared, folder: FileHandle): Promise<void> {
-    shared.users -= 1;
-    if (shared.users > 0) return;
-    this.#forget(shared);
-    await folder.close();
-  }
-
-  #forget(shared: Shared): void {
-    if (this.#shared === shared) this.#shared = undefined;
+    const staging = await this.#shared.enter(() => openStaging(this.#root, create && !this.#seen));
+    this.#seen = true;
+    return staging;
   }
 }
 
-function flush(shared: Shared, folder: FileHandle): Promise<void> {
-  shared.nextFlush ??= shared.flushing
-    .catch(() => {}) // whoever waited for it heard of it
-    .then(() => {
-      shared.nextFlush = undefined;
-      shared.flushing = folder.sync();
-      return shared.flushing;
-    });
-  return shared.nextFlush;
-}
-
-async function openStaging(root: string, create: boolean): Promise<{ folder: FileHandle; place: string }> {
+async function openStaging(root: string, create: boolean): Promise<OpenStaging> {
   let folder: FileHandle | undefined;
   try {
     folder = await open(join(root, stagingName), folderFlags).catch((error: unknown) => {
