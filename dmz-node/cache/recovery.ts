@@ -2,11 +2,14 @@
  * Start-up: brings records and files together before anything is accepted (reliability.md §2.6). What was acknowledged has a
  * record and durable files; everything else is the remains of something interrupted.
  */
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { scanSealedFile } from '../../shared/seal/seal-workers.ts';
 import type { CacheCore } from './core.ts';
 import { flush, objectFilePattern, prefixes } from './object-files.ts';
-import type { Item, StoredSegment } from './records/items.ts';
+import type { StoredSegment } from './records/items.ts';
+import { type StoredObject, toStoredObject } from './records/upkeep.ts';
 import { maxUnrecordedBytes } from './upload.ts';
 
 type RecoveryCore = Pick<CacheCore, 'records' | 'files' | 'clock' | 'log'>;
@@ -23,6 +26,8 @@ const largestLeftoverBytes = 2 * maxUnrecordedBytes + 1024 * 1024;
 
 /** A start with very many files would otherwise wait for one after the other. */
 const looksAtOnce = 64;
+/** Costs two thirds of what the one of `node:fs/promises` does. */
+const facts = promisify(lstat);
 
 export class Recovery {
   readonly #core: RecoveryCore;
@@ -51,11 +56,11 @@ export class Recovery {
     if (names.length === 0 && !recorded) return;
     const sizes = new Map<string, number>();
     const look = async (name: string): Promise<void> => {
-      if (objectFilePattern.test(name)) sizes.set(name, (await lstat(files.path(name))).size);
+      if (objectFilePattern.test(name)) sizes.set(name, (await facts(files.path(name))).size);
       else log.warn({ prefix, name }, 'a foreign file in the objects folder is left alone');
     };
     for (let at = 0; at < names.length; at += looksAtOnce) await Promise.all(names.slice(at, at + looksAtOnce).map(look));
-    const items = await records.call('recovery.items', { prefix });
+    const items = (await records.call('recovery.items', { prefix })).map(toStoredObject);
     for (const item of items) {
       if (item.state === 'receiving') await this.#interrupted(item, sizes);
       else if (item.state !== 'quarantined') await this.#check(item, sizes);
@@ -68,7 +73,7 @@ export class Recovery {
   }
 
   /** Whole chunks of the file that was being written count: nothing was promised, but the partner need not send them again. */
-  async #interrupted(item: Item, sizes: ReadonlyMap<string, number>): Promise<void> {
+  async #interrupted(item: StoredObject, sizes: ReadonlyMap<string, number>): Promise<void> {
     const { records, files, clock } = this.#core;
     const segments: StoredSegment[] = item.segments.filter((segment) => isWhole(item, segment, sizes));
     const intact = segments.length === item.segments.length;
@@ -91,7 +96,7 @@ export class Recovery {
     files.discard(item.liveFile !== null && !counts ? [...unlink, `${item.object}.${item.liveFile}`] : unlink);
   }
 
-  async #check(item: Item, sizes: ReadonlyMap<string, number>): Promise<void> {
+  async #check(item: StoredObject, sizes: ReadonlyMap<string, number>): Promise<void> {
     const bad = item.segments.find((segment) => !isWhole(item, segment, sizes));
     if (!bad && (item.segments.length > 0 || item.state === 'partial')) return;
     const { records, clock, log } = this.#core;
@@ -122,5 +127,5 @@ export class Recovery {
   }
 }
 
-const isWhole = (item: Item, segment: StoredSegment, sizes: ReadonlyMap<string, number>): boolean =>
+const isWhole = (item: StoredObject, segment: StoredSegment, sizes: ReadonlyMap<string, number>): boolean =>
   sizes.get(`${item.object}.${segment.file}`) === segment.sealedBytes;

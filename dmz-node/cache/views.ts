@@ -4,16 +4,14 @@ import { inbox, isWithin, joinPath, nameOf, outbox, pathKey, root, type VirtualP
 import type { CacheUser } from '../cache-view.ts';
 import type { Digest, FileEntry, FolderHandle } from '../partner-view.ts';
 import type { CacheCore } from './core.ts';
-import type { LiveSlot } from './live-uploads.ts';
+import { FixedListing, Listing, ReadAhead } from './listing.ts';
 import { isFixedFolder, placeOf } from './place.ts';
-import type { Entry } from './records/entries.ts';
-
-/** Entries that one question to the records brings at most. */
-const maxPage = 256;
+import { type Entry, type ListedEntry, toListedEntry } from './records/entries.ts';
 
 export class Views {
   readonly #core: CacheCore;
   readonly #startedAtMs: number;
+  readonly #readAhead = new ReadAhead();
 
   constructor(core: CacheCore) {
     this.#core = core;
@@ -55,9 +53,10 @@ export class Views {
             limit,
           });
           if (!page.folderExists && after === '') await this.#refuse(user, path);
-          return page.entries;
+          return page.rows.map((row) => toListedEntry(place.pathKey, row));
         },
         show: (entry) => (shown === 'folders' && entry.kind === 'file' ? undefined : this.show(user, entry)),
+        readAhead: this.#readAhead,
       },
       shown === 'folders' ? [] : this.#core.live.inFolder(user.partner, user.session, place.pathKey),
       shown,
@@ -67,7 +66,7 @@ export class Views {
   }
 
   /** An entry as this session sees it; undefined when it does not. */
-  show(user: CacheUser, entry: Entry): FileEntry | undefined {
+  show(user: CacheUser, entry: ListedEntry): FileEntry | undefined {
     const { leases, clock, sessions } = this.#core;
     const { ghostUntil, session } = entry;
     if (entry.hidden) return undefined;
@@ -115,86 +114,6 @@ function isOwn({ session, rights }: CacheUser, entry: Entry): boolean {
   return entry.session === session || (entry.partial && rights.may('write', pathOf(entry)));
 }
 
-const pathOf = ({ folderKey, name }: Entry): VirtualPath => joinPath(folderKey as VirtualPath, name);
+const pathOf = ({ folderKey, name }: Pick<Entry, 'folderKey' | 'name'>): VirtualPath => joinPath(folderKey as VirtualPath, name);
 
 const isInbox = (folderKey: string): boolean => isWithin(folderKey as VirtualPath, inbox);
-
-class FixedListing implements FolderHandle {
-  #left: readonly FileEntry[];
-
-  readonly shown: FolderHandle['shown'];
-
-  constructor(entries: readonly FileEntry[], shown: FolderHandle['shown']) {
-    this.#left = entries;
-    this.shown = shown;
-  }
-
-  async next(max: number): Promise<readonly FileEntry[]> {
-    const part = this.#left.slice(0, max);
-    this.#left = this.#left.slice(max);
-    return part;
-  }
-}
-
-interface ListingDeps {
-  /** @param limit 0 only asks whether the folder is there. */
-  readonly page: (after: string, limit: number) => Promise<readonly Entry[]>;
-  readonly show: (entry: Entry) => FileEntry | undefined;
-}
-
-/**
- * Reads by name and holds nothing between two questions, because many listings may be open: what vanishes or appears
- * meanwhile is not seen twice.
- */
-class Listing implements FolderHandle {
-  readonly #deps: ListingDeps;
-  /** The session's own uploads under way, which the records do not show. */
-  readonly #own: Map<string, LiveSlot>;
-  #after = '';
-  #done = false;
-  #turn: Promise<unknown> = Promise.resolve();
-
-  readonly shown: FolderHandle['shown'];
-
-  constructor(deps: ListingDeps, own: readonly LiveSlot[], shown: FolderHandle['shown']) {
-    this.#deps = deps;
-    this.shown = shown;
-    this.#own = new Map(own.map((slot) => [slot.place.nameKey, slot]));
-  }
-
-  async begin(): Promise<void> {
-    await this.#deps.page('', 0);
-  }
-
-  next(max: number): Promise<readonly FileEntry[]> {
-    const result = this.#turn.then(() => this.#take(Math.max(1, Math.min(max, maxPage))));
-    this.#turn = result.catch(() => {});
-    return result;
-  }
-
-  async #take(max: number): Promise<readonly FileEntry[]> {
-    while (!this.#done) {
-      const shown = await this.#fetch(max);
-      if (shown.length > 0) return shown;
-    }
-    return this.#rest(max);
-  }
-
-  async #fetch(limit: number): Promise<readonly FileEntry[]> {
-    const entries = await this.#deps.page(this.#after, limit);
-    this.#after = entries.at(-1)?.nameKey ?? this.#after;
-    this.#done = entries.length < limit;
-    return entries.flatMap((entry) => {
-      const own = this.#own.get(entry.nameKey);
-      this.#own.delete(entry.nameKey);
-      return (own?.upload ? own.upload.stat() : this.#deps.show(entry)) ?? [];
-    });
-  }
-
-  /** Own uploads whose names the records do not have. */
-  #rest(max: number): readonly FileEntry[] {
-    const rest = [...this.#own].slice(0, max);
-    for (const [key] of rest) this.#own.delete(key);
-    return rest.flatMap(([, { upload }]) => upload?.stat() ?? []);
-  }
-}

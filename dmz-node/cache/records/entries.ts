@@ -65,6 +65,45 @@ export function toEntry(raw: unknown): Entry {
   };
 }
 
+/** What a listing tells of an entry. */
+export type ListedEntry = Pick<
+  Entry,
+  'folderKey' | 'nameKey' | 'name' | 'kind' | 'size' | 'modifiedMs' | 'item' | 'hidden' | 'ghostUntil' | 'session'
+>;
+
+/**
+ * The same as it comes from the records: a long listing is very many of these, and objects with names for their fields would take
+ * three times as long on their way between the threads. The name is null where it is its own key.
+ */
+export type ListedRow = readonly [
+  nameKey: string,
+  name: string | null,
+  isFolder: number,
+  size: number,
+  modifiedMs: number,
+  item: string | null,
+  hidden: number,
+  ghostUntil: number | null,
+  session: string | null,
+];
+export const listedColumns = `name_key, nullif(name, name_key), kind = 'folder', size, modified_ms, item, hidden, ghost_until, session`;
+
+export function toListedEntry(folderKey: string, row: ListedRow): ListedEntry {
+  const [nameKey, name, isFolder, size, modifiedMs, item, hidden, ghostUntil, session] = row;
+  return {
+    folderKey,
+    nameKey,
+    name: name ?? nameKey,
+    kind: isFolder === 1 ? 'folder' : 'file',
+    size,
+    modifiedMs,
+    item,
+    hidden: hidden === 1,
+    ghostUntil,
+    session,
+  };
+}
+
 export function findEntry(store: Store, partner: string, folderKey: string, nameKey: string): Entry | undefined {
   const row = store
     .sql('SELECT * FROM entries WHERE partner = ? AND folder_key = ? AND name_key = ?')

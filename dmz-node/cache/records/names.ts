@@ -4,7 +4,16 @@ import type { Store } from '../../../shared/durable/operations.ts';
 import { SallyportError } from '../../../shared/errors.ts';
 import { type EventContext, event } from '../../../shared/events/event.ts';
 import type { Decision, Grant } from '../../../shared/policy.ts';
-import { type Entry, findEntry, folderExists, type NamePlace, putEntry, removeEntry, toEntry } from './entries.ts';
+import {
+  type Entry,
+  findEntry,
+  folderExists,
+  type ListedRow,
+  listedColumns,
+  type NamePlace,
+  putEntry,
+  removeEntry,
+} from './entries.ts';
 import { type Hold, tellHeld, waitsForRename } from './holds.ts';
 import { bury, contextOf, findItem, type Item, nextCount, removeItem, saveItem, sha256Of } from './items.ts';
 import { route } from './routing.ts';
@@ -61,12 +70,14 @@ export const nameOperations = {
   'names.page': (
     store: Store,
     args: { readonly partner: string; readonly folderKey: string; readonly after: string; readonly limit: number },
-  ): { folderExists: boolean; entries: Entry[] } => {
-    if (!folderExists(store, args.partner, args.folderKey)) return { folderExists: false, entries: [] };
-    const rows = store
-      .sql('SELECT * FROM entries WHERE partner = ? AND folder_key = ? AND name_key > ? ORDER BY name_key LIMIT ?')
-      .all(args.partner, args.folderKey, args.after, args.limit);
-    return { folderExists: true, entries: rows.map(toEntry) };
+  ): { folderExists: boolean; rows: ListedRow[] } => {
+    if (!folderExists(store, args.partner, args.folderKey)) return { folderExists: false, rows: [] };
+    const statement = store.sql(
+      `SELECT ${listedColumns} FROM entries WHERE partner = ? AND folder_key = ? AND name_key > ? ORDER BY name_key LIMIT ?`,
+    );
+    statement.setReturnArrays(true);
+    const rows = statement.all(args.partner, args.folderKey, args.after, args.limit);
+    return { folderExists: true, rows: rows as unknown as ListedRow[] };
   },
 
   'names.touch': (

@@ -3,7 +3,7 @@ import type { Store } from '../../../shared/durable/operations.ts';
 import { event } from '../../../shared/events/event.ts';
 import { leaveOutbox, putEntry } from './entries.ts';
 import { alarmHeld } from './holds.ts';
-import { contextOf, type Item, removeItem, type StoredSegment, saveItem, toItem } from './items.ts';
+import { contextOf, type Item, type ItemState, removeItem, type StoredSegment, saveItem, toItem } from './items.ts';
 import { dropPartials } from './uploads.ts';
 
 const hasNoTakenEntry = (store: Store, item: Item): boolean => {
@@ -16,6 +16,15 @@ const hasNoTakenEntry = (store: Store, item: Item): boolean => {
   return entry === undefined || entry.item === item.id || entry.ghost_until !== null || entry.partial === 1;
 };
 
+/** What is compared with the files. As columns, because a start asks for all there are. */
+export type ObjectRow = readonly [id: string, object: string, state: ItemState, segments: string, liveFile: number | null];
+
+export type StoredObject = Pick<Item, 'id' | 'object' | 'state' | 'segments' | 'liveFile'>;
+
+export function toStoredObject([id, object, state, segments, liveFile]: ObjectRow): StoredObject {
+  return { id, object, state, segments: JSON.parse(segments) as StoredSegment[], liveFile };
+}
+
 export const upkeepOperations = {
   /** The first two letters of all objects. */
   'recovery.prefixes': (store: Store, _args: null): string[] =>
@@ -24,11 +33,13 @@ export const upkeepOperations = {
     ),
 
   /** Every object whose name begins so, for comparing with the files of one folder. */
-  'recovery.items': (store: Store, args: { readonly prefix: string }): Item[] =>
-    store
-      .sql('SELECT * FROM items WHERE object >= ? AND object < ? ORDER BY object')
-      .all(args.prefix, `${args.prefix}~`)
-      .map(toItem),
+  'recovery.items': (store: Store, args: { readonly prefix: string }): ObjectRow[] => {
+    const statement = store.sql(
+      'SELECT id, object, state, segments, live_file FROM items WHERE object >= ? AND object < ? ORDER BY object',
+    );
+    statement.setReturnArrays(true);
+    return statement.all(args.prefix, `${args.prefix}~`) as unknown as ObjectRow[];
+  },
 
   /** Which of these objects were removed for good. */
   'recovery.buried': (store: Store, args: { readonly objects: readonly string[] }): string[] =>
