@@ -5,13 +5,16 @@ import type { SessionTls } from '../tls/door-tls.ts';
 import { handshake } from '../tls/handshake.ts';
 import { RawStream } from './raw-stream.ts';
 
+/** Of the server: whether a transfer brings bytes to it or takes them away. */
+export type Way = 'receive' | 'send';
+
 export interface DataConnection {
   readonly socket: Socket | TLSSocket;
   /** Of the TCP connection below, bytes in both directions; for telling a stalled peer. */
   movedBytes(): number;
   /**
    * After the end: whether the sender said that it was the end. Over TLS that is close_notify; a plain connection cannot tell,
-   * and its end counts.
+   * and its end counts. Never on a connection that was made for sending.
    */
   endedCleanly(): boolean;
   /** Whether a clean end is the sender's word: over TLS it is, without TLS anybody on the way could have ended it. */
@@ -50,9 +53,14 @@ export function plainConnection(socket: Socket): DataConnection {
   };
 }
 
-/** @throws Error in OpenSSL's words, for our log only; the socket is destroyed. */
-export async function secureConnection(raw: Socket, tls: SessionTls, signal: AbortSignal): Promise<DataConnection> {
-  raw.on('error', () => undefined);
+interface Secured {
+  readonly socket: TLSSocket;
+  movedBytes(): number;
+  endedCleanly(): boolean;
+}
+
+/** How the sender ends is seen between the connection and TLS. */
+function forReceiving(raw: Socket, tls: SessionTls): Secured {
   const stream = new RawStream(raw);
   stream.on('error', () => undefined);
   const socket = tls.secure(stream);
@@ -63,6 +71,32 @@ export async function secureConnection(raw: Socket, tls: SessionTls, signal: Abo
     if (chunk === null && !stream.endGiven && !stream.destroyed) told = true;
     return push(chunk, encoding);
   };
+  return { socket, movedBytes: () => raw.bytesRead + raw.bytesWritten, endedCleanly: () => told };
+}
+
+/** TLS right on the connection: sending costs two thirds of what it costs through a stream of ours. */
+function forSending(raw: Socket, tls: SessionTls): Secured {
+  const socket = tls.secure(raw);
+  return { socket, movedBytes: () => socket.bytesWritten - queuedBytes(raw), endedCleanly: () => false };
+}
+
+/** Of what TLS gave to the connection, what the system has not taken. Node tells it only inside. */
+const queuedBytes = (raw: Socket): number =>
+  (raw as unknown as { readonly _handle?: { readonly writeQueueSize?: number } })._handle?.writeQueueSize ?? 0;
+
+/**
+ * @param way Undefined: not known yet, so it must be able to receive.
+ * @throws Error in OpenSSL's words, for our log only; the socket is destroyed.
+ */
+export async function secureConnection(
+  raw: Socket,
+  tls: SessionTls,
+  way: Way | undefined,
+  signal: AbortSignal,
+): Promise<DataConnection> {
+  raw.on('error', () => undefined);
+  if (raw.destroyed) throw new Error('the peer left before the TLS handshake');
+  const { socket, movedBytes, endedCleanly } = way === 'send' ? forSending(raw, tls) : forReceiving(raw, tls);
   try {
     await handshake(socket, signal);
   } catch (error) {
@@ -76,8 +110,8 @@ export async function secureConnection(raw: Socket, tls: SessionTls, signal: Abo
   }
   return {
     socket,
-    movedBytes: () => raw.bytesRead + raw.bytesWritten,
-    endedCleanly: () => told,
+    movedBytes,
+    endedCleanly,
     endIsProven: true,
     bound: socket.isSessionReused(),
     release: () => linger(socket, raw),

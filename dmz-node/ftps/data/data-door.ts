@@ -12,7 +12,7 @@ import { type Logger, printable } from '../../../shared/log.ts';
 import type { Balancers } from '../../balancers.ts';
 import { peerAddress } from '../../peer-address.ts';
 import type { SessionTls } from '../tls/door-tls.ts';
-import { type DataConnection, plainConnection, secureConnection } from './data-connection.ts';
+import { type DataConnection, plainConnection, secureConnection, type Way } from './data-connection.ts';
 import type { PassivePorts } from './passive-ports.ts';
 
 export interface DataDoorDeps {
@@ -45,12 +45,17 @@ export interface DataDoor {
    * The data connection, from the transfer command on.
    * @throws SallyportError `limit-reached` when none came that may be used.
    */
-  take(signal: AbortSignal): Promise<DataConnection>;
+  take(way: Way, signal: AbortSignal): Promise<DataConnection>;
   /** Stops listening and drops whoever was not taken. Idempotent. */
   close(): void;
 }
 
 const maxCandidates = 8;
+/**
+ * Most clients connect, give the command and begin TLS then, so that its way is known; one that begins TLS first and waits for
+ * it is not kept waiting for longer.
+ */
+const wayKnownMs = 200;
 /** Somebody with the right address failed: the right one may still come, but not much later. */
 const afterFailureMs = 3000;
 
@@ -60,6 +65,7 @@ export class PassiveDoor implements DataDoor {
   readonly #candidates = new Set<Socket>();
   readonly #found = Promise.withResolvers<DataConnection>();
   readonly #closing = new AbortController();
+  readonly #way = Promise.withResolvers<Way>();
   #listener: { readonly port: number; close(): void } | undefined;
   #settled = false;
   #taking = false;
@@ -83,7 +89,8 @@ export class PassiveDoor implements DataDoor {
     return this.#listener?.port ?? 0;
   }
 
-  async take(signal: AbortSignal): Promise<DataConnection> {
+  async take(way: Way, signal: AbortSignal): Promise<DataConnection> {
+    this.#way.resolve(way);
     const onAbort = (): void => this.#fail('given up');
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
@@ -145,12 +152,22 @@ export class PassiveDoor implements DataDoor {
   async #prepare(socket: Socket): Promise<DataConnection> {
     const { tls } = this.#deps;
     if (!tls) return plainConnection(socket);
-    const connection = await secureConnection(socket, tls, this.#closing.signal);
+    const connection = await secureConnection(socket, tls, await this.#wayIfSoon(), this.#closing.signal);
     if (this.#options.requireBinding && !connection.bound) {
       connection.destroy();
       throw new Error('the TLS session of the control connection was not resumed');
     }
     return connection;
+  }
+
+  #wayIfSoon(): Promise<Way | undefined> {
+    return new Promise((resolve) => {
+      const cancel = this.#deps.clock.after(wayKnownMs, () => resolve(undefined));
+      void this.#way.promise.then((way) => {
+        cancel();
+        resolve(way);
+      });
+    });
   }
 
   /** The listener stays bound until the transfer is over, so that nobody else gets the port meanwhile, but takes nobody. */
