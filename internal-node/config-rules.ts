@@ -5,6 +5,7 @@ import { type ConfigProblem, pathText } from '../shared/config/problems.ts';
 import { didYouMean } from '../shared/config/suggest.ts';
 import { size } from '../shared/config/units.ts';
 import { SallyportError } from '../shared/errors.ts';
+import { DestinationPath } from '../shared/matching/destination-path.ts';
 import { compileExpression } from '../shared/matching/expression.ts';
 import { expressionText, partnerName, type Route, type Rule } from '../shared/policy.ts';
 
@@ -19,6 +20,14 @@ const rule = z
     path: expression.optional().describe('Matching expression, tested against the path below /Inbox/, without a leading slash.'),
     size: z.strictObject({ min: size().optional(), max: size().optional() }).optional(),
     deliver: z.string().min(1).max(64).optional().describe('Deliver to this destination.'),
+    as: z
+      .string()
+      .min(1)
+      .max(512)
+      .optional()
+      .describe(
+        'With deliver: the path below the destination, `teams/{1}/{data.file_name}`; ending with / a folder. docs/rules.md.',
+      ),
     outbox: partnerName.optional().describe('Put into the Outbox of this partner, without leaving the DMZ.'),
     hold: z.literal(true).optional().describe('Keep it until somebody pulls it.'),
     delete: z.literal(true).optional().describe('Fetch nothing and delete it.'),
@@ -26,6 +35,9 @@ const rule = z
   })
   .superRefine((value, context) => {
     const given = actions.filter((action) => value[action] !== undefined);
+    if (value.as !== undefined && value.deliver === undefined) {
+      context.addIssue({ code: 'custom', path: ['as'], message: 'only what is delivered has a path inside', input: value.as });
+    }
     if (given.length === 1) return;
     const what = given.length === 0 ? 'the action is missing' : `${given.join(' and ')} cannot be together`;
     context.addIssue({ code: 'custom', message: `${what}: exactly one of ${actions.join(', ')}`, input: value });
@@ -49,6 +61,7 @@ export function toRule(given: RuleText, source: string, fallbackName: string): R
     ...(given.size?.min === undefined ? {} : { minBytes: given.size.min }),
     ...(given.size?.max === undefined ? {} : { maxBytes: given.size.max }),
     route: toRoute(given),
+    ...(given.as === undefined ? {} : { as: given.as }),
   };
 }
 
@@ -79,13 +92,22 @@ export function checkRules(part: Loaded<unknown>, rules: readonly RuleText[], kn
       const fault = given[key] === undefined ? undefined : expressionProblem(given[key]);
       if (fault !== undefined) wrong(key, fault);
     }
+    const asFault = given.as === undefined ? undefined : problemOf(() => checkAs(given.as ?? '', given.path));
+    if (asFault !== undefined) wrong('as', asFault);
   }
 }
 
 /** Why an expression does not compile, with its column; undefined when it does. */
-export function expressionProblem(text: string): string | undefined {
+const expressionProblem = (text: string): string | undefined => problemOf(() => compileExpression(text));
+
+function checkAs(as: string, path: string | undefined): void {
+  const groups = path === undefined || expressionProblem(path) !== undefined ? 0 : (compileExpression(path).groupCount ?? 0);
+  new DestinationPath(as, groups, 'UTC');
+}
+
+function problemOf(make: () => unknown): string | undefined {
   try {
-    compileExpression(text);
+    make();
     return undefined;
   } catch (error) {
     if (error instanceof SallyportError) return error.message;

@@ -136,7 +136,7 @@ test('upload settings that make no sense are refused at their line and column', 
   assert.deepEqual(config?.partners.acme?.uploads, { complete: 'quiet', quietMs: 120_000 });
 });
 
-test('a rule has exactly one action', async () => {
+test('FD-33: a rule has exactly one action', async () => {
   const { problems } = await load({ rules: 'rules:\n  - name: none\n  - {hold: true, delete: true}\n' });
   assert.deepEqual(problems, [
     'conf.d/rules.yaml:2:5 rules[0]: the action is missing: exactly one of deliver, outbox, hold, delete, ignore',

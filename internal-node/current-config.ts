@@ -72,7 +72,8 @@ export class CurrentConfig {
       listeners: ['sftp', 'ftps'],
       banner: policy.banner,
       recipients: [this.#recipient],
-      rules: [...rules],
+      // Paths inside are none of the DMZ's business.
+      rules: rules.map(({ as: _inside, ...rule }) => rule),
       timeZone: policy.timeZone,
       limits: policy.limits,
       uploads: forDmz(policy.uploads),

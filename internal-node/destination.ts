@@ -9,8 +9,9 @@
 import type { FileHandle } from 'node:fs/promises';
 
 export interface DeliveryTarget {
-  readonly partner: string;
-  /** Folders and name below the partner's part of the place, from `deliveryComponents()`. At least one. */
+  /** Below a folder of this name; absent: below the place itself. */
+  readonly partner?: string;
+  /** Folders and name, from `deliveryComponents()`. At least one. */
   readonly components: readonly string[];
 }
 

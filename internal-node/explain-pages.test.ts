@@ -43,7 +43,7 @@ async function page(name: string, more?: string): Promise<Page> {
 
 /** `command   answer   place`, columns parted by two blanks or more. */
 function read(line: string) {
-  const [command = '', answer = '', place = ''] = line.split(/ {2,}/);
+  const [command = '', answer = '', place = '', file] = line.split(/ {2,}/);
   const options = {
     as: { type: 'string' },
     partner: { type: 'string' },
@@ -52,7 +52,7 @@ function read(line: string) {
     size: { type: 'string' },
   } as const;
   const { values, positionals } = parseArgs({ args: command.split(' '), options, allowPositionals: true });
-  return { answer, place, values, positionals, atMs: Date.parse(values.at ?? '2026-06-01') };
+  return { answer, place, file, values, positionals, atMs: Date.parse(values.at ?? '2026-06-01') };
 }
 
 test('PE-01, PE-16: docs/permissions.md: two partners of one group, side by side', async () => {
@@ -72,17 +72,14 @@ test('docs/rules.md: every example is decided so, by that line', async () => {
   const { explainer, examples } = await page('rules.md', others);
   assert.ok(examples.length >= 8);
   for (const line of examples) {
-    const { answer, place, values, positionals, atMs } = read(line);
+    const { answer, place, file: as, values, positionals, atMs } = read(line);
     const path = parseVirtualPath(`/Inbox/${positionals[2]}`);
     const { decision, file } = explainer.route(values.partner ?? '', path, parseSize(values.size ?? '1KiB'), atMs);
     const { route } = decision;
     const target = 'destination' in route ? ` ${route.destination}` : 'partner' in route ? ` ${route.partner}` : '';
     assert.equal(`${route.action}${target}`, answer, line);
     assert.ok(place === '' ? decision.rule === '' : decision.rule.endsWith(`(${place})`), `${line}: ${decision.rule}`);
-    assert.equal(
-      file?.endsWith(`/delivered/${values.partner}${path.slice('/Inbox'.length)}`) ?? false,
-      route.action === 'deliver',
-      line,
-    );
+    const below = as ?? `${values.partner}${path.slice('/Inbox'.length)}`;
+    assert.equal(file?.endsWith(`/delivered/${below}`) ?? false, route.action === 'deliver', line);
   }
 });

@@ -11,7 +11,7 @@ import { belowInbox, inbox, isWithin, type VirtualPath } from '../shared/paths/v
 import { mayDo, mayFetch } from '../shared/permissions/acts.ts';
 import { Permissions } from '../shared/permissions/permissions.ts';
 import { type Permission, type PermissionLine, permissionNames } from '../shared/permissions/words.ts';
-import type { Decision } from '../shared/policy.ts';
+import type { InsideDecision } from '../shared/policy.ts';
 import type { InternalSettings } from './config.ts';
 import { accountsOf, type PartnerAccount } from './policy/accounts.ts';
 
@@ -42,7 +42,7 @@ export interface LineAnswer {
 }
 
 export interface RouteAnswer {
-  readonly decision: Decision;
+  readonly decision: InsideDecision;
   readonly rules: readonly RuleAnswer[];
   /** Absolute path of the file that a delivery would make, before its number if the name is taken. */
   readonly file: string | null;
@@ -107,7 +107,9 @@ export class Explainer {
     const explained = new Router(rules, { timeZone: policy.timeZone }).explain({ partner, path: below, size, atMs });
     const { route } = explained.decision;
     const target = route.action === 'deliver' ? destinations.find(({ name }) => name === route.destination) : undefined;
-    const file = target ? join(target.folder, partner, ...deliveryComponents(below)) : null;
+    const file = target
+      ? join(target.folder, ...(explained.decision.as?.split('/') ?? [partner, ...deliveryComponents(below)]))
+      : null;
     return { ...explained, file, onExisting: target?.onExisting ?? null };
   }
 

@@ -42,7 +42,11 @@ export const ruleSchema = z.strictObject({
   maxBytes: bytes.optional(),
   route: routeSchema,
 });
-export type Rule = z.infer<typeof ruleSchema>;
+/** A rule as the inside has it. */
+export interface Rule extends z.infer<typeof ruleSchema> {
+  /** The path below a destination (docs/rules.md); the DMZ is not told. */
+  readonly as?: string;
+}
 
 /** A decision: the route and the rule that made it, or that no rule matched. */
 export const decisionSchema = z.strictObject({
@@ -50,6 +54,13 @@ export const decisionSchema = z.strictObject({
   rule: z.string().max(330),
 });
 export type Decision = z.infer<typeof decisionSchema>;
+/** A decision as the inside keeps it. */
+export interface InsideDecision extends Decision {
+  /** The file below the destination, `/` between harmless components; absent: below the partner's folder, as he named it. */
+  readonly as?: string;
+}
+/** What the DMZ is told: names inside are none of its business. */
+export const decisionForDmz = ({ route, rule }: InsideDecision): Decision => ({ route, rule });
 
 export const policyBundleSchema = z.strictObject({
   format: z.literal(1),

@@ -189,7 +189,7 @@ test('what the grant does not allow in the Outbox is refused', async () => {
   await assert.rejects(bench.view('globex').openForReading(path('/Outbox/x.bin')), hasCode('no-such-file'));
 });
 
-test('dispatch to another Outbox moves the record: hidden until registered, then readable there, a ghost here', async () => {
+test('FD-01: dispatch to another Outbox moves the record: hidden until registered, then readable there, a ghost here', async () => {
   await using bench = await CacheBench.open({ rules: [rule('*.pdf', { action: 'outbox', partner: 'globex' })] });
   const content = randomBytes(200_000);
   const acme = bench.view('acme');

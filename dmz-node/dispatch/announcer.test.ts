@@ -92,7 +92,7 @@ test('the answer of the inside counts: an item without a rule goes to an Outbox'
   assert.deepEqual(await bench.list(), []);
 });
 
-test('delete removes the item once the inside agrees; ignore lets it lie', async () => {
+test('FD-15, FD-16: delete removes the item once the inside agrees; ignore lets it lie', async () => {
   await using bench = await CacheBench.open({ rules: [rule('*.tmp', { action: 'delete' }), rule('*', { action: 'ignore' })] });
   const view = bench.view();
   await put(view, '/Inbox/x.tmp', 'x');

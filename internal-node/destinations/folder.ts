@@ -90,7 +90,7 @@ export class FolderDestination implements Destination {
   }
 
   async plan(target: DeliveryTarget, look = true): Promise<string> {
-    const above = [target.partner, ...target.components.slice(0, -1)];
+    const above = [...(target.partner === undefined ? [] : [target.partner]), ...target.components.slice(0, -1)];
     const name = target.components.at(-1);
     if (name === undefined) throw new SallyportError('internal', 'a delivery needs a name');
     if (!look) return [...above, name].join('/');

@@ -285,6 +285,9 @@ function stagedDraft({ id, place, inode, file }: LedgerItem): StagedDraft {
 }
 
 function targetOf(item: LedgerItem): DeliveryTarget {
+  const { as } = item.decision;
+  // It was made of such components when the item was decided; what is in records is looked at again all the same.
+  if (as !== undefined) return { components: deliveryComponents(as) };
   return { partner: item.partner, components: deliveryComponents(belowInbox(parseVirtualPath(item.path))) };
 }
 

@@ -1,5 +1,7 @@
 /** The inbound half of the hand-over as a whole: honest walks and a DMZ that lies. */
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Decision, Rule } from '../../shared/policy.ts';
 import { sha256 } from '../../test/fixtures/dmz-double.ts';
@@ -38,6 +40,38 @@ test('delivers an item once, confirms it, and does nothing when it is listed aga
     'item.delivered',
     'item.confirmed',
   ]);
+});
+
+const filesAs = (path: string, as: string): Rule => ({
+  ...rule('as', path, { action: 'deliver', destination: 'files' }),
+  path,
+  as,
+});
+
+test('FD-18, FD-20: a rule gives files a path of its own inside, and the DMZ does not hear of it', async () => {
+  await using site = await Site.make({ rules: [filesAs('m/^(\\w+)\\/(\\w+)_/', 'teams/{2_lower}/{account.name}-{1}/')] });
+  await using run = await Run.open(site);
+  const { description } = await site.upload({ path: '/Inbox/in/SRV_1.PDF', contents: [text('one')] });
+  assert.deepEqual(await run.registrar.ready(description, never), {
+    decision: { route: { action: 'deliver', destination: 'files' }, rule: 'as (rules.yaml:1)' },
+  });
+  await run.settle();
+  assert.deepEqual(await site.delivered(), { 'teams/srv/acme-in/SRV_1.PDF': 'one' });
+  await site.upload({ path: '/Inbox/in/SRV_1.PDF', contents: [text('again')] });
+  await run.settle();
+  assert.deepEqual((await site.delivered())['teams/srv/acme-in/SRV_1 (2).PDF'], 'again');
+});
+
+test('FD-38: names that look like ways out end up below the destination', async () => {
+  await using site = await Site.make({ rules: [filesAs('m/^(.*)$/', '{1}/../{data.directory_name}/{data.file_name}')] });
+  await using run = await Run.open(site);
+  const names = ['..\\..\\etc', '...', '-rf', 'CON', 'a:b', '.hidden', 'caf\u00e9', 'x.', '$(id)'];
+  for (const name of names) await site.upload({ path: `/Inbox/d/${name}`, contents: [text(name)] });
+  await run.settle();
+  const delivered = await site.delivered();
+  assert.deepEqual(Object.values(delivered).sort(), [...names].sort());
+  for (const file of Object.keys(delivered)) assert.match(file, /^d\/[^/]+\/_\/d\/[^/]+$/);
+  assert.deepEqual((await readdir(join(site.folder, 'delivered'))).sort(), ['.sallyport-staging', 'd']);
 });
 
 test('joins the segments of a resumed upload and delivers empty files', async () => {

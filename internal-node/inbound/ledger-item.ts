@@ -1,5 +1,5 @@
 /** One item as the ledger of the inside holds it, and what follows from its state. Pure data: no storage here. */
-import type { Decision } from '../../shared/policy.ts';
+import type { Decision, InsideDecision } from '../../shared/policy.ts';
 import type { ItemDescription, Segment } from '../../shared/tunnel/messages.ts';
 import type { Expected } from './trigger-content.ts';
 
@@ -37,7 +37,7 @@ export interface LedgerItem {
   readonly session: string;
   readonly sessionProof: string;
   readonly trace: string;
-  readonly decision: Decision;
+  readonly decision: InsideDecision;
   /** The partner who may read it from the DMZ. */
   readonly reader: string | null;
   readonly dmzState: ItemDescription['state'];

@@ -9,7 +9,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Records } from '../../shared/durable/database.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import type { RoutingFacts } from '../../shared/matching/routing.ts';
-import type { Decision } from '../../shared/policy.ts';
+import { type Decision, decisionForDmz, type InsideDecision } from '../../shared/policy.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
 import { checkPath, checkSizes } from './item-checks.ts';
 import type { LedgerOperations } from './ledger-operations.ts';
@@ -17,7 +17,7 @@ import type { Sighting } from './ledger-registration.ts';
 
 /** The rules in force. */
 export interface Routing {
-  readonly router: { decide(facts: RoutingFacts): Decision };
+  readonly router: { decide(facts: RoutingFacts): InsideDecision };
   /** Of the bundle these rules were published in. */
   readonly policyNumber: number;
 }
@@ -80,7 +80,7 @@ export class Registrar {
       const [decision] = await this.listed([params], signal);
       if (decision instanceof SallyportError) throw decision;
       if (!decision) throw new SallyportError('internal', 'an item was neither registered nor refused');
-      return { decision };
+      return { decision: decisionForDmz(decision) };
     } finally {
       this.#pendingTotal -= 1;
       const left = (this.#pending.get(partner) ?? 1) - 1;
@@ -167,7 +167,7 @@ export class Registrar {
   }
 
   /** A rule that names a partner who does not exist (any more) leads nowhere: the item waits for staff. */
-  #usable(decision: Decision): Decision {
+  #usable(decision: InsideDecision): InsideDecision {
     const { route } = decision;
     return route.action !== 'outbox' || this.#deps.partners.has(route.partner)
       ? decision

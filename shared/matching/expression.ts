@@ -23,6 +23,9 @@ export const maxExpressionLength = 520;
 export interface Expression {
   /** @param atMs The moment whose dates `t/…/` means. Nothing matches a value of more than 4096 characters. */
   test(subject: Subject, atMs: number): boolean;
+  /** Of `m/…/`: how many groups it has, and what they found. */
+  readonly groupCount?: number;
+  groups?(subject: Subject): readonly string[];
 }
 
 export interface ExpressionOptions {

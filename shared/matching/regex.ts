@@ -17,6 +17,10 @@ export const maxProgramSize = 512;
 
 export interface Regex {
   test(subject: Subject): boolean;
+  /** Groups of the expression. */
+  readonly groupCount: number;
+  /** What the groups found, the whole first; what took no part is empty. For a value that `test` is true for. */
+  groups(subject: Subject): readonly string[];
 }
 
 /** @throws SallyportError `config-invalid` with the column (from 1) and a hint. */
@@ -29,10 +33,20 @@ export function compileRegex(text: string, options: { readonly ignoreCase: boole
   if (regex.programSize() > maxProgramSize) throw tooCostly();
   try {
     const automaton = new Automaton(regex.re2().prog as Program);
-    return { test: (subject) => !subject.tooLong && automaton.test(subject) };
+    return {
+      test: (subject) => !subject.tooLong && automaton.test(subject),
+      groupCount: regex.groupCount(),
+      groups: (subject) => groupsOf(regex, subject),
+    };
   } catch (error) {
     throw error instanceof RangeError ? tooCostly() : error;
   }
+}
+
+function groupsOf(regex: RE2JS, { text }: Subject): readonly string[] {
+  const matcher = regex.matcher(text);
+  if (!matcher.find()) return [];
+  return Array.from({ length: regex.groupCount() + 1 }, (_, index) => matcher.group(index) ?? '');
 }
 
 const tooCostly = () =>

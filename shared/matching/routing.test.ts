@@ -26,7 +26,7 @@ test('the first matching rule decides and is named with its source', () => {
   assert.deepEqual(decision, { route: { action: 'deliver', destination: 'erp' }, rule: 'acme invoices (rules.yaml:8)' });
 });
 
-test('an earlier rule wins over a later, better fitting one', () => {
+test('FD-05: an earlier rule wins over a later, better fitting one', () => {
   assert.equal(router.decide({ partner: 'acme', path: 'invoices/a.pdf', size: 1000, atMs }).rule, 'big (rules.yaml:2)');
 });
 
@@ -38,7 +38,7 @@ test('every condition of a rule must hold, bounds included', () => {
   assert.equal(router.decide({ partner: 'umbrella', path: 'x', size: 0, atMs }).rule, 'to globex (rules.yaml:24)');
 });
 
-test('no rule means unrouted, never a guess', () => {
+test('FD-06: no rule means unrouted, never a guess', () => {
   const none = { route: { action: 'unrouted' }, rule: '' };
   assert.deepEqual(router.decide({ partner: 'zeta', path: 'a.doc', size: 1, atMs }), none);
   assert.deepEqual(new Router([]).decide({ partner: 'acme', path: 'a', size: 1, atMs }), none);

@@ -3,7 +3,9 @@
  * function; the answer of the inside is the one that counts. It looks at nothing but the rules and the facts.
  */
 import { SallyportError } from '../errors.ts';
-import type { Decision, Rule } from '../policy.ts';
+import type { InsideDecision, Rule } from '../policy.ts';
+import { hostTimeZone } from './dates.ts';
+import { DestinationPath } from './destination-path.ts';
 import { compileExpression, type Expression } from './expression.ts';
 import { Subject } from './subject.ts';
 
@@ -30,7 +32,8 @@ interface CompiledRule {
   readonly rule: Rule;
   readonly partner: Expression | undefined;
   readonly path: Expression | undefined;
-  readonly decision: Decision;
+  readonly decision: InsideDecision;
+  readonly as: DestinationPath | undefined;
 }
 
 interface Prepared extends RoutingFacts {
@@ -47,14 +50,14 @@ export class Router {
   }
 
   /** What is absent in a rule matches everything; bounds of the size are inclusive. Never throws. */
-  decide(facts: RoutingFacts): Decision {
+  decide(facts: RoutingFacts): InsideDecision {
     const prepared = prepare(facts);
     const found = this.#rules.find((rule) => misfit(rule, prepared) === undefined);
-    return found?.decision ?? { route: { action: 'unrouted' }, rule: '' };
+    return found ? decisionOf(found, prepared) : { route: { action: 'unrouted' }, rule: '' };
   }
 
   /** The same decision, with what every rule has to say. */
-  explain(facts: RoutingFacts): { readonly decision: Decision; readonly rules: readonly RuleAnswer[] } {
+  explain(facts: RoutingFacts): { readonly decision: InsideDecision; readonly rules: readonly RuleAnswer[] } {
     const prepared = prepare(facts);
     const decision = this.decide(facts);
     let reached = false;
@@ -75,6 +78,17 @@ const prepare = (facts: RoutingFacts): Prepared => ({
   pathSubject: new Subject(facts.path),
 });
 
+/** A file whose path cannot be made, because it would be too long or too deep, waits for staff. */
+function decisionOf({ decision, as, path }: CompiledRule, facts: Prepared): InsideDecision {
+  if (!as) return decision;
+  try {
+    return { ...decision, as: as.render(facts, path?.groups?.(facts.pathSubject) ?? []) };
+  } catch (error) {
+    if (!(error instanceof SallyportError)) throw error;
+    return { ...decision, route: { action: 'hold' } };
+  }
+}
+
 function misfit({ rule, partner, path }: CompiledRule, facts: Prepared): Misfit | undefined {
   if (facts.size < (rule.minBytes ?? 0) || facts.size > (rule.maxBytes ?? Number.MAX_SAFE_INTEGER)) return 'size';
   if (partner?.test(facts.partnerSubject, facts.atMs) === false) return 'partner';
@@ -82,11 +96,11 @@ function misfit({ rule, partner, path }: CompiledRule, facts: Prepared): Misfit 
 }
 
 function compileRule(rule: Rule, timeZone: string | undefined): CompiledRule {
-  const compile = (part: 'partner' | 'path'): Expression | undefined => {
+  const compile = <T>(part: 'partner' | 'path' | 'as', make: (text: string) => T): T | undefined => {
     const text = rule[part];
     if (text === undefined) return undefined;
     try {
-      return compileExpression(text, { timeZone });
+      return make(text);
     } catch (cause) {
       if (!(cause instanceof SallyportError)) throw cause;
       const where = `${rule.source === '' ? '' : `${rule.source}: `}rule "${rule.name}", ${part}`;
@@ -98,10 +112,13 @@ function compileRule(rule: Rule, timeZone: string | undefined): CompiledRule {
       );
     }
   };
+  const expression = (text: string): Expression => compileExpression(text, { timeZone });
+  const path = compile('path', expression);
   return {
     rule,
-    partner: compile('partner'),
-    path: compile('path'),
+    partner: compile('partner', expression),
+    path,
+    as: compile('as', (text) => new DestinationPath(text, path?.groupCount ?? 0, timeZone ?? hostTimeZone())),
     decision: { route: rule.route, rule: rule.source === '' ? rule.name : `${rule.name} (${rule.source})` },
   };
 }
