@@ -28,6 +28,11 @@ const rule = z
       .describe(
         'With deliver: the path below the destination, `teams/{1}/{data.file_name}`; ending with / a folder. docs/rules.md.',
       ),
+    expect: z
+      .array(z.string().min(1).max(1024))
+      .max(64)
+      .optional()
+      .describe('Paths below /Inbox/ that this rule must be the one to decide; `config check` tries them.'),
     outbox: partnerName.optional().describe('Put into the Outbox of this partner, without leaving the DMZ.'),
     hold: z.literal(true).optional().describe('Keep it until somebody pulls it.'),
     delete: z.literal(true).optional().describe('Fetch nothing and delete it.'),
@@ -62,6 +67,7 @@ export function toRule(given: RuleText, source: string, fallbackName: string): R
     ...(given.size?.max === undefined ? {} : { maxBytes: given.size.max }),
     route: toRoute(given),
     ...(given.as === undefined ? {} : { as: given.as }),
+    ...(given.expect === undefined ? {} : { expect: given.expect }),
   };
 }
 

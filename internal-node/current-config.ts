@@ -72,8 +72,8 @@ export class CurrentConfig {
       listeners: ['sftp', 'ftps'],
       banner: policy.banner,
       recipients: [this.#recipient],
-      // Paths inside are none of the DMZ's business.
-      rules: rules.map(({ as: _inside, ...rule }) => rule),
+      // Paths inside and examples are none of the DMZ's business.
+      rules: rules.map(({ as: _inside, expect: _examples, ...rule }) => rule),
       timeZone: policy.timeZone,
       limits: policy.limits,
       uploads: forDmz(policy.uploads),

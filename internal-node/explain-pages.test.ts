@@ -70,6 +70,8 @@ test('PE-01, PE-16: docs/permissions.md: two partners of one group, side by side
 
 test('docs/rules.md: every example is decided so, by that line', async () => {
   const { explainer, examples } = await page('rules.md', others);
+  assert.deepEqual(explainer.brokenExamples(0), []);
+  assert.deepEqual(explainer.unreachable(), []);
   assert.ok(examples.length >= 8);
   for (const line of examples) {
     const { answer, place, file: as, values, positionals, atMs } = read(line);
@@ -82,4 +84,18 @@ test('docs/rules.md: every example is decided so, by that line', async () => {
     const below = as ?? `${values.partner}${path.slice('/Inbox'.length)}`;
     assert.equal(file?.endsWith(`/delivered/${below}`) ?? false, route.action === 'deliver', line);
   }
+});
+
+test('rules that never decide are named with what is before them, and examples with who decides them', async () => {
+  const rules =
+    'rules:\n  - {name: all csv, path: "*.csv", hold: true, expect: [a.csv]}\n' +
+    '  - {name: late, path: "*.csv", partner: acme, deliver: inside, expect: [a.csv, b.pdf]}\n';
+  const { explainer } = await page('matching.md', `${others}${rules}`);
+  assert.deepEqual(explainer.unreachable(), [
+    { rule: 'late', by: 'conf.d/more.yaml:6', behind: 'all csv', behindBy: 'conf.d/more.yaml:5' },
+  ]);
+  assert.deepEqual(
+    explainer.brokenExamples(0).map(({ path, by, decided }) => `${by} ${path}: ${decided}`),
+    ['conf.d/more.yaml:6 a.csv: all csv (conf.d/more.yaml:5) decides it', 'conf.d/more.yaml:6 b.pdf: no rule takes it'],
+  );
 });

@@ -5,7 +5,9 @@
  */
 import { join } from 'node:path';
 import { SallyportError } from '../shared/errors.ts';
+import { matcherOf } from '../shared/matching/expression.ts';
 import { Router, type RuleAnswer } from '../shared/matching/routing.ts';
+import { unreachableRules } from '../shared/matching/unreachable.ts';
 import { deliveryComponents } from '../shared/paths/delivery-name.ts';
 import { belowInbox, inbox, isWithin, type VirtualPath } from '../shared/paths/virtual-path.ts';
 import { mayDo, mayFetch } from '../shared/permissions/acts.ts';
@@ -39,6 +41,14 @@ export interface LineAnswer {
   readonly on: string | null;
   readonly may: readonly Permission[];
   readonly by: string;
+}
+
+export interface BrokenExample {
+  readonly path: string;
+  readonly rule: string;
+  readonly by: string;
+  /** What happens instead, in words. */
+  readonly decided: string;
 }
 
 export interface RouteAnswer {
@@ -111,6 +121,30 @@ export class Explainer {
       ? join(target.folder, ...(explained.decision.as?.split('/') ?? [partner, ...deliveryComponents(below)]))
       : null;
     return { ...explained, file, onExisting: target?.onExisting ?? null };
+  }
+
+  /** Rules that can never decide anything. */
+  unreachable(): readonly { readonly rule: string; readonly by: string; readonly behind: string; readonly behindBy: string }[] {
+    return unreachableRules(this.#settings.rules).map(({ rule, behind }) => ({
+      ...{ rule: rule.name, by: rule.source, behind: behind.name, behindBy: behind.source },
+    }));
+  }
+
+  /** Examples of rules (`expect:`) that another rule decides, or none. */
+  brokenExamples(atMs: number): readonly BrokenExample[] {
+    const { rules, policy } = this.#settings;
+    const router = new Router(rules, { timeZone: policy.timeZone });
+    return rules.flatMap((rule) => {
+      const partner = this.partners.find((name) => rule.partner === undefined || matcherOf(rule.partner, policy)(name, atMs));
+      const size = Math.max(rule.minBytes ?? 0, Math.min(1024, rule.maxBytes ?? 1024));
+      return (rule.expect ?? []).flatMap((path): readonly BrokenExample[] => {
+        const broken = { path, rule: rule.name, by: rule.source };
+        if (partner === undefined) return [{ ...broken, decided: 'there is no partner whom the rule is for' }];
+        const decided = router.explain({ partner, path, size, atMs }).rules.find(({ answer }) => answer === 'matches')?.rule;
+        if (decided === rule) return [];
+        return [{ ...broken, decided: decided ? `${decided.name} (${decided.source}) decides it` : 'no rule takes it' }];
+      });
+    });
   }
 
   #permissions({ partner, from }: Who): Permissions {

@@ -46,6 +46,8 @@ export const ruleSchema = z.strictObject({
 export interface Rule extends z.infer<typeof ruleSchema> {
   /** The path below a destination (docs/rules.md); the DMZ is not told. */
   readonly as?: string;
+  /** Paths below the Inbox that this rule must be the one to decide; not told either. */
+  readonly expect?: readonly string[];
 }
 
 /** A decision: the route and the rule that made it, or that no rule matched. */

@@ -1,11 +1,15 @@
 /** `init`, `connect`, `config check` and `fingerprint` of the internal node. */
 import { hostname } from 'node:os';
-import type { Program } from '../../shared/admin/cli.ts';
+import { EarlyExit, type Program } from '../../shared/admin/cli.ts';
+import { systemClock } from '../../shared/clock.ts';
 import { checkedFingerprint } from '../../shared/config/fields.ts';
 import { formatAddress, parseAddress, UnitError } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
+import { exitCodes } from '../../shared/exit-codes.ts';
+import { printable } from '../../shared/log.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
 import { type InternalConfig, internalConfigSchema, loadInternalConfig, loadMainSettings } from '../config.ts';
+import { Explainer } from '../explain.ts';
 import { editYaml, setAfter } from './edit-config.ts';
 import { type InitDeps, initInternal } from './init.ts';
 
@@ -109,7 +113,22 @@ function addConfigCheck(program: Program, deps: SetupDeps): void {
       await deps.checkHost(config);
       const partners = Object.keys(config.partners).length;
       const counts = { partners, rules: config.rules.length, destinations: config.destinations.length };
-      if (output.json) return output.document({ ok: true, file: config.file, files: config.files, ...counts });
+      const explainer = new Explainer(config);
+      const unreachable = explainer.unreachable();
+      const examples = explainer.brokenExamples(systemClock.nowMs());
+      const ok = examples.length === 0;
+      if (output.json) {
+        output.document({ ok, file: config.file, files: config.files, ...counts, unreachable, examples });
+        if (!ok) throw new EarlyExit(exitCodes.checkFailed);
+        return;
+      }
+      for (const { rule, by, behind, behindBy } of unreachable) {
+        output.note(`${by}: rule "${rule}" never decides anything: ${behind} (${behindBy}) takes all of it`);
+      }
+      for (const { path, rule, by, decided } of examples) {
+        output.note(`${by}: rule "${rule}" expects ${printable(path, 1024)}, but ${decided}`);
+      }
+      if (!ok) throw new EarlyExit(exitCodes.checkFailed);
       output.line(`ok: ${config.file}: ${partners} partners, ${counts.rules} rules, ${counts.destinations} destinations`);
     },
     group,
