@@ -17,6 +17,12 @@ import type { InsideDecision } from '../shared/policy.ts';
 import type { InternalSettings } from './config.ts';
 import { accountsOf, type PartnerAccount } from './policy/accounts.ts';
 
+/** What of the configuration answers depend on. */
+export interface ExplainedSettings
+  extends Pick<InternalSettings, 'partners' | 'groups' | 'permissions' | 'place' | 'rules' | 'destinations'> {
+  readonly policy: { readonly timeZone: string };
+}
+
 export interface Who {
   readonly partner: string;
   /** Source address; undefined: from anywhere. */
@@ -61,12 +67,16 @@ export interface RouteAnswer {
 
 /** @throws SallyportError `no-such-file` when there is no such partner. */
 export class Explainer {
-  readonly #settings: InternalSettings;
+  readonly #settings: ExplainedSettings;
   readonly #accounts: ReadonlyMap<string, PartnerAccount>;
+  readonly #router: Router;
+  /** By partner and address: compiled once for many questions. */
+  readonly #compiled = new Map<string, Permissions>();
 
-  constructor(settings: InternalSettings) {
+  constructor(settings: ExplainedSettings) {
     this.#settings = settings;
     this.#accounts = accountsOf({ ...settings, timeZone: settings.policy.timeZone });
+    this.#router = new Router(settings.rules, { timeZone: settings.policy.timeZone });
   }
 
   get partners(): readonly string[] {
@@ -112,9 +122,9 @@ export class Explainer {
     if (!isWithin(path, inbox) || path === inbox) {
       throw new SallyportError('usage', `rules are for files below /Inbox, not for ${path}`);
     }
-    const { rules, policy, destinations } = this.#settings;
+    const { destinations } = this.#settings;
     const below = belowInbox(path);
-    const explained = new Router(rules, { timeZone: policy.timeZone }).explain({ partner, path: below, size, atMs });
+    const explained = this.#router.explain({ partner, path: below, size, atMs });
     const { route } = explained.decision;
     const target = route.action === 'deliver' ? destinations.find(({ name }) => name === route.destination) : undefined;
     const file = target
@@ -133,14 +143,15 @@ export class Explainer {
   /** Examples of rules (`expect:`) that another rule decides, or none. */
   brokenExamples(atMs: number): readonly BrokenExample[] {
     const { rules, policy } = this.#settings;
-    const router = new Router(rules, { timeZone: policy.timeZone });
     return rules.flatMap((rule) => {
       const partner = this.partners.find((name) => rule.partner === undefined || matcherOf(rule.partner, policy)(name, atMs));
       const size = Math.max(rule.minBytes ?? 0, Math.min(1024, rule.maxBytes ?? 1024));
       return (rule.expect ?? []).flatMap((path): readonly BrokenExample[] => {
         const broken = { path, rule: rule.name, by: rule.source };
         if (partner === undefined) return [{ ...broken, decided: 'there is no partner whom the rule is for' }];
-        const decided = router.explain({ partner, path, size, atMs }).rules.find(({ answer }) => answer === 'matches')?.rule;
+        const decided = this.#router
+          .explain({ partner, path, size, atMs })
+          .rules.find(({ answer }) => answer === 'matches')?.rule;
         if (decided === rule) return [];
         return [{ ...broken, decided: decided ? `${decided.name} (${decided.source}) decides it` : 'no rule takes it' }];
       });
@@ -148,7 +159,13 @@ export class Explainer {
   }
 
   #permissions({ partner, from }: Who): Permissions {
-    return new Permissions(this.#account(partner).grantFor(from).permissions);
+    const key = `${partner} ${from ?? ''}`;
+    let permissions = this.#compiled.get(key);
+    if (!permissions) {
+      permissions = new Permissions(this.#account(partner).grantFor(from).permissions);
+      this.#compiled.set(key, permissions);
+    }
+    return permissions;
   }
 
   #account(partner: string): PartnerAccount {

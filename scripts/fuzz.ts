@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Pair, startPair } from '../test/fixtures/pair.ts';
 import { RawSftp } from '../test/fixtures/raw-sftp.ts';
+import { compareDecisions } from '../test/hostile/decision-fuzz.ts';
 import { HandshakeFuzz } from '../test/hostile/handshake-fuzz.ts';
 import { HonestPartner, whileServing } from '../test/hostile/honest-partners.ts';
 import { compareGlobs, compareRegexes, killers, randomExpressions, slowestPair } from '../test/hostile/matching-fuzz.ts';
@@ -118,6 +119,15 @@ function fuzzMatching({ seed, count }: { readonly seed: number; readonly count: 
   };
 }
 
+function fuzzDecisions({ seed, count }: { readonly seed: number; readonly count: number }) {
+  const startedAt = performance.now();
+  const { compared, faults } = compareDecisions(seed, count);
+  return { seed, count, compared, seconds: Math.round((performance.now() - startedAt) / 1000), faults: faults.slice(0, 20) };
+}
+
+/** Targets for which no pair runs. */
+const alone = { matching: fuzzMatching, decisions: fuzzDecisions } as const;
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -128,9 +138,11 @@ const { values, positionals } = parseArgs({
 });
 const inputs = { seed: Number(values.seed), from: Number(values.from), count: Number(values.count) };
 const target = targets[positionals[0] ?? ''];
-const matching = positionals[0] === 'matching';
-if (!target && !matching)
-  throw new Error(`usage: scripts/fuzz ${Object.keys(targets).join('|')}|matching [--count N] [--seed N] [--from N]`);
-const report = target ? await fuzz(target, inputs) : fuzzMatching(inputs);
+const [, withoutPair] = Object.entries(alone).find(([name]) => name === positionals[0]) ?? [];
+if (!target && !withoutPair) {
+  const names = [...Object.keys(targets), ...Object.keys(alone)].join('|');
+  throw new Error(`usage: scripts/fuzz ${names} [--count N] [--seed N] [--from N]`);
+}
+const report = target ? await fuzz(target, inputs) : (withoutPair?.(inputs) ?? { faults: [] });
 process.stdout.write(`${JSON.stringify(report)}\n`);
 process.exitCode = report.faults.length === 0 ? 0 : 1;
