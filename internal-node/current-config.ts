@@ -36,7 +36,7 @@ export class CurrentConfig {
   replace(config: InternalConfig): readonly string[] {
     const before = this.#now;
     this.#now = derive(config);
-    return Object.keys(before.config.partners).filter((name) => textOf(before.config, name) !== textOf(config, name));
+    return Object.keys(before.config.partners).filter((name) => loginOf(before.config, name) !== loginOf(config, name));
   }
 
   get config(): InternalConfig {
@@ -81,9 +81,23 @@ export class CurrentConfig {
   }
 }
 
-/** All that is configured of a partner and his groups. */
-function textOf({ partners, groups }: InternalConfig, name: string): string {
+/** What decides whether a partner can log in. What he may do is settled at his login: a change of that is for the next one. */
+function loginOf({ partners, groups }: InternalConfig, name: string): string {
   const partner = partners[name];
-  const named = partner?.groups ?? [defaultGroup];
-  return JSON.stringify([partner, named.map((group) => groups[group])]);
+  if (!partner) return '';
+  const login: Partial<typeof partner> = { ...partner };
+  for (const key of settledAtLogin) delete login[key];
+  const named = partner.groups ?? [defaultGroup];
+  return JSON.stringify([login, named.map((group) => [groups[group]?.disabled ?? false, groups[group]?.from])]);
 }
+
+const settledAtLogin = [
+  'permissions',
+  'uploads',
+  'onExisting',
+  'quota',
+  'quotaFiles',
+  'maxFileSize',
+  'maxPartials',
+  'ftps',
+] as const;

@@ -172,7 +172,7 @@ export class StaffApi implements InternalAdminApi {
     return { partners: current.names().length, rules: config.rules.length };
   }
 
-  /** What a partner may do was decided at login: a change takes effect by logging in anew. */
+  /** Who could not log in any more as he did. */
   async #cut(partner: string): Promise<void> {
     await this.#deps.book.endPartner(partner);
     await this.#deps.link.request('session.revoke', { partner }).catch(() => {}); // its token is worth nothing any more

@@ -208,7 +208,7 @@ test('2.8 CLOSE after a failed WRITE: a write too far ahead fails, and so does c
   assert.equal((await view.stat(path('/Inbox/x'))).size, 3);
 });
 
-test('a file above the size limit is refused and removed', async () => {
+test('AC-15: a file above the size limit is refused and removed', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view('acme', { maxFileBytes: 10 });
   const handle = await view.openForWriting(path('/Inbox/x'), begin);
@@ -220,7 +220,7 @@ test('a file above the size limit is refused and removed', async () => {
   assert.equal((await bench.events('upload.refused'))[0]?.fields.code, 'quota-exceeded');
 });
 
-test('the quota counts what waits and what is under way, over all sessions of the partner', async () => {
+test('AC-21: the quota counts what waits and what is under way, over all sessions of the partner', async () => {
   await using bench = await CacheBench.open();
   const grant = { quotaBytes: 20, quotaFiles: 3 };
   const one = bench.view('acme', grant);

@@ -90,7 +90,7 @@ test('a key probe says yes only for a registered key with a fitting algorithm', 
   assert.deepEqual(await bench.probe('off', key), rejected);
 });
 
-test('key+password: the key first, then the password, in the same session', async () => {
+test('AC-12: key+password: the key first, then the password, in the same session', async () => {
   await using bench = await AuthBench.make(partners);
   const session = newSessionId();
   assert.deepEqual(await bench.key('both', key, { session }), { verdict: 'continue', methods: ['password'] });
