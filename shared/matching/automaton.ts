@@ -3,14 +3,14 @@
  * that the value may have reached are the bits of a few words. The engine of `re2js` is linear too, but the first values
  * that an expression meets cost it a hundred times as much as later ones, and partners choose the values.
  *
- * Tables over groups of places say where a set of places leads to without a character: at most 16 look-ups for each.
+ * Tables over groups of places say where a set of places leads to without a character: at most 16 look-ups for each character.
  */
 import { caseFamily } from './case-table.ts';
 import { CharacterClasses, type Ranges } from './character-classes.ts';
 import type { Subject } from './subject.ts';
 
 /** Most places (characters and classes, repetitions written out) of an expression. */
-export const maxPlaces = 80;
+export const maxPlaces = 64;
 
 /** An instruction of `re2js` 2.x, as far as it is used here. */
 interface Instruction {

@@ -41,7 +41,7 @@ export class CharacterClasses {
   }
 
   offsetOf(point: number): number {
-    return point < direct ? (this.#ascii[point] ?? 0) : this.#search(point);
+    return point < direct ? (this.#ascii[point] as number) : this.#search(point);
   }
 
   #fill(bit: number, ranges: Ranges): void {
@@ -60,7 +60,7 @@ export class CharacterClasses {
     let high = starts.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if ((starts[middle] ?? 0) <= point) low = middle;
+      if ((starts[middle] as number) <= point) low = middle;
       else high = middle - 1;
     }
     return low * this.words;

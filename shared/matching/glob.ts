@@ -98,17 +98,19 @@ class Places {
     const [masks, sets, negated, stars, words] = [classes.masks, this.#sets, this.#negated, this.#stars, this.words];
     const now = this.#begin.slice();
     for (let at = 0; at < folded.length; at += 1) {
-      const low = classes.offsetOf(folded[at] ?? 0);
-      const high = classes.offsetOf(upper[at] ?? 0);
+      const point = folded[at] as number;
+      const raised = upper[at] as number;
+      const low = classes.offsetOf(point);
+      const high = raised === point ? low : classes.offsetOf(raised);
       let carry = 0;
       let any = 0;
       for (let word = 0; word < words; word += 1) {
-        const here = now[word] ?? 0;
-        const byLow = masks[low + word] ?? 0;
-        const byHigh = masks[high + word] ?? 0;
-        const not = negated[word] ?? 0;
-        const taking = here & ((byLow & ~not) | (byHigh & (sets[word] ?? 0)) | (~(byLow | byHigh) & not));
-        const next = (taking << 1) | carry | (here & (stars[word] ?? 0));
+        const here = now[word] as number;
+        const byLow = masks[low + word] as number;
+        const byHigh = masks[high + word] as number;
+        const not = negated[word] as number;
+        const taking = here & ((byLow & ~not) | (byHigh & (sets[word] as number)) | (~(byLow | byHigh) & not));
+        const next = (taking << 1) | carry | (here & (stars[word] as number));
         carry = taking >>> 31;
         now[word] = next;
         any |= next;
