@@ -119,7 +119,7 @@ test('small items are leased and sent together; what cannot be sent whole says s
   const expected = [lease, length(a), a, nothing, nothing, nothing, length(b), b, length(b), b];
   assert.deepEqual(bytes, Buffer.concat(expected as Buffer[]));
   assert.deepEqual([leases.holds(idOf('a')), leases.holds(idOf('b')), leases.holds(stranger)], [true, true, false]);
-  await assert.rejects(view.removeFile(path('/Inbox/a')), hasCode('already-collected'));
+  await assert.rejects(view.rename(path('/Inbox/a'), path('/Inbox/c'), false), hasCode('already-collected'));
 });
 
 test('a new link voids the leases of the old one, in the middle of a stream; a late end of the old link changes nothing', async () => {

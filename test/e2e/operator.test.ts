@@ -194,7 +194,7 @@ it('a wrong pin is named on both nodes, with what to do', async () => {
   await supervisor.takeDown('internal');
   await writeFile(site.internal.config, config);
   supervisor.bringUp('internal');
-  await eventually('the tunnel', async () => (await statusOf().catch(() => undefined))?.tunnel.up || undefined, 30_000);
+  await eventually('the tunnel', async () => (await statusOf().catch(() => undefined))?.tunnel.up || undefined, 90_000);
 });
 
 /** The fingerprint of another DMZ node: right in form. */

@@ -51,11 +51,6 @@ export interface DataDoor {
 }
 
 const maxCandidates = 8;
-/**
- * Most clients connect, give the command and begin TLS then, so that its way is known; one that begins TLS first and waits for
- * it is not kept waiting for longer.
- */
-const wayKnownMs = 200;
 /** Somebody with the right address failed: the right one may still come, but not much later. */
 const afterFailureMs = 3000;
 
@@ -152,7 +147,7 @@ export class PassiveDoor implements DataDoor {
   async #prepare(socket: Socket): Promise<DataConnection> {
     const { tls } = this.#deps;
     if (!tls) return plainConnection(socket);
-    const connection = await secureConnection(socket, tls, await this.#wayIfSoon(), this.#closing.signal);
+    const connection = await secureConnection(socket, tls, await this.#wayOrBytes(socket), this.#closing.signal);
     if (this.#options.requireBinding && !connection.bound) {
       connection.destroy();
       throw new Error('the TLS session of the control connection was not resumed');
@@ -160,13 +155,18 @@ export class PassiveDoor implements DataDoor {
     return connection;
   }
 
-  #wayIfSoon(): Promise<Way | undefined> {
+  /** The way of the transfer when the command comes before the client begins TLS, as with most; undefined when TLS comes first. */
+  #wayOrBytes(socket: Socket): Promise<Way | undefined> {
     return new Promise((resolve) => {
-      const cancel = this.#deps.clock.after(wayKnownMs, () => resolve(undefined));
-      void this.#way.promise.then((way) => {
-        cancel();
+      const settle = (way?: Way): void => {
+        socket.off('readable', onBytes);
+        socket.off('close', onBytes);
         resolve(way);
-      });
+      };
+      const onBytes = (): void => settle();
+      socket.on('readable', onBytes);
+      socket.on('close', onBytes);
+      void this.#way.promise.then(settle);
     });
   }
 
