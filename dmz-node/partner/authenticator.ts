@@ -25,10 +25,13 @@ export interface AuthenticatorDeps {
 }
 
 export interface AuthenticatorOptions {
-  /** How long the inside may take; a partner then hears "temporarily unavailable". */
+  /**
+   * How long the inside may take; a partner then hears "temporarily unavailable". When all come back at once after a restart,
+   * the hashes of their passwords take seconds.
+   */
   readonly answerMs: number;
 }
-export const authenticatorDefaults: AuthenticatorOptions = { answerMs: 4500 };
+export const authenticatorDefaults: AuthenticatorOptions = { answerMs: 15_000 };
 
 const rejected: LoginOutcome = { outcome: 'rejected' };
 const unavailable: LoginOutcome = { outcome: 'unavailable' };

@@ -56,7 +56,7 @@ type Sender = Exclude<keyof typeof own, 'globex'>;
 
 /** Bytes of an offer above which the DMZ notes it before it writes; more than the pipes hold, so that it takes a while. */
 const offerBytes = 12_000_000;
-const patienceMs = 20_000;
+const patienceMs = 90_000;
 
 export class CrashStep implements AsyncDisposable {
   readonly #site: Site;

@@ -303,7 +303,7 @@ async function forgedInside(port: number, keys: Parameters<typeof clientTlsOptio
 
 test('the DMZ cuts an inside that breaks the protocol or says no hello, and serves the honest one', async (t) => {
   const pair = await makePair(t);
-  const dmz = await startDmz(t, pair, { options: { timing: { helloMs: 1500 } } });
+  const dmz = await startDmz(t, pair, { options: { timing: { helloMs: 5000 } } });
   const hello = { protocol: 1, version: 'x', node: 'x', features: [], clockMs: 0 };
   const scripts: Readonly<Record<string, (ws: WebSocket) => void>> = {
     'a request before the hello': (ws) => ws.send(wire({ k: 'req', n: 1, id: 1, m: 'inbox.list', p: { after: 0, limit: 1 } })),
