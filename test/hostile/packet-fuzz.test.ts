@@ -33,5 +33,5 @@ test('3,000 mutated packets: each is answered once or ends its own session; no f
   assert.equal(packets, 3000);
   assert.deepEqual(errors, []);
   await eventually('every session is over', () => door.listener.connections === 1, 60_000);
-  assert.equal(door.bench.cache.core.live.all().length, 0);
+  await eventually('and its uploads are closed', () => door.bench.cache.core.live.all().length === 0, 60_000);
 });
