@@ -99,7 +99,9 @@ const policy = z
 
 const sessions = z
   .strictObject({
-    maxLife: duration({ min: '1m' }).prefault('24h').describe('A session ends at the latest after this time.'),
+    maxLife: duration({ min: '1m' })
+      .prefault('24h')
+      .describe('A session ends at the latest after this time; an upload under way is kept as a partial.'),
     grace: duration().prefault('15m').describe('How long after its end a session still vouches for uploads it had finished.'),
   })
   .prefault({});

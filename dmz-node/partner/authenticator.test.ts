@@ -22,7 +22,7 @@ const grant = {
   onExisting: 'refuse',
 } as const;
 const token = newToken();
-const accepted: Verdict = { verdict: 'accepted', token, grant };
+const accepted: Verdict = { verdict: 'accepted', token, lifeMs: 3_600_000, grant };
 const password = (text = 'secret'): LoginAttempt => ({ method: 'password', user: 'acme', password: new Secret(text) });
 const probe: LoginAttempt = { method: 'key-probe', user: 'acme', algorithm: 'ssh-ed25519', key: Buffer.from('key') };
 const signedKey: LoginAttempt = { ...probe, method: 'key', signed: Buffer.from('signed'), signature: Buffer.from('signature') };
@@ -193,4 +193,23 @@ test('stops waiting when the client leaves', async () => {
   leaving.abort();
   assert.deepEqual(await login, { outcome: 'unavailable' });
   assert.deepEqual(notes, []);
+});
+
+test('a session lasts no longer than its token, which began to age while the inside answered', async () => {
+  let answer: (verdict: Verdict) => void = () => undefined;
+  const lives: number[] = [];
+  const { desk, clock } = bench(() => new Promise((done) => (answer = done)), ((
+    who: Visitor,
+    _grant: unknown,
+    _token: string,
+    lifeMs: number,
+  ) => {
+    lives.push(lifeMs);
+    return { ...who, partner: 'acme' };
+  }) as never);
+  const login = desk.login(visitor(), password(), never);
+  await pass(clock, 2000);
+  answer(accepted);
+  assert.equal((await login).outcome, 'accepted');
+  assert.deepEqual(lives, [3_600_000 - 2000]);
 });

@@ -63,9 +63,10 @@ export class Authenticator implements LoginDesk {
       return unavailable;
     }
     const check = checkOf(visitor, attempt);
+    const askedAtMs = clock.monotonicMs();
     // What does not fit into the question cannot be right, and is not carried inside.
     const verdict = check ? await this.#ask(check, signal) : ({ verdict: 'rejected' } as const);
-    return verdict ? this.#outcome(visitor, attempt, verdict) : unavailable;
+    return verdict ? this.#outcome(visitor, attempt, verdict, askedAtMs) : unavailable;
   }
 
   /** @returns undefined when no answer came in time. */
@@ -91,11 +92,11 @@ export class Authenticator implements LoginDesk {
     return undefined;
   }
 
-  #outcome(visitor: Visitor, attempt: LoginAttempt, verdict: Verdict): LoginOutcome {
+  #outcome(visitor: Visitor, attempt: LoginAttempt, verdict: Verdict, askedAtMs: number): LoginOutcome {
     const probe = attempt.method === 'key-probe';
     switch (verdict.verdict) {
       case 'accepted':
-        return probe ? this.#unfitting(visitor, verdict) : this.#open(visitor, attempt, verdict);
+        return probe ? this.#unfitting(visitor, verdict) : this.#open(visitor, attempt, verdict, askedAtMs);
       case 'key-acceptable':
         return probe ? { outcome: 'key-acceptable' } : this.#unfitting(visitor, verdict);
       case 'continue':
@@ -109,10 +110,17 @@ export class Authenticator implements LoginDesk {
     }
   }
 
-  #open(visitor: Visitor, attempt: LoginAttempt, verdict: Extract<Verdict, { verdict: 'accepted' }>): LoginOutcome {
+  #open(
+    visitor: Visitor,
+    attempt: LoginAttempt,
+    verdict: Extract<Verdict, { verdict: 'accepted' }>,
+    askedAtMs: number,
+  ): LoginOutcome {
     let session: PartnerSession;
+    // The inside began to count at some moment after it was asked.
+    const leftMs = Math.max(0, verdict.lifeMs - (this.#deps.clock.monotonicMs() - askedAtMs));
     try {
-      session = this.#deps.sessions.open(visitor, verdict.grant, verdict.token);
+      session = this.#deps.sessions.open(visitor, verdict.grant, verdict.token, leftMs);
     } catch (error) {
       this.#giveBack(verdict);
       const { code, message } = asSallyportError(error);

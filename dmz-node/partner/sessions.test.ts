@@ -23,7 +23,10 @@ const grant = (partner: string): Grant => ({
   onExisting: 'refuse',
 });
 
+const hourMs = 3_600_000;
+
 function bench(policy = true) {
+  const clock = new ManualClock();
   const events = new RecordedEvents();
   const notes: string[] = [];
   const identities: SessionIdentity[] = [];
@@ -38,17 +41,17 @@ function bench(policy = true) {
     asking: { note: (name, params) => notes.push(`${name} ${'token' in params ? params.token : ''}`) },
     limits: () => (policy ? { maxSessions: 3, maxSessionsPerPartner: 2 } : undefined),
     events,
-    clock: new ManualClock(),
+    clock,
     log: silentLogger,
   });
-  return { sessions, events, notes, identities, views };
+  return { sessions, clock, events, notes, identities, views };
 }
 const limited = (error: { code?: string }): boolean => error.code === 'limit-reached';
 
 test('a session ends once: its view, its token and its record, with the first reason', async () => {
   const { sessions, events, notes, identities, views } = bench();
   const token = newToken();
-  const session = sessions.open(visitor(), grant('acme'), token);
+  const session = sessions.open(visitor(), grant('acme'), token, hourMs);
   assert.equal(identities[0]?.sessionProof, tokenHash(token));
   const [view] = views;
   assert.ok(view);
@@ -66,26 +69,26 @@ test('a session ends once: its view, its token and its record, with the first re
 
 test('limits of the policy hold for a partner and for all, and a place becomes free at the end', async () => {
   const { sessions } = bench();
-  const first = sessions.open(visitor(), grant('acme'), newToken());
-  sessions.open(visitor(), grant('acme'), newToken());
-  assert.throws(() => sessions.open(visitor(), grant('acme'), newToken()), limited);
-  sessions.open(visitor(), grant('beta'), newToken());
-  assert.throws(() => sessions.open(visitor(), grant('gamma'), newToken()), limited);
+  const first = sessions.open(visitor(), grant('acme'), newToken(), hourMs);
+  sessions.open(visitor(), grant('acme'), newToken(), hourMs);
+  assert.throws(() => sessions.open(visitor(), grant('acme'), newToken(), hourMs), limited);
+  sessions.open(visitor(), grant('beta'), newToken(), hourMs);
+  assert.throws(() => sessions.open(visitor(), grant('gamma'), newToken(), hourMs), limited);
   await first.end('done');
-  sessions.open(visitor(), grant('gamma'), newToken());
+  sessions.open(visitor(), grant('gamma'), newToken(), hourMs);
   assert.equal(sessions.count(), 3);
 });
 
 test('nobody comes in without a policy', () => {
   const { sessions } = bench(false);
-  assert.throws(() => sessions.open(visitor(), grant('acme'), newToken()), limited);
+  assert.throws(() => sessions.open(visitor(), grant('acme'), newToken(), hourMs), limited);
   assert.equal(sessions.count(), 0);
 });
 
 test('revoking cuts the sessions of that partner and no others', async () => {
   const { sessions, events } = bench();
-  const acme = sessions.open(visitor(), grant('acme'), newToken());
-  const beta = sessions.open(visitor(), grant('beta'), newToken());
+  const acme = sessions.open(visitor(), grant('acme'), newToken(), hourMs);
+  const beta = sessions.open(visitor(), grant('beta'), newToken(), hourMs);
   assert.equal(sessions.revoke('acme'), 1);
   assert.equal(sessions.revoke('nobody'), 0);
   await acme.end('later');
@@ -99,12 +102,31 @@ test('revoking cuts the sessions of that partner and no others', async () => {
 
 test('ends all, also when a view fails to end', async () => {
   const { sessions, views, notes } = bench();
-  sessions.open(visitor(), grant('acme'), newToken());
-  sessions.open(visitor(), grant('beta'), newToken());
+  sessions.open(visitor(), grant('acme'), newToken(), hourMs);
+  sessions.open(visitor(), grant('beta'), newToken(), hourMs);
   const [view] = views;
   assert.ok(view);
   view.end = () => Promise.reject(new Error('disk'));
   await sessions.endAll('stopping');
   assert.equal(sessions.count(), 0);
   assert.equal(notes.length, 2);
+});
+
+test('a session is cut when its token is worth nothing any more, not before, and not again after its end', async () => {
+  const { sessions, clock, events } = bench();
+  const acme = sessions.open(visitor(), grant('acme'), newToken(), hourMs);
+  const beta = sessions.open(visitor(), grant('beta'), newToken(), hourMs);
+  sessions.open(visitor(), grant('gamma'), newToken(), Number.MAX_SAFE_INTEGER);
+  await beta.end('done');
+  clock.advance(hourMs - 1);
+  assert.equal(acme.signal.aborted, false);
+  clock.advance(1);
+  assert.equal(acme.signal.aborted, true);
+  await acme.end('later');
+  assert.equal(beta.signal.aborted, false);
+  assert.deepEqual(
+    events.of('session.ended').map((e) => e.fields.reason),
+    ['done', 'its time was over'],
+  );
+  assert.equal(sessions.count(), 1);
 });

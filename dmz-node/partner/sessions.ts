@@ -1,5 +1,6 @@
 /**
- * The register of logged-in partners: limits of the policy, one end for each session, and the ways to cut them.
+ * The register of logged-in partners: limits of the policy, one end for each session, and the ways to cut them. None outlives
+ * its token: the inside would not believe what it finished after that.
  *
  * Ending a session gives its token back, so that nothing in this node can use it any longer; that happens exactly once,
  * whoever asks for it first, and the first reason is the one that is recorded.
@@ -21,9 +22,12 @@ export interface SessionsDeps {
   /** Of the policy in force; undefined when there is none, and then nobody comes in. */
   readonly limits: () => Pick<PolicyLimits, 'maxSessions' | 'maxSessionsPerPartner'> | undefined;
   readonly events: EventSink;
-  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly clock: Pick<Clock, 'nowMs' | 'after'>;
   readonly log: Logger;
 }
+
+/** No timer can wait longer. */
+const longestLifeMs = 2 ** 31 - 1;
 
 interface Live {
   readonly session: PartnerSession;
@@ -48,8 +52,11 @@ export class Sessions {
     return this.#live.get(partner)?.size ?? 0;
   }
 
-  /** @throws SallyportError `limit-reached`; the token stays with the caller then. */
-  open(visitor: Visitor, grant: Grant, token: string): PartnerSession {
+  /**
+   * @param lifeMs How long the token is worth anything; then the session is cut.
+   * @throws SallyportError `limit-reached`; the token stays with the caller then.
+   */
+  open(visitor: Visitor, grant: Grant, token: string, lifeMs: number): PartnerSession {
     const limits = this.#deps.limits();
     if (!limits) throw new SallyportError('limit-reached', 'no policy is in force');
     if (this.#count >= limits.maxSessions) {
@@ -64,7 +71,7 @@ export class Sessions {
     const { session, trace, protocol, peer } = visitor;
     const partner = grant.partner;
     const identity = { session, trace, protocol, peer, partner, grant, token, sessionProof: tokenHash(token) };
-    return this.#register(identity, this.#deps.viewFor(identity));
+    return this.#register(identity, this.#deps.viewFor(identity), lifeMs);
   }
 
   /** Cuts the live sessions of a partner. @returns how many there were. */
@@ -80,11 +87,12 @@ export class Sessions {
     await Promise.all(all.map((live) => live.cut(reason)));
   }
 
-  #register(identity: SessionIdentity, view: EndableView): PartnerSession {
+  #register(identity: SessionIdentity, view: EndableView, lifeMs: number): PartnerSession {
     const { session, trace, protocol, peer, partner, grant } = identity;
     const stop = new AbortController();
     let ended: Promise<void> | undefined;
     const end = (reason: string): Promise<void> => {
+      forgetLife();
       ended ??= this.#end(identity, view, live, reason);
       return ended;
     };
@@ -95,6 +103,7 @@ export class Sessions {
         return end(reason);
       },
     };
+    const forgetLife = this.#deps.clock.after(Math.min(lifeMs, longestLifeMs), () => void live.cut('its time was over'));
     const sessions = this.#live.get(partner) ?? new Set();
     this.#live.set(partner, sessions.add(live));
     this.#count++;

@@ -24,6 +24,10 @@ test('accepts the right password and hands out a token that the session book kno
   if (verdict.verdict !== 'accepted') return;
   assert.equal(verdict.grant.partner, 'acme');
   assert.equal((await bench.sessions.byToken(verdict.token))?.partner, 'acme');
+  bench.clock.advance(verdict.lifeMs - 1);
+  assert.ok(await bench.sessions.byToken(verdict.token));
+  bench.clock.advance(1);
+  assert.equal(await bench.sessions.byToken(verdict.token), undefined, 'it was told how long the token lives');
 });
 
 test('refuses everything else with the same answer, the same number of hashes and the least time', async () => {

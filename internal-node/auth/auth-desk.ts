@@ -164,7 +164,7 @@ export class AuthDesk {
     this.#deps.halfLogins.remove(session);
     switch (opened.outcome) {
       case 'opened':
-        return { verdict: 'accepted', token: opened.token, grant: account.grantFor(peer) };
+        return { verdict: 'accepted', token: opened.token, lifeMs: opened.lifeMs, grant: account.grantFor(peer) };
       case 'replayed':
         return { rejected: 'SSH session identifier used before' };
       case 'session-reused':

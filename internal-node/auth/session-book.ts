@@ -39,7 +39,7 @@ export const defaultSessionOptions: SessionBookOptions = {
 };
 
 export type Opened =
-  | { readonly outcome: 'opened'; readonly token: string }
+  | { readonly outcome: 'opened'; readonly token: string; readonly lifeMs: number }
   | { readonly outcome: Exclude<OpenOutcome, 'opened'> };
 
 export interface LiveSession {
@@ -81,7 +81,7 @@ export class SessionBook implements Service {
     const { maxLifeMs, graceMs, maxLivePerPartner } = this.#options;
     const args = { ...session, proof: tokenHash(token), nowMs: this.#nowMs(), maxLifeMs, graceMs, maxLivePerPartner };
     const outcome = await this.#deps.records.call('auth.open', args);
-    return outcome === 'opened' ? { outcome, token } : { outcome };
+    return outcome === 'opened' ? { outcome, token, lifeMs: maxLifeMs } : { outcome };
   }
 
   /** Remembers an SSH session identifier (base64). @returns false when it was used before. */

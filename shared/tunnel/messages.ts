@@ -147,7 +147,13 @@ export type AuthCheck = z.infer<typeof authCheckSchema>;
 
 /** Never a reason: an unknown user and a wrong password get the same bytes. */
 export const verdictSchema = z.discriminatedUnion('verdict', [
-  z.strictObject({ verdict: z.literal('accepted'), token, grant: grantSchema }),
+  z.strictObject({
+    verdict: z.literal('accepted'),
+    token,
+    /** After this time the token is worth nothing: the session must have ended by then. */
+    lifeMs: millis,
+    grant: grantSchema,
+  }),
   z.strictObject({ verdict: z.literal('key-acceptable') }),
   z.strictObject({
     verdict: z.literal('continue'),

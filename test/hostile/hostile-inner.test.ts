@@ -172,7 +172,9 @@ describe('a DMZ node whose internal node had its tunnel key stolen', () => {
   attack('gives him sealed bytes only, of whatever he lets in', [], async (thief) => {
     const content = Buffer.from(`nobody outside may read this ${randomBytes(16).toString('hex')}\n`.repeat(2000));
     thief.answers.set('auth.check', ({ method }) =>
-      method === 'key-probe' ? { verdict: 'key-acceptable' } : { verdict: 'accepted', token: newToken(), grant },
+      method === 'key-probe'
+        ? { verdict: 'key-acceptable' }
+        : { verdict: 'accepted', token: newToken(), lifeMs: 3_600_000, grant },
     );
     thief.answers.set('item.ready', ({ decision }) => ({ decision }));
     const sent = await upload(content, 'secret.bin');
