@@ -139,6 +139,22 @@ test('2.9 completion mode quiet: complete when nothing touched it for so long', 
   assert.equal((await bench.events('item.released')).length, 1);
 });
 
+test('2.9 completion mode quiet: whoever touched it last answers for it, since its sender may have left long ago', async () => {
+  await using bench = await usual();
+  const quiet = { uploads: { complete: 'quiet', quietMs: 10_000 } } as const;
+  const [sent, touched] = [bench.view('acme', quiet), bench.view('acme', quiet)];
+  await put(sent, '/Inbox/x', 'content');
+  await put(touched, '/Inbox/y', 'of the second session');
+  await sent.end('left');
+  await touched.setAttributes(path('/Inbox/x'), { modifiedAtMs: 1000 });
+  bench.clock.advance(11_000);
+  await bench.cache.settle();
+  const items = await bench.list();
+  assert.deepEqual(items.map((item) => item.path).sort(), ['/Inbox/x', '/Inbox/y']);
+  assert.equal(new Set(items.map(({ sessionProof }) => sessionProof)).size, 1);
+  assert.equal(new Set(items.map(({ session }) => session)).size, 1);
+});
+
 test('2.9 completion mode quiet: a name that is written anew is not quiet, and the newer file takes its place', async () => {
   await using bench = await usual();
   const view = bench.view('acme', { uploads: { complete: 'quiet', quietMs: 10_000 } });

@@ -92,7 +92,10 @@ export const nameOperations = {
   ): void => {
     const entry = seenEntry(store, args.actor, args.place, args.nowMs);
     store.sql('UPDATE entries SET modified_ms = ? WHERE row = ?').run(args.modifiedMs, entry.row);
-    store.sql("UPDATE items SET due_ms = ? WHERE id = ? AND hold = 'quiet'").run(args.nowMs + args.quietMs, entry.item);
+    // Who touched it last can answer for it: the session that sent it may be over for too long by then.
+    store
+      .sql("UPDATE items SET due_ms = ?, session = ?, session_proof = ? WHERE id = ? AND hold = 'quiet'")
+      .run(args.nowMs + args.quietMs, args.actor.session, args.actor.sessionProof, entry.item);
   },
 
   /**
