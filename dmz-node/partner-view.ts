@@ -119,6 +119,8 @@ export interface WriteHandle {
    * @param endUntold The sender never said that this was all; recorded with the item.
    */
   close(endUntold?: boolean): Promise<void>;
+  /** From now on also nothing is kept as a partial when it is abandoned: programs look for the file before they resume. */
+  keepEmpty(): void;
   /** The client is gone without closing: what came is kept as a partial for resuming. Idempotent, no effect after close. */
   abandon(reason: string): Promise<void>;
 }
@@ -132,8 +134,6 @@ export interface OpenForWriting {
   readonly truncate: boolean;
   /** All writes go to the end, whatever offset they name. */
   readonly append: boolean;
-  /** Keep it also when it is cut before its first byte: opening a file for writing makes it (draft-ietf-secsh-filexfer-02 §6.3). */
-  readonly keepEmpty?: boolean;
 }
 
 /** All paths a session can name. Folders `/`, `/Inbox` (and below), `/Outbox` (and below) always exist. */

@@ -192,7 +192,6 @@ export class Inbox {
         name: place.name,
         grant: user.grant,
         append: options.append,
-        keepEmpty: options.keepEmpty === true,
         windowBytes: this.#options.windowBytes,
         resumed: kept !== undefined,
         segments: kept?.segments ?? [],

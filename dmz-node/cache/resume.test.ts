@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { begin, CacheBench, hasCode, names, path, put, resume } from '../../test/fixtures/cache-bench.ts';
 import { dropBox, sender } from '../../test/fixtures/permissions.ts';
+import type { FileView } from '../partner/file-view.ts';
+import type { WriteHandle } from '../partner-view.ts';
 
 const signal = new AbortController().signal;
 const append = { ...resume, append: true };
@@ -41,11 +43,15 @@ test('2.9 resume: beyond what is kept a write makes a hole, and the close fails'
   assert.equal((await view.stat(path('/Inbox/x'))).size, 3);
 });
 
-const opened = { ...begin, keepEmpty: true };
+async function opened(view: FileView, name: string): Promise<WriteHandle> {
+  const handle = await view.openForWriting(path(name), begin);
+  handle.keepEmpty();
+  return handle;
+}
 
 test('2.9 resume: an upload that was cut before its first byte is continued from 0, also after a kill', async () => {
   await using bench = await CacheBench.open();
-  await (await bench.view().openForWriting(path('/Inbox/x'), opened)).abandon('lost');
+  await (await opened(bench.view(), '/Inbox/x')).abandon('lost');
   assert.deepEqual((await bench.events('upload.partial')).at(-1)?.fields.size, 0);
   await bench.crash();
   await bench.start();
@@ -70,9 +76,9 @@ test('2.9 resume: an upload that was cut before its first byte is continued from
 test('2.9 resume: an empty partial counts, is let go in its time, and takes the place of nothing', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view('acme', { maxPartials: 2 });
-  const cut = async (name: string): Promise<void> => (await view.openForWriting(path(`/Inbox/${name}`), opened)).abandon('lost');
+  const cut = async (name: string): Promise<void> => (await opened(view, `/Inbox/${name}`)).abandon('lost');
   await put(view, '/Inbox/whole', 'whole');
-  const half = await view.openForWriting(path('/Inbox/half'), opened);
+  const half = await opened(view, '/Inbox/half');
   await half.write(0, Buffer.from('ha'));
   await half.abandon('lost');
   for (const name of ['whole', 'half', 'empty']) await cut(name);

@@ -47,8 +47,6 @@ export interface UploadOptions {
   readonly name: string;
   readonly grant: Grant;
   readonly append: boolean;
-  /** Being cut before the first byte leaves a partial, too. */
-  readonly keepEmpty: boolean;
   readonly windowBytes: number;
   /** It goes on with a partial, which may be empty. */
   readonly resumed: boolean;
@@ -91,6 +89,7 @@ export class Upload implements WriteHandle {
   #live: { readonly sealed: SealedWriter; readonly file: number } | undefined;
   #assigned: number;
   #begun = false;
+  #keepEmpty = false;
   #recorded: Promise<void> | undefined;
   #gate: Promise<unknown> | undefined;
   #charged = 0;
@@ -167,6 +166,10 @@ export class Upload implements WriteHandle {
     if (this.#abandoned) return Promise.reject(this.#overError());
     this.#ending ??= this.#complete(endUntold);
     return this.#ending;
+  }
+
+  keepEmpty(): void {
+    this.#keepEmpty = true;
   }
 
   async abandon(reason: string): Promise<void> {
@@ -359,11 +362,11 @@ export class Upload implements WriteHandle {
 
   async #keepOrDrop(reason: string, failure: SallyportError | undefined): Promise<void> {
     const { record, clock } = this.#deps;
-    const { keepEmpty, resumed, reopened } = this.#options;
+    const { resumed, reopened } = this.#options;
     if (!this.#begun && resumed && !reopened) return; // a partial that was only looked at
     const content = this.#content();
     const size = content.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
-    const worthKeeping = size > 0 || reopened || (keepEmpty && !failure);
+    const worthKeeping = size > 0 || reopened || (this.#keepEmpty && !failure);
     if (worthKeeping) await record.keep(content, reason, this.#modifiedMs ?? clock.nowMs());
     else await record.drop(content, failure);
   }

@@ -139,6 +139,7 @@ export class FileView implements EndableView {
           setAttributes: (attributes) => end(() => upload.setAttributes(attributes)),
           flush: () => end(() => upload.flush()),
           close: (endUntold) => this.#closing(cut, () => end(() => upload.close(endUntold))),
+          keepEmpty: () => upload.keepEmpty(),
           abandon: (reason) => this.#closing(cut, () => cut(reason)),
         } satisfies WriteHandle,
       };

@@ -38,6 +38,7 @@ class SlowView extends MemoryView {
         this.steps.push('close');
         await real.close();
       },
+      keepEmpty: () => real.keepEmpty(),
       abandon: (reason) => real.abandon(reason),
     };
   }
@@ -106,6 +107,18 @@ test('the end abandons what is open and waits for a close under way', async () =
   await Promise.all([writing, closing, ending]);
   assert.equal(view.files.get('/Inbox/a')?.bytes.toString(), 'abc');
   assert.equal(budget.used, 0);
+});
+
+test('a file that was read whole by a client that left without closing it is no download', async () => {
+  const { view, operations } = bench();
+  view.files.set('/Outbox/a', { bytes: Buffer.from('abc'), modifiedAtMs: 0 });
+  const open = async (): Promise<Buffer> =>
+    nameIn(await operations.run({ type: 'open', id: 1, path: Buffer.from('/Outbox/a'), flags: openFlag.read }));
+  const [closed, left] = [await open(), await open()];
+  for (const handle of [closed, left]) await operations.run({ type: 'read', id: 2, handle, offset: 0, length: 3 });
+  await operations.run({ type: 'close', id: 3, handle: closed });
+  await operations.end('gone');
+  assert.deepEqual(view.log, ['read /Outbox/a', 'left /Outbox/a']);
 });
 
 test('what is opened for a client that has left is abandoned at once', async () => {

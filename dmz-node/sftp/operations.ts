@@ -150,8 +150,9 @@ export class Operations {
           exclusive: (flags & openFlag.exclusive) !== 0,
           truncate: (flags & openFlag.truncate) !== 0,
           append: (flags & openFlag.append) !== 0,
-          keepEmpty: true,
         });
+        // Opening a file for writing makes it (draft-ietf-secsh-filexfer-02 §6.3).
+        handle.keepEmpty();
         return { kind: 'write', path, handle, answers: new Answers(), barrier: undefined, failed: undefined };
       }, request.id),
     );
@@ -185,7 +186,7 @@ export class Operations {
 
   async #letGo(open: OpenHandle, reason: string): Promise<void> {
     if (open.kind === 'write') await open.handle.abandon(reason);
-    if (open.kind === 'read') await open.handle.close();
+    if (open.kind === 'read') await open.handle.abandon();
   }
 
   #close(request: RequestOf<'close'>): Promise<Reply> {

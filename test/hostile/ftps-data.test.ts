@@ -321,6 +321,23 @@ describe('a data connection', () => {
     ftp.close();
   });
 
+  it('that is cut before its first byte leaves an empty partial, which is continued; one that never came leaves nothing', async () => {
+    const ftp = await stage.logIn();
+    await ftp.passive();
+    assert.equal((await ftp.ask('STOR /Inbox/nobody-came.bin')).code, 150);
+    assert.equal((await ftp.reply()).code, 425);
+    const { below } = await ftp.cuttableData(await ftp.passive());
+    assert.equal((await ftp.ask('STOR /Inbox/cut-at-once.bin')).code, 150);
+    below.reset();
+    assert.equal((await ftp.reply()).code, 426);
+    assert.equal(await stage.keptPartial('/Inbox/cut-at-once.bin'), 0);
+    assert.match((await ftp.ask('SIZE /Inbox/cut-at-once.bin')).text, /^213 0\r/);
+    assert.equal((await ftp.ask('SIZE /Inbox/nobody-came.bin')).code, 550);
+    assert.equal((await send(ftp, 'APPE /Inbox/cut-at-once.bin', 'all of it')).code, 226);
+    assert.deepEqual(await itemsOf('/Inbox/cut-at-once.bin'), ['/Inbox/cut-at-once.bin 9']);
+    ftp.close();
+  });
+
   it('that was made and then not used is closed when another is asked for, and at the end', async () => {
     const ftp = await stage.logIn();
     const made: Socket[] = [];

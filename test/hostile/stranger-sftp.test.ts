@@ -27,6 +27,7 @@ class StuckView extends MemoryView {
       setAttributes: (attributes) => real.setAttributes(attributes),
       flush: () => real.flush(),
       close: () => real.close(),
+      keepEmpty: () => real.keepEmpty(),
       abandon: (reason) => real.abandon(reason),
     };
   }

@@ -151,6 +151,7 @@ async function complete(
   offset: number,
   signal: AbortSignal,
 ): Promise<Reply> {
+  handle.keepEmpty();
   try {
     const { bytes, clean } = await receive(
       connection,
