@@ -145,7 +145,7 @@ const limits = z
       .prefault('15s')
       .describe('How often a silent client is asked for a sign of life.'),
     keepAliveMisses: whole(1, 100).default(4).describe('Unanswered signs of life after which a client counts as gone.'),
-    rekeyBytes: size({ min: '1MiB' }).prefault('1GiB').describe('New SSH keys after so many bytes in one direction.'),
+    rekeyBytes: size({ min: '1MiB' }).prefault('1GiB').describe('New SSH keys after so many bytes, both directions together.'),
     rekeyAfter: duration({ min: '10s' }).prefault('1h').describe('New SSH keys after this time.'),
     outstandingBytesPerSession: size({ min: '256KiB', max: '1GiB' })
       .prefault('4MiB')

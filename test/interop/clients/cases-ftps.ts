@@ -59,7 +59,7 @@ export const ftpsCases: readonly Case[] = [
   ...ways.map(
     (way): Case => ({
       id: idOf(way),
-      title: `FT-01, FT-02, FT-11: ${nameOf(way)}: put, get, list, folder, rename, delete`,
+      title: `FT-01, FT-02, FT-11, FT-15: ${nameOf(way)}: put, get, list, folder, rename, delete`,
       protocol: 'ftps',
       needs: featuresOf(way),
       extent: waysInSuite.includes(nameOf(way)) ? 'suite' : 'table',

@@ -12,6 +12,9 @@ const word = (path: string): string => `"${path.replaceAll('"', '""')}"`;
 const escaped = (path: string): string => path.replace(/[*?[\]\\]/g, '\\$&');
 const exact = (path: string): string => word(escaped(path));
 
+/** Of what `ls` prints: above some number of names it says in front of them that it does not sort so many. */
+const entries = (listing: string): string[] => listing.split('\n').filter((line) => /^[-d]/.test(line));
+
 const command = (step: Step): string => {
   switch (step.do) {
     case 'put':
@@ -71,7 +74,7 @@ export const psftp: Client = {
     return {
       ok: ended.ok,
       output: ended.output,
-      listings: of('list').map((text) => namesIn(text.split('\n').map((line) => line.replace(/^(\S+\s+){8}/, '')))),
+      listings: of('list').map((text) => namesIn(entries(text).map((line) => line.replace(/^(\S+\s+){8}/, '')))),
       stats: of('stat').map((text) => ({ size: Number(/^(?:\S+\s+){4}(\d+)\s/.exec(text)?.[1] ?? Number.NaN) })),
     };
   },
