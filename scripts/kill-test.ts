@@ -106,18 +106,19 @@ class KillTest {
 
   async #kill(): Promise<{ dmz: number; internal: number }> {
     const kills = { dmz: 0, internal: 0 };
-    for (let n = 0; n < this.#options.kills; n += 1) {
+    for (let n = 0; n < this.#options.kills; ) {
       const kind = this.#random() < 0.5 ? 'dmz' : 'internal';
       // Mostly while files flow, sometimes during start-up and recovery.
       if (this.#random() < 0.8) await this.#nextAcknowledgement();
       await sleep(this.#random() * 1000);
       try {
         process.kill(this.#supervisor.pid(kind), 'SIGKILL');
-        kills[kind] += 1;
       } catch {
-        // it has not been started again yet
+        continue; // it has not been started again yet
       }
-      if ((n + 1) % 20 === 0) this.#options.log(`${n + 1} kills, ${this.#uploads.size} uploads, ${this.#seen.size} delivered`);
+      kills[kind] += 1;
+      n += 1;
+      if (n % 20 === 0) this.#options.log(`${n} kills, ${this.#uploads.size} uploads, ${this.#seen.size} delivered`);
     }
     return kills;
   }
