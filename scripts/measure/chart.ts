@@ -31,6 +31,7 @@ export function barChart(title: string, rows: readonly Row[]): string {
     y += gap;
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width + 90} ${y}" font-family="system-ui, sans-serif" font-size="12" fill="#24292f">
+<title>${escaped(title)}</title>
 <rect width="100%" height="100%" fill="#ffffff"/>
 <text x="10" y="20" font-size="14" font-weight="600">${escaped(title)}</text>
 ${shapes.join('\n')}
