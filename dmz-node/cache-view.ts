@@ -10,6 +10,8 @@ import type { Digest, FileEntry, FolderHandle, OpenForWriting, ReadHandle, Space
 /** One session as the cache sees it: whose files, and who answers for what it completes. */
 export interface CacheUser {
   readonly partner: string;
+  /** Whose files are meant: his own, or those of an Outbox that is shared with him. */
+  readonly owner: string;
   readonly session: string;
   readonly trace: string;
   readonly sessionProof: string;
@@ -33,6 +35,8 @@ export interface CacheView {
   /** The session's ghosts stay until it leaves, and a while after. */
   enter(user: CacheUser): void;
   leave(user: CacheUser): Promise<void>;
+  /** Makes folders of the Inbox that are not there, with those above them. A file in the way stays. Never rejects. */
+  prepareFolders(user: CacheUser, folders: readonly VirtualPath[]): Promise<void>;
   stat(user: CacheUser, path: VirtualPath): Promise<FileEntry>;
   /** What the user's quota leaves. */
   space(user: CacheUser, path: VirtualPath): Promise<Omit<Space, 'writable'>>;

@@ -28,6 +28,7 @@ import type { OwnKeys } from './host-check.ts';
 import { NodeStatus } from './node-status.ts';
 import { Authenticator, authenticatorDefaults } from './partner/authenticator.ts';
 import { FileView } from './partner/file-view.ts';
+import { Rates } from './partner/rates.ts';
 import { Sessions } from './partner/sessions.ts';
 import { Throttle, throttleDefaults } from './partner/throttle.ts';
 import { partnerTurns } from './partner/turns.ts';
@@ -93,10 +94,17 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
 
   // Partners
   const turns = partnerTurns();
+  const rates = new Rates(clock);
   const sessions: Sessions = new Sessions({
     viewFor: (identity) =>
       new FileView(
-        { cache, turns, clock, maxHandles: () => policy.current()?.limits.maxHandlesPerSession ?? sftpDefaults.maxHandles },
+        {
+          cache,
+          turns,
+          rates,
+          clock,
+          maxHandles: () => policy.current()?.limits.maxHandlesPerSession ?? sftpDefaults.maxHandles,
+        },
         identity,
       ),
     asking: peers,

@@ -134,6 +134,8 @@ export interface OpenForWriting {
   readonly truncate: boolean;
   /** All writes go to the end, whatever offset they name. */
   readonly append: boolean;
+  /** The size of the whole that the client has announced (ALLO of FTP): too much is refused before the first byte. */
+  readonly announcedBytes?: number;
 }
 
 /** All paths a session can name. Folders `/`, `/Inbox` (and below), `/Outbox` (and below) always exist. */

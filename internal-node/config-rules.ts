@@ -33,7 +33,7 @@ const rule = z
       .max(64)
       .optional()
       .describe('Paths below /Inbox/ that this rule must be the one to decide; `config check` tries them.'),
-    outbox: partnerName.optional().describe('Put into the Outbox of this partner, without leaving the DMZ.'),
+    outbox: partnerName.optional().describe('Put into the Outbox of this partner, or a shared one, without leaving the DMZ.'),
     hold: z.literal(true).optional().describe('Keep it until somebody pulls it.'),
     delete: z.literal(true).optional().describe('Fetch nothing and delete it.'),
     ignore: z.literal(true).optional().describe('Leave it to its time limit.'),
@@ -73,6 +73,8 @@ export function toRule(given: RuleText, source: string, fallbackName: string): R
 
 interface Known {
   readonly partners: readonly string[];
+  /** Partners, and the Outboxes that are shared. */
+  readonly outboxes: readonly string[];
   readonly destinations: readonly string[];
 }
 
@@ -87,7 +89,7 @@ export function checkRules(part: Loaded<unknown>, rules: readonly RuleText[], kn
       if (!names.includes(name)) wrong(key, `there is no ${what} "${name}"${didYouMean(name, names)}`);
     };
     if (given.deliver !== undefined) reference('deliver', 'destination', given.deliver, known.destinations);
-    if (given.outbox !== undefined) reference('outbox', 'partner', given.outbox, known.partners);
+    if (given.outbox !== undefined) reference('outbox', 'partner', given.outbox, known.outboxes);
     if (given.partner !== undefined && partnerName.safeParse(given.partner).success) {
       reference('partner', 'partner', given.partner, known.partners);
     }

@@ -4,7 +4,8 @@
  *
  * In `InternalConfig` sizes are bytes, durations milliseconds and paths absolute. Keys and folders are not opened here.
  */
-import { dirname, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
   checkSocketPath,
@@ -19,15 +20,27 @@ import {
 } from '../shared/config/fields.ts';
 import { type Loaded, type LoadedConfig, loadConfig, sourceOf } from '../shared/config/load.ts';
 import { ConfigError, type ConfigProblem, pathText } from '../shared/config/problems.ts';
+import { checkFile } from '../shared/config/schema-check.ts';
 import { didYouMean } from '../shared/config/suggest.ts';
 import { address, duration, writeDuration } from '../shared/config/units.ts';
+import { readYamlFile } from '../shared/config/yaml-file.ts';
+import { SallyportError } from '../shared/errors.ts';
 import { hostTimeZone, isTimeZone } from '../shared/matching/dates.ts';
+import { Layout } from '../shared/paths/layout.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
 import { checkRules, rulesSchema, toRule } from './config-rules.ts';
 import { refusePrivateKeys } from './config-secrets.ts';
-import type { AccountSettings } from './policy/accounts.ts';
-import { type Groups, groupsSchema, type Partners, partnersSchema } from './policy/partners.ts';
+import { type AccountSettings, foldersOf } from './policy/accounts.ts';
+import {
+  defaultGroup,
+  folderGrant,
+  type Groups,
+  groupsSchema,
+  type Partners,
+  partnersSchema,
+  sharedOutboxesSchema,
+} from './policy/partners.ts';
 import { type PermissionSettings, withSources } from './policy/permission-settings.ts';
 import { type Uploads, uploadsOfAll, uploadsSchema } from './policy/uploads.ts';
 
@@ -181,6 +194,11 @@ export const internalConfigSchema = z.strictObject({
 const partContents = z.strictObject({
   partners: partnersSchema.optional().describe('Partners by name.'),
   groups: groupsSchema.optional().describe('Groups by name: what their members have unless they have it of their own.'),
+  sharedOutboxes: sharedOutboxesSchema
+    .optional()
+    .describe(
+      'Names of Outboxes that several partners see as a folder (`folders`); files go into them as into that of a partner.',
+    ),
   rules: rulesSchema.optional().describe('Rules in the order in which they are tried; files in the order of their names.'),
 });
 export const partSchema = z.unknown().superRefine(refusePrivateKeys).pipe(partContents);
@@ -216,6 +234,7 @@ export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'pol
   readonly destinations: readonly Destination[];
   readonly partners: Partners;
   readonly groups: Groups;
+  readonly sharedOutboxes: readonly string[];
   /** With the place of each line. */
   readonly permissions: AccountSettings['permissions'];
   /** `conf.d/partners.yaml:3` of a partner or a group, or of a key of it. */
@@ -247,15 +266,55 @@ export async function loadInternalSettings(
   file: string,
   references: 'checked' | 'unchecked' = 'checked',
 ): Promise<InternalSettings> {
-  const loaded = await loadConfig(file, internalConfigSchema, {
-    include: { key: 'include', fallback: ['conf.d/**/*.yaml'], schema: partSchema },
+  return resolved(await loadWith(file, { references }));
+}
+
+/**
+ * A configuration that is not in its place yet: a folder with the files that would stand beside the main file, and with a main
+ * file of its own if that is to change, too. Relative paths in it mean what they will mean in their place.
+ * @param file The main file that is in use.
+ */
+export async function loadPlannedSettings(folder: string, file: string): Promise<InternalSettings> {
+  const own = join(resolve(folder), basename(file));
+  const loaded = await loadWith(existsSync(own) ? own : file, { references: 'checked', folder: resolve(folder), place: file });
+  return resolved(loaded, resolve(file));
+}
+
+/** The same settings with the rules of another file in place of all rules. @throws ConfigError */
+export async function withRulesOf(settings: InternalSettings, file: string): Promise<InternalSettings> {
+  const yaml = await readYamlFile(file);
+  const problems: ConfigProblem[] = [...yaml.problems];
+  const value = problems.length === 0 ? checkFile(yaml, rulesFileSchema, problems) : undefined;
+  if (value) {
+    const part = { value, label: yaml.label, file: resolve(file), at: yaml.at, keyAt: yaml.keyAt };
+    const partners = Object.keys(settings.partners);
+    const known = {
+      ...{ partners, outboxes: [...partners, ...settings.sharedOutboxes] },
+      destinations: settings.destinations.map(({ name }) => name),
+    };
+    checkRules(part, value.rules, known, problems);
+    if (problems.length === 0) return { ...settings, rules: allRules([part]) };
+  }
+  throw new ConfigError(problems);
+}
+
+const rulesFileSchema = z.strictObject({ rules: rulesSchema });
+
+interface LoadOptions {
+  readonly references: 'checked' | 'unchecked';
+  readonly folder?: string;
+  /** Where the main file will be. */
+  readonly place?: string;
+}
+
+const loadWith = (file: string, { references, folder, place = file }: LoadOptions) =>
+  loadConfig(file, internalConfigSchema, {
+    include: { key: 'include', fallback: ['conf.d/**/*.yaml'], folder, schema: partSchema },
     check: (config, problems) => {
-      checkTogether(config, problems);
+      checkTogether(config, place, problems);
       if (references === 'checked') checkReferences(config, problems);
     },
   });
-  return resolved(loaded);
-}
 
 export type MainSettings = Pick<InternalSettings, 'file' | 'name' | 'state' | 'keys' | 'dmz' | 'admin'>;
 
@@ -265,18 +324,18 @@ export async function loadMainSettings(file: string): Promise<MainSettings> {
   return resolved({ main, parts: [] });
 }
 
-function resolved({ main, parts }: LoadedConfig<Settings, Part>): InternalSettings {
-  const { value, file } = main;
+function resolved({ main, parts }: LoadedConfig<Settings, Part>, file: string = main.file): InternalSettings {
+  const { value } = main;
   const folder = dirname(file);
   const state = resolve(folder, value.state);
   const { idle, partialTtl, tombstoneTtl, ...counts } = value.policy.limits;
   return {
     ...value,
     file,
-    files: [file, ...parts.map((part) => part.file)],
+    files: [main.file, ...parts.map((part) => part.file)],
     state,
     keys: value.keys === undefined ? join(state, 'keys') : resolve(folder, value.keys),
-    admin: { socket: socketOf(main) },
+    admin: { socket: socketOf(value, file) },
     policy: {
       expires: value.policy.expires,
       banner: value.policy.banner,
@@ -292,6 +351,7 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>): InternalSettin
     outgoing: value.outgoing && { ...value.outgoing, folder: resolve(folder, value.outgoing.folder) },
     partners: Object.assign({}, ...parts.map((part) => part.value.partners ?? {})) as Partners,
     groups: Object.assign({}, ...parts.map((part) => part.value.groups ?? {})) as Groups,
+    sharedOutboxes: sharedOf(parts),
     permissions: { partners: permissionsOf(parts, 'partners'), groups: permissionsOf(parts, 'groups') },
     place: (kind, name, key) => {
       const part = parts.find(({ value: found }) => Object.hasOwn(found[kind] ?? {}, name));
@@ -303,6 +363,10 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>): InternalSettin
     rules: allRules(parts),
   };
 }
+
+const sharedOf = (parts: readonly Loaded<Part>[]): readonly string[] => [
+  ...new Set(parts.flatMap((part) => part.value.sharedOutboxes ?? [])),
+];
 
 const allRules = (parts: readonly Loaded<Part>[]): Rule[] =>
   parts
@@ -321,14 +385,14 @@ function permissionsOf(parts: readonly Loaded<Part>[], kind: 'partners' | 'group
   );
 }
 
-function socketOf({ value, file }: Loaded<Settings>): string {
+function socketOf(value: Settings, file: string): string {
   const folder = dirname(file);
   if (value.admin.socket !== undefined) return resolve(folder, value.admin.socket);
   return join(resolve(folder, value.state), 'admin', 'socket');
 }
 
-function checkTogether({ main, parts }: LoadedConfig<Settings, Part>, problems: ConfigProblem[]): void {
-  checkSocketPath(socketOf(main), (message) =>
+function checkTogether({ main, parts }: LoadedConfig<Settings, Part>, place: string, problems: ConfigProblem[]): void {
+  checkSocketPath(socketOf(main.value, resolve(place)), (message) =>
     problems.push({ file: main.label, ...main.at(['admin', 'socket']), path: 'admin.socket', message }),
   );
   const all = uploadsOfAll(main.value.policy.uploads);
@@ -366,8 +430,47 @@ function checkReferences({ main, parts }: LoadedConfig<Settings, Part>, problems
   const partners = parts.flatMap((part) => Object.keys(part.value.partners ?? {}));
   const destinations = Object.keys(main.value.destinations);
   const groups = parts.flatMap((part) => Object.keys(part.value.groups ?? {}));
-  for (const part of parts) checkGroupNames(part, groups, problems);
-  for (const part of parts) checkRules(part, part.value.rules ?? [], { partners, destinations }, problems);
+  const shared = sharedOf(parts);
+  for (const part of parts) {
+    checkGroupNames(part, groups, problems);
+    for (const [index, name] of (part.value.sharedOutboxes ?? []).entries()) {
+      if (!partners.includes(name)) continue;
+      const path = ['sharedOutboxes', index];
+      problems.push({ file: part.label, ...part.at(path), path: pathText(path), message: `there is a partner "${name}"` });
+    }
+    checkFolders(part, parts, shared, problems);
+    checkRules(part, part.value.rules ?? [], { partners, outboxes: [...partners, ...shared], destinations }, problems);
+  }
+}
+
+/** Shared Outboxes that folders name, and that the folders of a partner and of his groups fit together. */
+function checkFolders(
+  part: Loaded<Part>,
+  parts: readonly Loaded<Part>[],
+  shared: readonly string[],
+  problems: ConfigProblem[],
+): void {
+  for (const kind of ['partners', 'groups'] as const) {
+    for (const [name, { folders = {} }] of Object.entries(part.value[kind] ?? {})) {
+      for (const [folder, place] of Object.entries(folders)) {
+        const { owner } = folderGrant(folder, place);
+        if (owner === undefined || shared.includes(owner)) continue;
+        const path = [kind, name, 'folders', folder];
+        const message = `there is no shared Outbox "${owner}"${didYouMean(owner, shared)}`;
+        problems.push({ file: part.label, ...part.at(path), path: pathText(path), message });
+      }
+    }
+  }
+  const groups = Object.assign({}, ...parts.map(({ value }) => value.groups ?? {})) as Groups;
+  for (const [name, partner] of Object.entries(part.value.partners ?? {})) {
+    try {
+      new Layout(foldersOf([partner, ...(partner.groups ?? [defaultGroup]).flatMap((group) => groups[group] ?? [])]));
+    } catch (error) {
+      if (!(error instanceof SallyportError)) throw error;
+      const path = ['partners', name];
+      problems.push({ file: part.label, ...part.keyAt(path), path: pathText(path), message: error.message });
+    }
+  }
 }
 
 function checkGroupNames(part: Loaded<Part>, known: readonly string[], problems: ConfigProblem[]): void {

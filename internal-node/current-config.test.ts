@@ -46,6 +46,14 @@ test('AC-20: whoever could not log in like that any more is cut', async () => {
   assert.deepEqual(before.replace(await configOf(`partners:\n  acme: {keys: ["${other}"]}\n`)), ['acme', 'globex']);
 });
 
+test('AC-20: a login that is under way meanwhile does not get in with what was right before', async () => {
+  const current = new CurrentConfig(await partners(''), 'age1x');
+  const [acme, globex] = [current.accounts.get('acme'), current.accounts.get('globex')];
+  current.replace(await partners(', disabled: true'));
+  assert.equal(acme?.refusal('192.0.2.1', 0)?.reason, 'disabled');
+  assert.equal(globex?.refusal('192.0.2.1', 0), undefined);
+});
+
 test('the DMZ is told rules without names inside and examples', async () => {
   const config = await configOf(
     `partners:\n  acme: {keys: ["${key}"]}\nrules:\n  - {path: "*", deliver: inside, as: "x/", expect: [a]}\n`,

@@ -1,11 +1,20 @@
 /** The configuration in force, with what is made of it once: accounts, router, contents of the policy. */
-import { Router } from '../shared/matching/routing.ts';
+import { Router, type RoutingFacts } from '../shared/matching/routing.ts';
+import { parseVirtualPath, type VirtualPath } from '../shared/paths/virtual-path.ts';
+import type { InsideDecision } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
+import { sessionsEnded } from './changes.ts';
 import type { InternalConfig } from './config.ts';
 import { accountsOf, type PartnerAccount } from './policy/accounts.ts';
-import { defaultGroup } from './policy/partners.ts';
+import { placed } from './policy/home.ts';
 import type { PolicyContents } from './policy/publish.ts';
 import { forDmz, type Uploads } from './policy/uploads.ts';
+
+/** A part of an Outbox that is shared. */
+export interface SharedPlace {
+  readonly owner: string;
+  readonly place: VirtualPath;
+}
 
 interface Derived {
   readonly config: InternalConfig;
@@ -36,7 +45,9 @@ export class CurrentConfig {
   replace(config: InternalConfig): readonly string[] {
     const before = this.#now;
     this.#now = derive(config);
-    return Object.keys(before.config.partners).filter((name) => loginOf(before.config, name) !== loginOf(config, name));
+    const ended = sessionsEnded(before.config, config);
+    for (const partner of ended) before.accounts.get(partner)?.retire();
+    return ended;
   }
 
   get config(): InternalConfig {
@@ -47,8 +58,13 @@ export class CurrentConfig {
     return this.#now.accounts;
   }
 
-  get router(): Router {
-    return this.#now.router;
+  /** Where an item of this id goes, and where it lands. */
+  decide(facts: RoutingFacts & { readonly item: string }): InsideDecision {
+    const { router, accounts } = this.#now;
+    const { partner, path, item } = facts;
+    const place = accounts.get(partner)?.place;
+    const decision = router.decide(facts);
+    return place ? placed(decision, place, { partner, below: path, item }) : decision;
   }
 
   has(partner: string): boolean {
@@ -57,6 +73,21 @@ export class CurrentConfig {
 
   names(): readonly string[] {
     return [...this.#now.accounts.keys()];
+  }
+
+  /** Whoever has an Outbox: partners, and what they share. */
+  readonly addressees = {
+    has: (name: string): boolean => this.has(name) || this.#now.config.sharedOutboxes.includes(name),
+    names: (): readonly string[] => [...this.names(), ...this.#now.config.sharedOutboxes],
+  };
+
+  /** The Outboxes that are shared with a partner, and the part of each that he sees. */
+  sharedWith(partner: string): readonly SharedPlace[] {
+    const folders = this.#now.accounts.get(partner)?.grantFor(undefined).folders ?? [];
+    const { sharedOutboxes } = this.#now.config;
+    return folders.flatMap(({ owner, place }) =>
+      owner !== undefined && sharedOutboxes.includes(owner) ? [{ owner, place: parseVirtualPath(place) }] : [],
+    );
   }
 
   /** What holds for the uploads of a partner; for one who is gone, what holds for all. */
@@ -80,24 +111,3 @@ export class CurrentConfig {
     };
   }
 }
-
-/** What decides whether a partner can log in. What he may do is settled at his login: a change of that is for the next one. */
-function loginOf({ partners, groups }: InternalConfig, name: string): string {
-  const partner = partners[name];
-  if (!partner) return '';
-  const login: Partial<typeof partner> = { ...partner };
-  for (const key of settledAtLogin) delete login[key];
-  const named = partner.groups ?? [defaultGroup];
-  return JSON.stringify([login, named.map((group) => [groups[group]?.disabled ?? false, groups[group]?.from])]);
-}
-
-const settledAtLogin = [
-  'permissions',
-  'uploads',
-  'onExisting',
-  'quota',
-  'quotaFiles',
-  'maxFileSize',
-  'maxPartials',
-  'ftps',
-] as const;

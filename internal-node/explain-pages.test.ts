@@ -11,14 +11,19 @@ import { type Permission, permissionWords } from '../shared/permissions/words.ts
 import { makeKey } from '../test/fixtures/ssh-login.ts';
 import { loadInternalSettings } from './config.ts';
 import { Explainer } from './explain.ts';
+import { groupSchema } from './policy/partners.ts';
+import { type Finding, findings } from './rule-findings.ts';
 
 const key = makeKey('ed25519').publicLine;
 const main = 'version: 1\nname: inner1\npolicy: {timeZone: UTC}\ndestinations:\n  inside: {folder: delivered}\n';
+/** Settings that other pages tell of. */
+const elsewhere = ['uploads', 'ftps'];
 const others = `partners:\n  acme: {keys: ["${key}"]}\n  globex: {keys: ["${key}"]}\n`;
 
 interface Page {
   readonly text: string;
   readonly explainer: Explainer;
+  readonly findings: readonly Finding[];
   readonly examples: readonly string[];
 }
 
@@ -34,8 +39,9 @@ async function page(name: string, more?: string): Promise<Page> {
     const parts = blocks('yaml').map((block) => block.replace(/ssh-ed25519 AAAA…/g, key));
     for (const [index, part] of parts.entries()) await writeFile(join(folder, `conf.d/${index + 1}.yaml`), part);
     if (more !== undefined) await writeFile(join(folder, 'conf.d/more.yaml'), more);
-    const explainer = new Explainer(await loadInternalSettings(file));
-    return { text, explainer, examples: blocks('examples').flatMap((block) => block.trimEnd().split('\n')) };
+    const settings = await loadInternalSettings(file);
+    const examples = blocks('examples').flatMap((block) => block.trimEnd().split('\n'));
+    return { text, explainer: new Explainer(settings), findings: findings(settings, 0), examples };
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -55,45 +61,57 @@ function read(line: string) {
   return { answer, place, file, values, positionals, atMs: Date.parse(values.at ?? '2026-06-01') };
 }
 
+function asked({ explainer }: Page, line: string): void {
+  const { answer, place, values, positionals, atMs } = read(line);
+  const [, permission = '', path = ''] = positionals;
+  const who = { partner: values.as ?? '', from: values.from, atMs };
+  const given = explainer.may(who, permission as Permission, parseVirtualPath(path));
+  assert.deepEqual([given.allowed ? 'yes' : 'no', given.by ?? ''], [answer, place], line);
+}
+
+function routed({ explainer }: Page, line: string): void {
+  const { answer, place, file: as, values, positionals, atMs } = read(line);
+  const path = parseVirtualPath(`/Inbox/${positionals[2]}`);
+  const { decision, file } = explainer.route(values.partner ?? '', path, parseSize(values.size ?? '1KiB'), atMs);
+  const { route } = decision;
+  const target = 'destination' in route ? ` ${route.destination}` : 'partner' in route ? ` ${route.partner}` : '';
+  assert.equal(`${route.action}${target}`, answer, line);
+  assert.ok(place === '' ? decision.rule === '' : decision.rule.endsWith(`(${place})`), `${line}: ${decision.rule}`);
+  const below = as ?? `${values.partner}${path.slice('/Inbox'.length)}`;
+  assert.equal(file?.endsWith(`/delivered/${below}`) ?? false, route.action === 'deliver', `${line}: ${file}`);
+}
+
 test('PE-01, PE-16: docs/permissions.md: two partners of one group, side by side', async () => {
-  const { text, explainer, examples } = await page('permissions.md');
-  assert.ok(examples.length >= 12);
-  for (const line of examples) {
-    const { answer, place, values, positionals, atMs } = read(line);
-    const [, permission = '', path = ''] = positionals;
-    const who = { partner: values.as ?? '', from: values.from, atMs };
-    const given = explainer.may(who, permission as Permission, parseVirtualPath(path));
-    assert.deepEqual([given.allowed ? 'yes' : 'no', given.by ?? ''], [answer, place], line);
-  }
-  for (const word of permissionWords) assert.ok(text.includes(`\`${word}\``), word);
+  const all = await page('permissions.md');
+  assert.ok(all.examples.length >= 12);
+  for (const line of all.examples) asked(all, line);
+  for (const word of permissionWords) assert.ok(all.text.includes(`\`${word}\``), word);
+});
+
+test('PE-01, AC-02, AC-10, AC-16: docs/accounts.md: every example is answered so, by that line', async () => {
+  const all = await page('accounts.md');
+  assert.ok(all.examples.length >= 12);
+  for (const line of all.examples) (line.startsWith('can-i') ? asked : routed)(all, line);
+  for (const setting of Object.keys(groupSchema.shape))
+    assert.ok(elsewhere.includes(setting) || all.text.includes(`\`${setting}`), setting);
 });
 
 test('docs/rules.md: every example is decided so, by that line', async () => {
-  const { explainer, examples } = await page('rules.md', others);
-  assert.deepEqual(explainer.brokenExamples(0), []);
-  assert.deepEqual(explainer.unreachable(), []);
-  assert.ok(examples.length >= 8);
-  for (const line of examples) {
-    const { answer, place, file: as, values, positionals, atMs } = read(line);
-    const path = parseVirtualPath(`/Inbox/${positionals[2]}`);
-    const { decision, file } = explainer.route(values.partner ?? '', path, parseSize(values.size ?? '1KiB'), atMs);
-    const { route } = decision;
-    const target = 'destination' in route ? ` ${route.destination}` : 'partner' in route ? ` ${route.partner}` : '';
-    assert.equal(`${route.action}${target}`, answer, line);
-    assert.ok(place === '' ? decision.rule === '' : decision.rule.endsWith(`(${place})`), `${line}: ${decision.rule}`);
-    const below = as ?? `${values.partner}${path.slice('/Inbox'.length)}`;
-    assert.equal(file?.endsWith(`/delivered/${below}`) ?? false, route.action === 'deliver', line);
-  }
+  const all = await page('rules.md', others);
+  assert.deepEqual(all.explainer.brokenExamples(0), []);
+  assert.deepEqual(
+    all.findings.filter(({ kind }) => kind === 'never'),
+    [],
+  );
+  assert.ok(all.examples.length >= 8);
+  for (const line of all.examples) routed(all, line);
 });
 
-test('rules that never decide are named with what is before them, and examples with who decides them', async () => {
+test('examples that another rule decides, or none, are named with who decides them', async () => {
   const rules =
     'rules:\n  - {name: all csv, path: "*.csv", hold: true, expect: [a.csv]}\n' +
     '  - {name: late, path: "*.csv", partner: acme, deliver: inside, expect: [a.csv, b.pdf]}\n';
   const { explainer } = await page('matching.md', `${others}${rules}`);
-  assert.deepEqual(explainer.unreachable(), [
-    { rule: 'late', by: 'conf.d/more.yaml:6', behind: 'all csv', behindBy: 'conf.d/more.yaml:5' },
-  ]);
   assert.deepEqual(
     explainer.brokenExamples(0).map(({ path, by, decided }) => `${by} ${path}: ${decided}`),
     ['conf.d/more.yaml:6 a.csv: all csv (conf.d/more.yaml:5) decides it', 'conf.d/more.yaml:6 b.pdf: no rule takes it'],

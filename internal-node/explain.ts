@@ -6,16 +6,17 @@
 import { join } from 'node:path';
 import { SallyportError } from '../shared/errors.ts';
 import { matcherOf } from '../shared/matching/expression.ts';
-import { Router, type RuleAnswer } from '../shared/matching/routing.ts';
-import { unreachableRules } from '../shared/matching/unreachable.ts';
+import { Router, type RoutingFacts, type RuleAnswer } from '../shared/matching/routing.ts';
 import { deliveryComponents } from '../shared/paths/delivery-name.ts';
-import { belowInbox, inbox, isWithin, type VirtualPath } from '../shared/paths/virtual-path.ts';
+import type { FolderGrant } from '../shared/paths/layout.ts';
+import { belowInbox, inbox, isWithin, pathKey, type VirtualPath } from '../shared/paths/virtual-path.ts';
 import { mayDo, mayFetch } from '../shared/permissions/acts.ts';
 import { Permissions } from '../shared/permissions/permissions.ts';
 import { type Permission, type PermissionLine, permissionNames } from '../shared/permissions/words.ts';
 import type { InsideDecision } from '../shared/policy.ts';
 import type { InternalSettings } from './config.ts';
 import { accountsOf, type PartnerAccount } from './policy/accounts.ts';
+import { placed } from './policy/home.ts';
 
 /** What of the configuration answers depend on. */
 export interface ExplainedSettings
@@ -47,6 +48,14 @@ export interface LineAnswer {
   readonly on: string | null;
   readonly may: readonly Permission[];
   readonly by: string;
+}
+
+/** A line, and what it says of a path. */
+export interface AskedLine {
+  readonly on: string | null;
+  readonly set: readonly string[];
+  readonly by: string;
+  readonly answer: 'decides' | 'no' | 'not reached';
 }
 
 export interface BrokenExample {
@@ -105,6 +114,13 @@ export class Explainer {
     return { ...base, allowed: answer.allowed, why: answer.line ? why : 'no line allows it', by: answer.line?.source ?? null };
   }
 
+  /** What each line says of a path, in the order in which they are asked. */
+  why(who: Who, path: VirtualPath): readonly AskedLine[] {
+    return this.#permissions(who)
+      .explain(pathKey(path), who.atMs)
+      .map(({ line: { on, set, source }, answer }) => ({ on: on ?? null, set, by: source, answer }));
+  }
+
   /** All permissions on one path. */
   allOn(who: Who, path: VirtualPath): readonly PermissionAnswer[] {
     return permissionNames.map((permission) => this.may(who, permission, path));
@@ -116,28 +132,38 @@ export class Explainer {
     return lines.map((line) => ({ on: line.on ?? null, may: allowedBy(line, who.atMs), by: line.source }));
   }
 
+  /** What the partner sees beside /Inbox and /Outbox. */
+  folders(who: Who): readonly FolderGrant[] {
+    return this.#account(who.partner).grantFor(who.from).folders ?? [];
+  }
+
   /** Where a file would go. @throws SallyportError `usage` for a path outside of the Inbox. */
   route(partner: string, path: VirtualPath, size: number, atMs: number): RouteAnswer {
-    this.#account(partner);
+    const { place } = this.#account(partner);
     if (!isWithin(path, inbox) || path === inbox) {
       throw new SallyportError('usage', `rules are for files below /Inbox, not for ${path}`);
     }
     const { destinations } = this.#settings;
     const below = belowInbox(path);
-    const explained = this.#router.explain({ partner, path: below, size, atMs });
-    const { route } = explained.decision;
+    const { rules, ...found } = this.#router.explain({ partner, path: below, size, atMs });
+    const decision = placed(found.decision, place, { partner, below, item: 'ITEM' });
+    const { route } = decision;
     const target = route.action === 'deliver' ? destinations.find(({ name }) => name === route.destination) : undefined;
-    const file = target
-      ? join(target.folder, ...(explained.decision.as?.split('/') ?? [partner, ...deliveryComponents(below)]))
-      : null;
-    return { ...explained, file, onExisting: target?.onExisting ?? null };
+    const file = target ? join(target.folder, ...(decision.as?.split('/') ?? [partner, ...deliveryComponents(below)])) : null;
+    return { decision, rules, file, onExisting: target?.onExisting ?? null };
   }
 
-  /** Rules that can never decide anything. */
-  unreachable(): readonly { readonly rule: string; readonly by: string; readonly behind: string; readonly behindBy: string }[] {
-    return unreachableRules(this.#settings.rules).map(({ rule, behind }) => ({
-      ...{ rule: rule.name, by: rule.source, behind: behind.name, behindBy: behind.source },
-    }));
+  /** The decision alone, for one of very many files. `item`: its id, which may be part of its name inside. */
+  decide(facts: RoutingFacts & { readonly item: string }): InsideDecision {
+    const decision = this.#router.decide(facts);
+    const place = this.#accounts.get(facts.partner)?.place;
+    return place ? placed(decision, place, { ...facts, below: facts.path }) : decision;
+  }
+
+  /** How large one file of a partner may be, and the line that says so. */
+  largestFile(partner: string): { readonly bytes: number; readonly by: string } {
+    const bytes = this.#account(partner).grantFor(undefined).maxFileBytes;
+    return { bytes, by: this.#settings.place('partners', partner, 'maxFileSize') };
   }
 
   /** Examples of rules (`expect:`) that another rule decides, or none. */
@@ -162,7 +188,8 @@ export class Explainer {
     const key = `${partner} ${from ?? ''}`;
     let permissions = this.#compiled.get(key);
     if (!permissions) {
-      permissions = new Permissions(this.#account(partner).grantFor(from).permissions);
+      const grant = this.#account(partner).grantFor(from);
+      permissions = new Permissions(grant.permissions, grant.folders);
       this.#compiled.set(key, permissions);
     }
     return permissions;

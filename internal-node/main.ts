@@ -15,23 +15,26 @@ import { programVersion } from '../shared/version.ts';
 import type { InternalAdminApi } from './admin/api.ts';
 import { adminSocket } from './admin/socket.ts';
 import { addStatusVerb } from './admin/verb-status.ts';
+import { addApplyVerbs } from './admin/verbs-apply.ts';
 import { addExplainVerbs } from './admin/verbs-explain.ts';
 import { addFileVerbs } from './admin/verbs-files.ts';
 import { addPartnerVerbs } from './admin/verbs-partner.ts';
 import { addSetupVerbs } from './admin/verbs-setup.ts';
 import { deriveArgon2id, PasswordHasher } from './auth/password-hash.ts';
-import { loadInternalConfig } from './config.ts';
+import { loadInternalConfig, loadMainSettings } from './config.ts';
+import { ConfigSwap } from './config-swap.ts';
 import { checkHost, checkOwnFiles } from './host-check.ts';
 import { loadSealingIdentity, makeSealingIdentity } from './keys/sealing-identity.ts';
 
 async function serveInternal(configFile: string, signals: ProcessSignals): Promise<void> {
+  const rolledBack = await recoverConfig(configFile);
   const config = await loadInternalConfig(configFile);
   await checkOwnFiles(config);
   const log = createLogger({ node: config.name, level: config.log.level });
   // Not loaded for the other verbs: they are to be quick.
   const { startInternalNode } = await import('./node.ts');
   await serve<InternalAdminApi>({
-    start: () => startInternalNode(config),
+    start: () => startInternalNode(config, rolledBack),
     socket: (api) => adminSocket({ api, log, clock: systemClock }, config.admin),
     log,
     signals,
@@ -39,6 +42,12 @@ async function serveInternal(configFile: string, signals: ProcessSignals): Promi
     ready: { version: programVersion, pid: process.pid },
     reload: async (api) => ({ ...(await api.reload()) }),
   });
+}
+
+/** Before anything is read: a change of the configuration that was cut short, or not confirmed in time, is taken back. */
+async function recoverConfig(configFile: string): Promise<string | undefined> {
+  const { file, state } = await loadMainSettings(configFile);
+  return new ConfigSwap({ configFile: file, stateFolder: state }).recover(systemClock.nowMs());
 }
 
 /** A repeated `init` finds the key of the run that was cut short. */
@@ -66,11 +75,14 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
     ({ configFile }) => serveInternal(configFile, signals),
   );
   addStatusVerb(program);
+  const hasher = new PasswordHasher({ derive: deriveArgon2id });
   addPartnerVerbs(program, {
-    hashPassword: (password) => new PasswordHasher({ derive: deriveArgon2id }).hash(password),
+    hashPassword: (password) => hasher.hash(password),
+    isPassword: (password, hash) => hasher.verify(password, hash),
   });
   addFileVerbs(program);
   addExplainVerbs(program);
+  addApplyVerbs(program);
   return program;
 }
 

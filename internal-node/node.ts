@@ -19,6 +19,7 @@ import type { Answering } from '../shared/tunnel/handlers.ts';
 import { programVersion } from '../shared/version.ts';
 import type { InternalAdminApi } from './admin/api.ts';
 import type { OverviewOperations } from './admin/overview-operations.ts';
+import { ApplyDesk } from './apply-desk.ts';
 import type { AuditOperations } from './audit/audit-operations.ts';
 import { PeerEvents } from './audit/peer-events.ts';
 import { AuthDesk } from './auth/auth-desk.ts';
@@ -29,7 +30,8 @@ import { defaultHasherOptions, deriveArgon2id, PasswordHasher } from './auth/pas
 import { Rejections } from './auth/rejections.ts';
 import { defaultSessionOptions, SessionBook } from './auth/session-book.ts';
 import type { SessionOperations } from './auth/session-operations.ts';
-import { type InternalConfig, loadInternalConfig } from './config.ts';
+import { type InternalConfig, loadInternalConfig, loadPlannedSettings } from './config.ts';
+import { ConfigSwap } from './config-swap.ts';
 import { CurrentConfig } from './current-config.ts';
 import { FolderDestination, folderDefaults } from './destinations/folder.ts';
 import { type CompanionSettings, Companions } from './inbound/companions.ts';
@@ -57,8 +59,11 @@ import type { InternalOperations } from './records.ts';
 import { StaffApi } from './staff-api.ts';
 import { KeepConnected, Link } from './tunnel/link.ts';
 
-/** @throws SallyportError `key-file`, `already-running`, `config-invalid`, `database-failed`. */
-export async function startInternalNode(config: InternalConfig): Promise<RunningNode<InternalAdminApi>> {
+/**
+ * @param rolledBack Why the configuration of before was put back before this start, if it was.
+ * @throws SallyportError `key-file`, `already-running`, `config-invalid`, `database-failed`.
+ */
+export async function startInternalNode(config: InternalConfig, rolledBack?: string): Promise<RunningNode<InternalAdminApi>> {
   keepMemoryFlat();
   const clock = systemClock;
   const log = createLogger({ node: config.name, level: config.log.level });
@@ -122,8 +127,9 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
   const registrar = new Registrar({
     ledger,
     partners: current,
+    addressees: current.addressees,
     sessions: book,
-    routing: () => ({ router: current.router, policyNumber: publisher.held }),
+    routing: () => ({ router: current, policyNumber: publisher.held }),
     clock,
     onWork: () => puller.wake(),
   });
@@ -175,10 +181,10 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
     { ...outgoingWorkDefaults, spool, after: config.outgoing?.after ?? 'delete' },
   );
   const sender = new Sender(
-    { records: outgoing, work, folder, partners: current, createSealer, clock, log },
+    { records: outgoing, work, folder, partners: current.addressees, createSealer, clock, log },
     { ...senderDefaults, spool, ...(config.outgoing ? { expiresMs: config.outgoing.expires } : {}) },
   );
-  const items = new Items({ ledger, offered: sender, clock, log });
+  const items = new Items({ ledger, offered: sender, sharedWith: (partner) => current.sharedWith(partner), clock, log });
   const release = new KeyRelease({ sessions: book, items, identity: sealing.identity, events: database, clock, log });
 
   // The tunnel
@@ -207,6 +213,7 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
         { name: 'policy', onUp: async () => publisher.linkUp(), onDown: async () => publisher.linkDown() },
         { name: 'puller', onUp: async () => puller.linkUp() },
         { name: 'sender', onUp: async () => sender.wake() },
+        { name: 'revocations', onUp: async () => void api.linkUp().catch(untold) },
         { name: 'events', onUp: async ({ peer }, signal) => void peerEvents.follow(peer, signal) },
       ],
     },
@@ -222,7 +229,8 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
     },
   );
 
-  const api = new StaffApi({
+  const untold = (error: unknown): void => log.warn({ err: error }, 'the DMZ node was not told whose sessions are over');
+  const api: StaffApi = new StaffApi({
     current,
     link,
     publisher,
@@ -234,8 +242,24 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
     overview: database.room<OverviewOperations>(),
     events: database,
     readConfig: () => loadInternalConfig(config.file),
+    applyDesk: () => applyDesk,
     clock,
     keys,
+  });
+  const applyDesk = new ApplyDesk({
+    swap: new ConfigSwap({ configFile: config.file, stateFolder: config.state }),
+    present: () => current.config,
+    load: (from) => loadPlannedSettings(from, config.file),
+    filesInUse: async () => {
+      const found = await loadInternalConfig(config.file).catch(() => current.config);
+      return found.files;
+    },
+    check: (settings) => publisher.check(new CurrentConfig({ ...settings, dmz: config.dmz }, sealing.recipient).policyContents()),
+    reload: () => api.reload(),
+    held: () => publisher.held,
+    events: database,
+    clock,
+    log,
   });
 
   const services = new ServiceStack();
@@ -247,6 +271,7 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
   };
   try {
     await database.emit([event('node.started', clock.nowMs(), {}, { version: programVersion })]);
+    if (rolledBack !== undefined) await database.emit([event('config.rolled-back', clock.nowMs(), {}, { reason: rolledBack })]);
     await services.start({ name: 'seal workers', start: () => seal.start(), stop: () => seal.stop() });
     await services.start(book);
     await services.start(publisher);
@@ -256,9 +281,12 @@ export async function startInternalNode(config: InternalConfig): Promise<Running
     if (config.outgoing && folder) {
       const { folder: path, settle, rescan, ignore } = config.outgoing;
       const options = { ...watcherDefaults, path, settleMs: settle, rescanMs: rescan, ignored: anyOf(ignore) };
-      await services.start(new OutgoingWatcher({ folder, partners: current, sender, events: database, clock, log }, options));
+      await services.start(
+        new OutgoingWatcher({ folder, partners: current.addressees, sender, events: database, clock, log }, options),
+      );
     }
     await services.start(tunnel);
+    await services.start(applyDesk);
   } catch (error) {
     await stop('a part could not start', AbortSignal.abort());
     throw error;

@@ -9,6 +9,7 @@ import type { NodeKeys } from '../shared/pki/node-keys.ts';
 import type { DmzStatus } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
 import type {
+  History,
   InternalAdminApi,
   InternalStatus,
   ListArgs,
@@ -22,6 +23,7 @@ import type {
 } from './admin/api.ts';
 import type { Overview, OverviewOperations } from './admin/overview-operations.ts';
 import { unknownPartner } from './admin/partner-change.ts';
+import type { Applied, ApplyDesk } from './apply-desk.ts';
 import type { AuditOperations } from './audit/audit-operations.ts';
 import type { SessionBook } from './auth/session-book.ts';
 import type { InternalConfig } from './config.ts';
@@ -45,12 +47,15 @@ export interface StaffApiDeps {
   readonly overview: Records<OverviewOperations>;
   readonly events: EventSink;
   readonly readConfig: () => Promise<InternalConfig>;
+  readonly applyDesk: () => Pick<ApplyDesk, 'apply' | 'confirm' | 'rollBack' | 'deadlineMs'>;
   readonly clock: Clock;
   readonly keys: NodeKeys;
 }
 
 const askDmzMs = 3000;
 const commitMs = 60_000;
+/** Past items in one answer. */
+const historyPage = 5000;
 const partnerPath = /^\/?([^/]+)(\/(Inbox|Outbox)\/.+)$/;
 const troubles = Object.entries(eventCatalogue)
   .filter(([name, { level }]) => level === 'alarm' || name === 'item.delivery-failed' || name === 'outgoing.failed')
@@ -60,6 +65,8 @@ export class StaffApi implements InternalAdminApi {
   readonly #deps: StaffApiDeps;
   readonly #startedAtMs: number;
   #configRefused: string | null = null;
+  /** Partners whose sessions the DMZ node is still to cut. */
+  readonly #toCut = new Set<string>();
 
   constructor(deps: StaffApiDeps) {
     this.#deps = deps;
@@ -83,6 +90,7 @@ export class StaffApi implements InternalAdminApi {
       tunnel: this.#tunnel(),
       policy: publisher.held > 0 ? { number: publisher.held, expiresAtMs: overview.policyExpiresAtMs } : null,
       configRefused: this.#configRefused,
+      configUnconfirmedUntilMs: this.#deps.applyDesk().deadlineMs ?? null,
       partners: { configured: current.names().length, connected: overview.connected },
       items: itemsOf(overview, nowMs),
       lastFailure: failure ? failureOf(failure) : null,
@@ -154,6 +162,23 @@ export class StaffApi implements InternalAdminApi {
     }));
   }
 
+  async history(sinceMs: number, after: number): Promise<History> {
+    const items = await this.#deps.ledger.call('ledger.history', { sinceMs, after, limit: historyPage });
+    return { items, more: items.length === historyPage };
+  }
+
+  apply(folder: string, confirmMs: number | null): Promise<Applied> {
+    return this.#deps.applyDesk().apply(folder, confirmMs);
+  }
+
+  confirmConfig(): Promise<boolean> {
+    return this.#deps.applyDesk().confirm();
+  }
+
+  rollBackConfig(): Promise<boolean> {
+    return this.#deps.applyDesk().rollBack('somebody took it back');
+  }
+
   async reload(): Promise<Reloaded> {
     const { current, events, clock, publisher } = this.#deps;
     let config: InternalConfig;
@@ -172,16 +197,34 @@ export class StaffApi implements InternalAdminApi {
     return { partners: current.names().length, rules: config.rules.length };
   }
 
+  /** The DMZ node may hold sessions that were ended here while it could not be told. */
+  async linkUp(): Promise<void> {
+    const { overview, current, clock } = this.#deps;
+    const nowMs = Math.floor(clock.nowMs());
+    const { connected } = await overview.call('admin.overview', { nowMs });
+    for (const { partner } of connected) {
+      const account = current.accounts.get(partner);
+      if (!account || account.refusal(undefined, nowMs)) this.#toCut.add(partner);
+    }
+    for (const partner of [...this.#toCut]) await this.#cut(partner);
+  }
+
   /** Who could not log in any more as he did. */
   async #cut(partner: string): Promise<void> {
-    await this.#deps.book.endPartner(partner);
-    await this.#deps.link.request('session.revoke', { partner }).catch(() => {}); // its token is worth nothing any more
+    this.#toCut.add(partner);
+    await this.#deps.book.endPartner(partner); // from now on its tokens are worth nothing
+    try {
+      await this.#deps.link.request('session.revoke', { partner });
+      this.#toCut.delete(partner);
+    } catch {
+      // Told as soon as the tunnel is up again.
+    }
   }
 
   /** @throws SallyportError `no-such-file` with the name that may be meant. */
   #checkKnown(partner: string): void {
-    const { current } = this.#deps;
-    if (!current.has(partner)) throw unknownPartner(partner, current.names());
+    const { addressees } = this.#deps.current;
+    if (!addressees.has(partner)) throw unknownPartner(partner, addressees.names());
   }
 
   async #askDmz(): Promise<DmzStatus | null> {

@@ -113,6 +113,24 @@ export const grantSchema = z.strictObject({
   quotaFiles: z.int().min(0).max(10_000_000),
   maxFileBytes: bytes,
   maxPartials: z.int().min(0).max(10_000),
+  /** Sessions at the same time, where it is fewer than the policy allows for one partner. */
+  maxSessions: z.int().min(1).max(10_000).optional(),
+  /** Bytes per second, of all his sessions together. */
+  uploadBytesPerS: z.int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+  downloadBytesPerS: z.int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** Folders that are there once he is logged in, as he sees them. */
+  makeFolders: z.array(z.string().min(1).max(1024)).max(256).optional(),
+  /** What he sees beside `/Inbox` and `/Outbox`: other names of places in them, or of an Outbox that is shared. */
+  folders: z
+    .array(
+      z.strictObject({
+        path: z.string().min(2).max(1024),
+        place: z.string().min(2).max(1024),
+        owner: partnerName.optional(),
+      }),
+    )
+    .max(64)
+    .optional(),
   onExisting: z.enum(['keep-both', 'replace', 'refuse']),
   /** What differs from `uploads` of the policy. */
   uploads: uploadOverridesSchema.optional(),

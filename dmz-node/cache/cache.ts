@@ -18,7 +18,7 @@ import { Leases } from './leases.ts';
 import { LiveUploads } from './live-uploads.ts';
 import { ObjectFiles } from './object-files.ts';
 import { type Download, Outbox } from './outbox.ts';
-import { isFixedFolder, placeOf } from './place.ts';
+import { foldersDownTo, isFixedFolder, placeOf } from './place.ts';
 import { Recovery } from './recovery.ts';
 import { Releaser } from './releaser.ts';
 import { Retention } from './retention.ts';
@@ -132,6 +132,16 @@ export class Cache implements CacheView, Service {
     if (held > 0) await this.#releaser.run();
   }
 
+  async prepareFolders(user: CacheUser, folders: readonly VirtualPath[]): Promise<void> {
+    const { records, clock, log } = this.core;
+    const places = folders.flatMap(foldersDownTo).map(placeOf);
+    try {
+      await records.call('names.prepareFolders', { actor: actorOf(user), places, maxFolders, nowMs: clock.nowMs() });
+    } catch (error) {
+      log.error({ err: error, partner: user.partner }, 'the folders of a partner could not be made');
+    }
+  }
+
   stat(user: CacheUser, path: VirtualPath): Promise<FileEntry> {
     return this.#views.stat(user, path);
   }
@@ -184,8 +194,8 @@ export class Cache implements CacheView, Service {
     const { live, records, leases, files, clock } = this.core;
     const place = placeOf(path);
     if (!isWithin(path, outbox)) live.refuseIfLive(user.partner, place.pathKey);
-    const actor = actorOf(user);
-    files.discard(await records.call('names.remove', { actor, place, leased: leases.ids(), nowMs: clock.nowMs() }));
+    const [actor, { owner }] = [actorOf(user), user];
+    files.discard(await records.call('names.remove', { actor, owner, place, leased: leases.ids(), nowMs: clock.nowMs() }));
   }
 
   async makeFolder(user: CacheUser, path: VirtualPath): Promise<void> {

@@ -146,6 +146,7 @@ export class Inbox {
     const toResume = this.#whatToResume(user, found, options);
     const account = this.#accounts.of(user.partner, found.usage);
     account.admit(user.grant, found.partial !== undefined || toResume === 'reopen');
+    account.admitAnnounced(user.grant, options.announcedBytes ?? 0);
     const anew = toResume === 'anew';
     const kept = toResume === 'reopen' ? await this.#reopen(user, found, slot, account) : anew ? undefined : toResume;
     account.begin();

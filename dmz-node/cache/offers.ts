@@ -10,7 +10,7 @@ import { headerLength, headerSha256 } from '../../shared/seal/header.ts';
 import type { StreamParams, StreamResult } from '../../shared/tunnel/messages.ts';
 import type { CacheCore } from './core.ts';
 import { flush } from './object-files.ts';
-import { isBelowOutbox, placeOf } from './place.ts';
+import { foldersDownTo, isBelowOutbox, placeOf } from './place.ts';
 import { maxUnrecordedBytes, undecided } from './upload.ts';
 
 type Offer = StreamParams<'outbox.offer'>;
@@ -67,7 +67,7 @@ export class Offers {
         object,
         partner: offer.partner,
         place: placeOf(path),
-        folders: foldersTo(path).map(placeOf),
+        folders: foldersDownTo(parentOf(path)).map(placeOf),
         segment: {
           file: 0,
           headerSha256: offer.headerSha256,
@@ -97,13 +97,6 @@ function outboxPath(text: string): VirtualPath {
   const path = parseVirtualPath(text);
   if (!isBelowOutbox(path)) throw new SallyportError('bad-name', 'an offer belongs below /Outbox', {});
   return path;
-}
-
-/** From the first below the Outbox to the one that holds the item. */
-function foldersTo(path: VirtualPath): VirtualPath[] {
-  const folders: VirtualPath[] = [];
-  for (let folder = parentOf(path); isBelowOutbox(folder); folder = parentOf(folder)) folders.unshift(folder);
-  return folders;
 }
 
 async function writeSealed(path: string, offer: Offer, source: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> {

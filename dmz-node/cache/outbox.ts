@@ -25,7 +25,7 @@ export class Outbox {
   /** @throws SallyportError `no-such-file`, `is-a-folder`, `tunnel-down`, `key-refused`, `sealed-damaged` */
   async openDownload(user: CacheUser, path: VirtualPath): Promise<Download> {
     const { records, clock } = this.#core;
-    const entry = await records.call('names.look', { partner: user.partner, ...placeOf(path) });
+    const entry = await records.call('names.look', { partner: user.owner, ...placeOf(path) });
     const shown = entry && this.#views.show(user, entry);
     if (shown?.kind === 'folder') throw new SallyportError('is-a-folder', 'the path names a folder');
     if (!shown || !entry?.item) throw new SallyportError('no-such-file', 'nothing of that name');

@@ -14,3 +14,10 @@ export const isFixedFolder = (path: VirtualPath): boolean => fixed.has(pathKey(p
 
 export const isBelowInbox = (path: VirtualPath): boolean => path !== inbox && isWithin(path, inbox);
 export const isBelowOutbox = (path: VirtualPath): boolean => path !== outbox && isWithin(path, outbox);
+
+/** A folder below the Inbox or the Outbox and those above it, the highest first. */
+export function foldersDownTo(folder: VirtualPath): VirtualPath[] {
+  const folders: VirtualPath[] = [];
+  for (let next = folder; isBelowInbox(next) || isBelowOutbox(next); next = parentOf(next)) folders.unshift(next);
+  return folders;
+}

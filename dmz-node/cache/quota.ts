@@ -37,6 +37,12 @@ export class Account {
     if (partials >= grant.maxPartials && partials > 0) throw exceeded('maxPartials', grant.maxPartials);
   }
 
+  /** @param bytes What the client says the whole will be. @throws SallyportError `quota-exceeded` */
+  admitAnnounced(grant: Grant, bytes: number): void {
+    if (bytes > grant.maxFileBytes) throw exceeded('maxFileBytes', grant.maxFileBytes);
+    if (bytes > 0 && !this.fits(grant, bytes)) throw exceeded('quotaBytes', grant.quotaBytes);
+  }
+
   fits(grant: Grant, bytes: number): boolean {
     return this.#usage.bytes + this.#liveBytes + bytes <= grant.quotaBytes;
   }

@@ -23,14 +23,14 @@ export class Views {
     const place = placeOf(path);
     const own = this.#core.live.find(user.partner, place.pathKey);
     if (own?.session === user.session && own.upload) return own.upload.stat();
-    const entry = await this.#core.records.call('names.look', { partner: user.partner, ...place });
+    const entry = await this.#core.records.call('names.look', { partner: user.owner, ...place });
     return this.#named(user, entry);
   }
 
   /** Of a complete file, as the records have it; a ghost is known by its receipt. */
   async digest(user: CacheUser, path: VirtualPath): Promise<Digest> {
     const place = placeOf(path);
-    const found = await this.#core.records.call('names.digest', { partner: user.partner, ...place });
+    const found = await this.#core.records.call('names.digest', { partner: user.owner, ...place });
     const shown = this.#named(user, found?.entry);
     if (shown.kind === 'folder') throw new SallyportError('is-a-folder', 'the path names a folder');
     const underWay = this.#core.live.find(user.partner, place.pathKey)?.session === user.session;
@@ -47,7 +47,7 @@ export class Views {
       {
         page: async (after, limit) => {
           const page = await this.#core.records.call('names.page', {
-            partner: user.partner,
+            partner: user.owner,
             folderKey: place.pathKey,
             after,
             limit,

@@ -176,11 +176,11 @@ test('a limit on sessions refuses, gives the token back and is recorded', async 
   assert.equal(events.of('login.failed').length, 1);
 });
 
-test('what is too large to be asked is refused without asking, and counts', async () => {
+test('AC-19: what is too large to be asked is refused without asking, and counts', async () => {
   const { desk, asked, events } = bench(() => accepted);
-  const big = 'x'.repeat(5000);
+  const [big, long] = ['x'.repeat(5000), 'x'.repeat(151)];
   assert.deepEqual(await desk.login(visitor(), password(big), never), { outcome: 'rejected' });
-  assert.deepEqual(await desk.login(visitor(), { ...password(), user: big }, never), { outcome: 'rejected' });
+  assert.deepEqual(await desk.login(visitor(), { ...password(), user: long }, never), { outcome: 'rejected' });
   assert.deepEqual(await desk.login(visitor(), { ...probe, key: Buffer.alloc(30_000) }, never), { outcome: 'rejected' });
   assert.deepEqual(asked, []);
   assert.equal(events.of('login.failed').length, 2);

@@ -4,12 +4,13 @@
  */
 
 import type { Clock } from '../../shared/clock.ts';
-import { SallyportError } from '../../shared/errors.ts';
-import { inbox, isWithin, joinPath, parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
-import { areaOf } from '../../shared/permissions/acts.ts';
+import { asSallyportError, SallyportError } from '../../shared/errors.ts';
+import { inbox, isWithin, joinPath, nameOf, parseVirtualPath, root, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { CacheUser, CacheView } from '../cache-view.ts';
 import type { Digest, FileEntry, FolderHandle, OpenForWriting, ReadHandle, Space, WriteHandle } from '../partner-view.ts';
 import { SessionRights } from './permissions.ts';
+import { Places } from './places.ts';
+import type { Rates, Way } from './rates.ts';
 import type { EndableView, SessionIdentity } from './session-identity.ts';
 import type { PartnerTurns, Turns } from './turns.ts';
 
@@ -17,6 +18,7 @@ export interface FileViewDeps {
   readonly cache: CacheView;
   /** Of all sessions of the node. */
   readonly turns: PartnerTurns;
+  readonly rates: Rates;
   /** Handles that one session may have open. */
   readonly maxHandles: () => number;
   readonly clock: Pick<Clock, 'nowMs'>;
@@ -25,9 +27,16 @@ export interface FileViewDeps {
 export class FileView implements EndableView {
   readonly #cache: CacheView;
   readonly #turns: PartnerTurns;
+  readonly #rates: Rates;
+  readonly #over = new AbortController();
+  /** Settles when the folders that the grant wants are there; what fails is told in the log of the records. */
+  readonly #prepared: Promise<void> | undefined;
   readonly #maxHandles: () => number;
   readonly #user: CacheUser;
   readonly #rights: SessionRights;
+  readonly #places: Places;
+  /** Of folders that are always there. */
+  readonly #enteredAtMs: number;
   /** What ends an open handle when the session ends without closing it. */
   readonly #open = new Set<(reason: string) => Promise<void>>();
   #opening = 0;
@@ -38,11 +47,17 @@ export class FileView implements EndableView {
   constructor(deps: FileViewDeps, identity: SessionIdentity) {
     this.#cache = deps.cache;
     this.#turns = deps.turns;
+    this.#rates = deps.rates;
     this.#maxHandles = deps.maxHandles;
     const { partner, session, trace, sessionProof, token, grant } = identity;
     this.#rights = new SessionRights(grant, deps.clock);
-    this.#user = { partner, session, trace, sessionProof, token, grant, rights: this.#rights };
+    this.#user = { partner, owner: partner, session, trace, sessionProof, token, grant, rights: this.#rights };
+    this.#places = new Places(this.#user, this.#rights.layout);
+    this.#enteredAtMs = deps.clock.nowMs();
     this.#cache.enter(this.#user);
+    const sendingTo = this.#rights.layout.folders.map(({ place }) => place).filter((place) => isWithin(place, inbox));
+    const folders = [...(grant.makeFolders ?? []).map((folder) => parseVirtualPath(folder)), ...sendingTo];
+    if (folders.length > 0) this.#prepared = this.#cache.prepareFolders(this.#user, folders);
   }
 
   get partner(): string {
@@ -64,48 +79,79 @@ export class FileView implements EndableView {
   async stat(path: VirtualPath): Promise<FileEntry> {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
-    return await this.#turn(() => this.#cache.stat(this.#user, path));
+    if (this.#rights.layout.isVirtual(path)) return this.#alwaysThere(path);
+    const place = this.#places.of(path);
+    return await this.#turn(() => this.#cache.stat(place.user, place.path));
   }
 
   async space(path: VirtualPath): Promise<Space> {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
-    const space = await this.#turn(() => this.#cache.space(this.#user, path));
-    return { ...space, writable: isWithin(path, inbox) && this.#rights.may('write', joinPath(path, 'x')) };
+    // What a folder of its own stands for need not be there yet.
+    const place = this.#rights.layout.isVirtual(path) ? { user: this.#user, path: root } : this.#places.of(path);
+    const space = await this.#turn(() => this.#cache.space(place.user, place.path));
+    return { ...space, writable: this.#rights.may('write', joinPath(path, 'x')) };
   }
 
   async digest(path: VirtualPath): Promise<Digest> {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
-    if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
+    if (this.#rights.areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
     this.#rights.need(path, 'read', 'write');
-    return await this.#turn(() => this.#cache.digest(this.#user, path));
+    const place = this.#places.of(path);
+    return await this.#turn(() => this.#cache.digest(place.user, place.path));
   }
 
   async openFolder(path: VirtualPath): Promise<FolderHandle> {
     this.#refuseIfEnded();
     this.#refuseNowhere(path);
-    const folder = await this.#turn(() => this.#cache.openFolder(this.#user, path));
-    return { shown: folder.shown, next: (max) => this.#turn(() => folder.next(max), this.#turns.listings) };
+    const { layout } = this.#rights;
+    const added = layout.namesIn(path).map((name) => this.#alwaysThere(joinPath(path, name)));
+    const folder = await this.#turn(() => this.#listed(path));
+    return {
+      shown: folder.shown,
+      next: (max) => {
+        const first = added.splice(0, max);
+        return first.length > 0 ? Promise.resolve(first) : this.#turn(() => folder.next(max), this.#turns.listings);
+      },
+    };
+  }
+
+  /** What the cache has in a folder: nothing where the place of a folder of its own is not there yet. */
+  async #listed(path: VirtualPath): Promise<FolderHandle> {
+    const { layout } = this.#rights;
+    const shown = this.#rights.listing(path);
+    if (shown === 'nothing') throw new SallyportError('permission-denied', 'the grant allows no listing of this folder');
+    const nothing: FolderHandle = { shown, next: async () => [] };
+    if (layout.isVirtual(path) && !layout.folderOf(path)) return nothing;
+    const place = this.#places.of(path);
+    try {
+      return await this.#cache.openFolder(place.user, place.path);
+    } catch (error) {
+      if (layout.isVirtual(path) && asSallyportError(error).code === 'no-such-file') return nothing;
+      throw error;
+    }
   }
 
   async openForReading(path: VirtualPath): Promise<ReadHandle> {
     this.#refuseIfEnded();
-    if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
+    if (this.#rights.areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
     this.#rights.needFetch(path);
+    const place = this.#places.of(path);
     return await this.#opened(async () => {
-      const handle = await this.#turn(() => this.#cache.openDownload(this.#user, path), this.#turns.downloads);
+      const handle = await this.#turn(() => this.#cache.openDownload(place.user, place.path), this.#turns.downloads);
       const cut = (): Promise<void> => handle.abandon();
       return {
         cut,
         handle: {
-          path: handle.path,
+          path,
           size: handle.size,
           sha256: handle.sha256,
           stat: () => handle.stat(),
           read: async (offset, length) => {
             const bytes = await handle.read(offset, length);
             this.#sent += bytes.length;
+            await this.#pay('download', bytes.length);
             return bytes;
           },
           close: () => this.#closing(cut, () => handle.close()),
@@ -117,23 +163,27 @@ export class FileView implements EndableView {
 
   async openForWriting(path: VirtualPath, options: OpenForWriting): Promise<WriteHandle> {
     this.#refuseIfEnded();
-    if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
+    if (this.#rights.areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
     this.#rights.need(path, 'write');
+    const place = this.#places.of(path);
     return await this.#opened(async () => {
-      const upload = await this.#turn(() => this.#cache.openUpload(this.#user, path, options));
+      const upload = await this.#turn(() => this.#cache.openUpload(place.user, place.path, options));
       const end = (work: () => Promise<void>): Promise<void> => this.#turns.endings.run(this.#user.partner, work);
       const cut = (reason: string): Promise<void> => end(() => upload.abandon(reason));
       return {
         cut,
         handle: {
-          path: upload.path,
+          path,
           get size() {
             return upload.size;
           },
           stat: () => upload.stat(),
           write: async (offset, bytes) => {
+            const { length } = bytes;
             await upload.write(offset, bytes);
-            this.#received += bytes.length;
+            this.#received += length;
+            // Only now: what waits has its place in the file, whatever comes after it.
+            await this.#pay('upload', length);
           },
           // A cut flushes like an end.
           setAttributes: (attributes) => end(() => upload.setAttributes(attributes)),
@@ -149,32 +199,36 @@ export class FileView implements EndableView {
   async setAttributes(path: VirtualPath, attributes: { readonly size?: number; readonly modifiedAtMs?: number }): Promise<void> {
     this.#refuseIfEnded();
     const empty = attributes.size === undefined && attributes.modifiedAtMs === undefined;
-    if (empty && areaOf(path) === 'fixed') return;
+    if (empty && this.#rights.areaOf(path) === 'fixed') return;
     // Programs set the time of what they sent; of what else is there they know nothing with that right alone.
     const known = this.#rights.may('set-attributes', path);
     if (!known) this.#rights.need(path, 'write');
     if (!known || empty) await this.stat(path);
-    if (!empty) await this.#turn(() => this.#cache.setAttributes(this.#user, path, attributes));
+    const place = this.#places.of(path);
+    if (!empty) await this.#turn(() => this.#cache.setAttributes(place.user, place.path, attributes));
   }
 
   async removeFile(path: VirtualPath): Promise<void> {
     this.#refuseIfEnded();
-    if (areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
+    if (this.#rights.areaOf(path) === 'fixed') throw new SallyportError('is-a-folder', 'the path names a folder');
     this.#rights.need(path, 'delete-file');
-    await this.#turn(() => this.#cache.remove(this.#user, path));
+    const place = this.#places.of(path);
+    await this.#turn(() => this.#cache.remove(place.user, place.path));
   }
 
   async makeFolder(path: VirtualPath): Promise<void> {
     this.#refuseIfEnded();
-    if (areaOf(path) === 'fixed') throw new SallyportError('already-exists', 'the folder is always there');
+    if (this.#rights.areaOf(path) === 'fixed') throw new SallyportError('already-exists', 'the folder is always there');
     this.#rights.need(path, 'create-folder');
-    await this.#turn(() => this.#cache.makeFolder(this.#user, path));
+    const place = this.#places.of(path);
+    await this.#turn(() => this.#cache.makeFolder(place.user, place.path));
   }
 
   async removeFolder(path: VirtualPath): Promise<void> {
     this.#refuseIfEnded();
     this.#rights.need(path, 'delete-folder');
-    await this.#turn(() => this.#cache.removeFolder(this.#user, path));
+    const place = this.#places.of(path);
+    await this.#turn(() => this.#cache.removeFolder(place.user, place.path));
   }
 
   async rename(from: VirtualPath, to: VirtualPath, overwrite: boolean): Promise<void> {
@@ -182,7 +236,8 @@ export class FileView implements EndableView {
     // The rename that completes an upload under a temporary name belongs to writing; the cache knows those names.
     this.#rights.need(from, 'rename', 'write');
     this.#rights.need(to, 'rename', 'write');
-    await this.#turn(() => this.#cache.rename(this.#user, from, to, overwrite));
+    const places = this.#places.both(from, to);
+    await this.#turn(() => this.#cache.rename(places.user, places.from, places.to, overwrite));
   }
 
   /** Uploads under way become partials, and the time of the session's ghosts begins to run. Idempotent. */
@@ -192,9 +247,11 @@ export class FileView implements EndableView {
   }
 
   async #end(reason: string): Promise<void> {
+    this.#over.abort();
     await Promise.allSettled([...this.#open].map((cut) => cut(reason)));
     this.#open.clear();
     await this.#cache.leave(this.#user);
+    this.#rates.tidy(this.partner);
   }
 
   async #opened<H>(open: () => Promise<{ handle: H; cut: (reason: string) => Promise<void> }>): Promise<H> {
@@ -227,14 +284,25 @@ export class FileView implements EndableView {
   /** Runs `work` when it is this partner's turn, if the session still lives then. */
   #turn<T>(work: () => Promise<T>, turns: Turns = this.#turns.names): Promise<T> {
     return turns.run(this.#user.partner, async () => {
+      if (this.#prepared) await this.#prepared;
       this.#refuseIfEnded();
       return work();
     });
   }
 
-  /** Outside of the two folders there is nothing, and nothing can be made. */
+  #pay(way: Way, bytes: number): Promise<void> {
+    const { uploadBytesPerS, downloadBytesPerS } = this.#user.grant;
+    return this.#rates.pay(this.partner, way, bytes, way === 'upload' ? uploadBytesPerS : downloadBytesPerS, this.#over.signal);
+  }
+
+  #alwaysThere(path: VirtualPath): FileEntry {
+    const writable = this.#rights.may('write', joinPath(path, 'x'));
+    return { name: nameOf(path), kind: 'folder', size: 0, modifiedAtMs: this.#enteredAtMs, ghost: false, writable };
+  }
+
+  /** Outside of his folders there is nothing for a partner, and nothing can be made. */
   #refuseNowhere(path: VirtualPath): void {
-    if (areaOf(path) === 'nowhere') throw new SallyportError('no-such-file', 'nothing can be there');
+    if (this.#rights.areaOf(path) === 'nowhere') throw new SallyportError('no-such-file', 'nothing can be there');
   }
 
   #refuseIfEnded(): void {

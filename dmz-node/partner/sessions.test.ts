@@ -130,3 +130,11 @@ test('a session is cut when its token is worth nothing any more, not before, and
   );
   assert.equal(sessions.count(), 1);
 });
+
+test('AC-21: a partner has at most the sessions of his grant, others as many as the policy says', () => {
+  const { sessions } = bench();
+  sessions.open(visitor(), { ...grant('acme'), maxSessions: 1 }, newToken(), hourMs);
+  assert.throws(() => sessions.open(visitor(), { ...grant('acme'), maxSessions: 1 }, newToken(), hourMs), limited);
+  sessions.open(visitor(), grant('globex'), newToken(), hourMs);
+  sessions.open(visitor(), grant('globex'), newToken(), hourMs);
+});

@@ -68,6 +68,12 @@ export class Sessions {
         max: limits.maxSessionsPerPartner,
       });
     }
+    if (this.countOf(grant.partner) >= (grant.maxSessions ?? Number.MAX_SAFE_INTEGER)) {
+      throw new SallyportError('limit-reached', 'maxSessions of the partner is reached', {
+        partner: grant.partner,
+        max: grant.maxSessions,
+      });
+    }
     const { session, trace, protocol, peer } = visitor;
     const partner = grant.partner;
     const identity = { session, trace, protocol, peer, partner, grant, token, sessionProof: tokenHash(token) };

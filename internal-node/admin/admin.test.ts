@@ -245,6 +245,7 @@ const healthy: InternalStatus = {
   },
   policy: { number: 1, expiresAtMs: 1e9 },
   configRefused: null,
+  configUnconfirmedUntilMs: null,
   partners: { configured: 1, connected: [] },
   items: { waiting: 0, held: 0, unrouted: 0, quarantined: 0, offered: 0, oldestWaitingMs: null },
   lastFailure: null,

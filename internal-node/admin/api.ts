@@ -5,6 +5,8 @@
 
 import type { NumberedEvent } from '../../shared/events/event.ts';
 import type { DmzStatus } from '../../shared/tunnel/messages.ts';
+import type { Applied } from '../apply-desk.ts';
+import type { PastItem } from '../replay.ts';
 
 export interface InternalStatus {
   readonly node: string;
@@ -34,6 +36,8 @@ export interface InternalStatus {
   readonly policy: { readonly number: number; readonly expiresAtMs: number } | null;
   /** A changed configuration that was refused: the last good one stays in use. */
   readonly configRefused: string | null;
+  /** A configuration that goes back unless it is confirmed; when. */
+  readonly configUnconfirmedUntilMs: number | null;
   readonly partners: {
     readonly configured: number;
     /** Partners with a live session, and how many. */
@@ -110,6 +114,13 @@ export interface OpenedItem {
   release(): Promise<void>;
 }
 
+/** A page of past items, the oldest first. */
+export interface History {
+  readonly items: readonly (PastItem & { readonly number: number })[];
+  /** There are more behind the last. */
+  readonly more: boolean;
+}
+
 export interface PushedItem {
   readonly item: string;
   readonly trace: string;
@@ -164,6 +175,14 @@ export interface InternalAdminApi {
   /** @throws SallyportError `no-such-file` when nothing fits, `usage` when several do. */
   trace(ref: string): Promise<TraceAnswer>;
   partners(): Promise<readonly PartnerSummary[]>;
+  /** What was decided since then, after an item of this number. */
+  history(sinceMs: number, after: number): Promise<History>;
+  /** Puts the configuration of a folder in place. @param confirmMs Null: it stays. @see ApplyDesk.apply */
+  apply(folder: string, confirmMs: number | null): Promise<Applied>;
+  /** @returns false when nothing waited to be confirmed. */
+  confirmConfig(): Promise<boolean>;
+  /** @returns false when there was nothing to go back to. */
+  rollBackConfig(): Promise<boolean>;
   /** Reads the configuration anew. @throws SallyportError `config-invalid`; the last good one then stays in use. */
   reload(): Promise<Reloaded>;
 }

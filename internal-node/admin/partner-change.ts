@@ -1,11 +1,12 @@
 /** Adds partners to `conf.d/partners.yaml`. */
-import type { Document } from 'yaml';
+import { type Document, isSeq } from 'yaml';
 import { network } from '../../shared/config/fields.ts';
 import { didYouMean } from '../../shared/config/suggest.ts';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { partnerName } from '../../shared/policy.ts';
 import { partSchema } from '../config.ts';
 import { isPrivateKey } from '../config-secrets.ts';
+import { formerPasswords } from '../password-strength.ts';
 import { parseSshPublicKeyLine, type SshPublicKey } from '../ssh-public-key.ts';
 import { blockMapAt, editYaml } from './edit-config.ts';
 
@@ -94,6 +95,20 @@ function insert(document: Document.Parsed, { name, passwordHash, from, requireBo
     ...(from.length === 0 ? {} : { from }),
   });
   blockMapAt(document, 'partners').set(name, entry);
+}
+
+/** Puts a new password in place of a partner's; the one of before is remembered as a hash. @throws as `addPartner`. */
+export async function changePassword(file: string, name: string, hash: string): Promise<void> {
+  await editYaml(file, partSchema, (document) => {
+    const entry = ['partners', name];
+    const old = document.getIn([...entry, 'password']);
+    const former = document.getIn([...entry, 'formerPasswords']);
+    const kept = isSeq(former) ? (former.toJSON() as unknown[]) : [];
+    document.setIn([...entry, 'password'], hash);
+    const all = [...(typeof old === 'string' ? [old] : []), ...kept].slice(0, formerPasswords);
+    if (all.length > 0) document.setIn([...entry, 'formerPasswords'], document.createNode(all));
+    return true;
+  });
 }
 
 export const unknownPartner = (name: string, known: readonly string[]): SallyportError =>

@@ -1,4 +1,5 @@
 /** The admin socket of the internal node, as a table over `InternalAdminApi`. */
+import { z } from 'zod';
 import type { AdminRequest, AdminRoute } from '../../shared/admin/routes.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { partnerName } from '../../shared/policy.ts';
@@ -16,11 +17,39 @@ export const pullHeaders = {
 
 const mostListed = 10_000;
 
+const applyBody = z.strictObject({
+  /** Absolute. */
+  folder: z.string().min(1).max(4096).startsWith('/'),
+  confirmMs: z
+    .int()
+    .min(1000)
+    .max(7 * 86_400_000)
+    .nullable(),
+});
+
 export const internalRoutes = (api: InternalAdminApi, tickets: PullTickets): readonly AdminRoute[] => [
   { kind: 'json', method: 'GET', path: '/v1/status', answer: () => api.status() },
   { kind: 'json', method: 'GET', path: '/v1/items', answer: async ({ query }) => api.list(listArgs(query)) },
   { kind: 'json', method: 'GET', path: '/v1/trace', answer: async (request) => api.trace(needed(request, 'ref')) },
   { kind: 'json', method: 'GET', path: '/v1/partners', answer: () => api.partners() },
+  {
+    kind: 'json',
+    method: 'GET',
+    path: '/v1/history',
+    answer: async (request) => api.history(wholeNumber(request, 'since'), wholeNumber(request, 'after')),
+  },
+  {
+    kind: 'json',
+    method: 'POST',
+    path: '/v1/apply',
+    body: applyBody,
+    answer: (_request, body) => {
+      const { folder, confirmMs } = applyBody.parse(body);
+      return api.apply(folder, confirmMs);
+    },
+  },
+  { kind: 'json', method: 'POST', path: '/v1/apply/confirm', answer: async () => ({ confirmed: await api.confirmConfig() }) },
+  { kind: 'json', method: 'POST', path: '/v1/apply/roll-back', answer: async () => ({ rolledBack: await api.rollBackConfig() }) },
   { kind: 'json', method: 'POST', path: '/v1/reload', answer: () => api.reload() },
   {
     kind: 'download',
@@ -57,6 +86,12 @@ export const internalRoutes = (api: InternalAdminApi, tickets: PullTickets): rea
 function needed({ query }: AdminRequest, name: string): string {
   const value = query.get(name);
   if (value === null || value === '' || value.length > 2048) throw new SallyportError('usage', `${name} is missing or too long`);
+  return value;
+}
+
+function wholeNumber(request: AdminRequest, name: string): number {
+  const value = Number(needed(request, name));
+  if (!Number.isSafeInteger(value) || value < 0) throw new SallyportError('usage', `${name} is a whole number`);
   return value;
 }
 

@@ -31,6 +31,12 @@ export function troubles(status: InternalStatus, nowMs: number): readonly Troubl
     `a changed configuration is wrong, the last good one is in use: ${status.configRefused?.replaceAll('\n', '; ')}`,
     'sallyport config check',
   );
+  const untilMs = status.configUnconfirmedUntilMs;
+  add(
+    untilMs !== null,
+    `a configuration waits to be confirmed; it goes back ${formatTime(untilMs ?? 0)}`,
+    'sallyport apply --confirm keeps it, sallyport apply --roll-back takes it back now',
+  );
   add(
     policy !== null && policy.expiresAtMs <= nowMs,
     `the policy of the DMZ node ran out ${formatTime(policy?.expiresAtMs ?? 0)}; partners are refused`,

@@ -47,6 +47,15 @@ test('can-i and rules test say what would happen and which line decides it, by e
   assert.deepEqual([told.allowed, told.by, told.line.on], [false, 'conf.d/partners.yaml:4', null]);
   const elsewhere = await ask('can-i', 'write', '/Inbox/x.csv', '--as', 'acme', '--from', '203.0.113.1');
   assert.deepEqual([elsewhere.code, elsewhere.out], [4, 'no   conf.d/partners.yaml:11   no login: source address not allowed\n']);
+  const why = await ask('can-i', 'write', '/Inbox/x.exe', '--as', 'acme', '--why');
+  assert.deepEqual(
+    [why.code, why.out],
+    [
+      4,
+      '/Inbox/*.csv\tallow-write\tno\tconf.d/partners.yaml:6\nall others\tallow-list\tdecides\tconf.d/partners.yaml:4\n' +
+        'no   conf.d/partners.yaml:4   (allow-list)\n',
+    ],
+  );
   const list = await ask('can-i', '--list', '--as', 'acme');
   assert.deepEqual(
     [list.code, list.out],
@@ -66,6 +75,11 @@ test('can-i and rules test say what would happen and which line decides it, by e
     /^conf\.d\/rules\.yaml:2\ttests\tpath test-\*\tno: path\nconf\.d\/rules\.yaml:3\trule 2\tpath \*\.csv\tmatches\n→ deliver to inside {3}by rule 2 \(conf\.d\/rules\.yaml:3\)/,
   );
   assert.match(routed.out, /\n {2}file .*\/delivered\/acme\/INV_1\.csv\n$/);
+  assert.equal((await ask('rules', 'test', 'notes.doc')).code, 2);
+  assert.equal((await ask('rules', 'test', 'notes.doc', '--from-history', '30d')).code, 2);
+  assert.equal((await ask('rules', 'test', '--from-history', '30')).code, 2);
+  assert.equal((await ask('rules', 'test', '--from-history', '30d')).code, 3);
+  assert.equal((await ask('rules', 'test', '--from-history', '30d', '--with', join(place, 'none'))).code, 2);
   const unrouted = await ask('rules', 'test', 'notes.doc', '--partner', 'acme', '--size', '2MiB', '--json');
   assert.equal(unrouted.code, 5);
   assert.deepEqual((JSON.parse(unrouted.out) as { route: unknown; size: number }).route, { action: 'unrouted' });

@@ -14,6 +14,7 @@ import type { Route, Rule } from '../../shared/policy.ts';
 import { loadInternalSettings } from '../config.ts';
 import { Explainer, type PermissionAnswer, type RouteAnswer, type Who } from '../explain.ts';
 import { unknownPartner } from './partner-change.ts';
+import { replayHistory } from './verb-replay.ts';
 
 export function addExplainVerbs(program: Program): void {
   addCanI(program);
@@ -25,6 +26,7 @@ interface CanIOptions {
   readonly from?: string;
   readonly at?: string;
   readonly list?: boolean;
+  readonly why?: boolean;
 }
 
 function addCanI(program: Program): void {
@@ -39,6 +41,7 @@ function addCanI(program: Program): void {
         .requiredOption('--as <partner>', 'who would do it')
         .option('--from <address>', 'where he would come from; without it from anywhere')
         .option('--at <time>', 'when: 02:00, or 2026-11-22T02:00; default: now')
+        .option('--why', 'also what each line says, in the order in which they are asked')
         .option('--list', 'every line in its order, or with a path every permission on it'),
     async (context, options, words) => {
       const explainer = await explainerFor(context, options.as);
@@ -55,7 +58,15 @@ function addCanI(program: Program): void {
         throw new SallyportError('usage', 'name a permission and a path, or --list');
       }
       const answer = explainer.may(who, checkedPermission(permission), checkedPath(path));
-      if (context.output.json) context.output.document({ partner: who.partner, from: who.from ?? null, ...answer });
+      const asked = options.why ? explainer.why(who, checkedPath(path)) : undefined;
+      const about = { partner: who.partner, from: who.from ?? null };
+      if (asked && !context.output.json) {
+        context.output.table(
+          ['PATHS', 'SET', 'ANSWER', 'BY'],
+          asked.map(({ on, set, by, answer: said }) => [on ?? 'all others', set.join(', ') || 'nothing', said, by]),
+        );
+      }
+      if (context.output.json) context.output.document({ ...about, ...answer, ...(asked ? { lines: asked } : {}) });
       else context.output.line(`${answer.allowed ? 'yes' : 'no'}   ${reasonOf(answer)}`);
       if (!answer.allowed) throw new EarlyExit(exitCodes.refused);
     },
@@ -73,10 +84,13 @@ function list({ output }: VerbContext, explainer: Explainer, who: Who, words: re
     else output.table(['PERMISSION', 'MAY', 'BY'], rows);
     return;
   }
-  const lines = explainer.lines(who);
+  const [lines, folders] = [explainer.lines(who), explainer.folders(who)];
   if (output.json) {
-    output.document({ ...document, lines });
+    output.document({ ...document, lines, folders });
     return;
+  }
+  for (const { path: folder, place, owner } of folders) {
+    output.note(`${folder} stands for ${owner === undefined ? '' : `${owner}`}${place}`);
   }
   if (refusal) output.note(`${who.partner} cannot log in: ${refusal.reason} (${refusal.by})`);
   output.table(
@@ -96,33 +110,51 @@ function reasonOf({ by, why, line }: PermissionAnswer): string {
 }
 
 interface TestOptions {
-  readonly partner: string;
+  readonly partner?: string;
   readonly size: string;
   readonly at?: string;
+  readonly fromHistory?: string;
+  readonly with?: string;
+  readonly diff?: boolean;
 }
 
 function addRulesTest(program: Program): void {
   const group = program.group('rules', 'look at the rules');
   program.verb<TestOptions>(
     {
-      usage: 'test <path>',
-      summary: 'say where a file would go, and what each rule says of it',
-      examples: ['rules test Inbox/INV_0231.csv --partner acme', 'rules test big.zip --partner acme --size 2GiB --at 02:00'],
+      usage: 'test [path]',
+      summary: 'say where a file would go, and what each rule says of it; or decide past files again',
+      examples: [
+        'rules test Inbox/INV_0231.csv --partner acme',
+        'rules test big.zip --partner acme --size 2GiB --at 02:00',
+        'rules test --from-history 30d --with rules.new.yaml --diff',
+      ],
     },
     (command) =>
       command
-        .requiredOption('--partner <name>', 'who would send it')
+        .option('--partner <name>', 'who would send it')
         .option('--size <size>', 'how large it would be', '1KiB')
-        .option('--at <time>', 'when it would be complete: 02:00, or 2026-11-22T02:00; default: now'),
-    async (context, options, [text = '']) => {
-      const explainer = await explainerFor(context, options.partner);
+        .option('--at <time>', 'when it would be complete: 02:00, or 2026-11-22T02:00; default: now')
+        .option('--from-history <time>', 'instead of one file, all that came in so long: 30d')
+        .option('--with <file>', 'with it: other rules, or the folder of another configuration')
+        .option('--diff', 'with it: show each file that differs, and the lines that decide'),
+    async (context, options, [text]) => {
+      const { partner, fromHistory } = options;
+      if (fromHistory !== undefined) {
+        if (text !== undefined) throw new SallyportError('usage', 'name a path or --from-history, not both');
+        await replayHistory(context, { ...options, fromHistory });
+        return;
+      }
+      if (text === undefined || partner === undefined) {
+        throw new SallyportError('usage', 'name a path and --partner, or --from-history');
+      }
+      const explainer = await explainerFor(context, partner);
       const path = inInbox(text);
       const size = checkedSize(options.size);
       const atMs = moment(options.at);
-      const answer = explainer.route(options.partner, path, size, atMs);
+      const answer = explainer.route(partner, path, size, atMs);
       const exists = answer.file === null ? null : await isThere(answer.file);
-      if (context.output.json)
-        context.output.document(documentOf({ partner: options.partner, path, size, atMs }, answer, exists));
+      if (context.output.json) context.output.document(documentOf({ partner, path, size, atMs }, answer, exists));
       else show(context, answer, exists, size);
       if (answer.decision.route.action === 'unrouted') throw new EarlyExit(exitCodes.checkFailed);
     },

@@ -1,4 +1,4 @@
-/** `partner add` and `partner list`. The configuration file is the truth; a running node is told to read it anew. */
+/** `partner add`, `partner password` and `partner list`. The configuration file is the truth; a running node is told to read it anew. */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { askNewPassword, readInput } from '../../shared/admin/ask.ts';
@@ -7,12 +7,15 @@ import { AdminClient } from '../../shared/admin/client.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { Secret } from '../../shared/secret.ts';
 import { type InternalSettings, loadInternalSettings } from '../config.ts';
+import type { PasswordHash } from '../password-phc.ts';
+import { refuseWeak } from '../password-strength.ts';
 import type { PartnerSummary, Reloaded } from './api.ts';
-import { addPartner, checkNewPartner, type NewPartner } from './partner-change.ts';
+import { addPartner, changePassword, checkNewPartner, type NewPartner, unknownPartner } from './partner-change.ts';
 
 export interface PartnerDeps {
   /** @returns a PHC string. */
   readonly hashPassword: (password: Secret) => Promise<string>;
+  readonly isPassword: (password: Secret, hash: PasswordHash) => Promise<boolean>;
 }
 
 interface AddOptions {
@@ -27,7 +30,7 @@ const maxInputBytes = 64 * 1024;
 const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
 
 export function addPartnerVerbs(program: Program, deps: PartnerDeps): void {
-  const group = program.group('partner', 'add and list partners');
+  const group = program.group('partner', 'add and list partners, set their passwords');
   program.verb<AddOptions>(
     {
       usage: 'add <name>',
@@ -65,7 +68,39 @@ export function addPartnerVerbs(program: Program, deps: PartnerDeps): void {
     },
     group,
   );
+  addPassword(program, group, deps);
   addList(program, group);
+}
+
+function addPassword(program: Program, group: ReturnType<Program['group']>, deps: PartnerDeps): void {
+  program.verb<Pick<AddOptions, 'passwordFile'>>(
+    {
+      usage: 'password <name>',
+      summary: 'set another password of a partner, and tell the running node',
+      examples: ['partner password acme', 'partner password acme --password-file - < password'],
+    },
+    (command) => command.option('--password-file <file>', 'file with the password on its first line, - for standard input'),
+    async (context, { passwordFile }, [name = '']) => {
+      const settings = await loadInternalSettings(context.configFile);
+      const partner = settings.partners[name];
+      if (!partner) throw unknownPartner(name, Object.keys(settings.partners));
+      const password = await passwordFor(name, passwordFile, context);
+      refuseWeak(password, [name]);
+      for (const hash of [...(partner.password ? [partner.password] : []), ...partner.formerPasswords]) {
+        if (await deps.isPassword(password, hash)) {
+          throw new SallyportError('usage', `this is one of the last passwords of ${name}; nothing was changed`);
+        }
+      }
+      const [label = ''] = (settings.partnerSources.get(name) ?? '').split(/:\d+$/);
+      await changePassword(join(dirname(settings.file), label), name, await deps.hashPassword(password));
+      const running = await reload(settings);
+      if (context.output.json) return context.output.document({ partner: name, running });
+      context.output.line(
+        `${name} has another password; his live sessions ${running ? 'have ended' : 'end when the node starts'}.`,
+      );
+    },
+    group,
+  );
 }
 
 async function gather(name: string, options: AddOptions, context: VerbContext, deps: PartnerDeps): Promise<NewPartner> {
@@ -84,11 +119,12 @@ async function gather(name: string, options: AddOptions, context: VerbContext, d
   // Before anybody types a password in vain.
   checkNewPartner({ ...draft, passwordHash: wantsPassword ? '' : undefined });
   if (!wantsPassword) return draft;
-  const password = await passwordFor(name, options, context);
+  const password = await passwordFor(name, options.passwordFile, context);
+  refuseWeak(password, [name]);
   return { ...draft, passwordHash: await deps.hashPassword(password) };
 }
 
-async function passwordFor(name: string, { passwordFile }: AddOptions, context: VerbContext): Promise<Secret> {
+async function passwordFor(name: string, passwordFile: string | undefined, context: VerbContext): Promise<Secret> {
   if (passwordFile === undefined) return askNewPassword(context, name);
   const [line = ''] = (await readText(passwordFile, context)).split(/\r?\n/);
   if (line === '') throw new SallyportError('usage', 'the first line of the password file is empty');

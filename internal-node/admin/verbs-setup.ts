@@ -10,6 +10,7 @@ import { printable } from '../../shared/log.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
 import { type InternalConfig, internalConfigSchema, loadInternalConfig, loadMainSettings } from '../config.ts';
 import { Explainer } from '../explain.ts';
+import { findings } from '../rule-findings.ts';
 import { editYaml, setAfter } from './edit-config.ts';
 import { type InitDeps, initInternal } from './init.ts';
 
@@ -114,17 +115,16 @@ function addConfigCheck(program: Program, deps: SetupDeps): void {
       const partners = Object.keys(config.partners).length;
       const counts = { partners, rules: config.rules.length, destinations: config.destinations.length };
       const explainer = new Explainer(config);
-      const unreachable = explainer.unreachable();
-      const examples = explainer.brokenExamples(systemClock.nowMs());
+      const nowMs = systemClock.nowMs();
+      const found = findings(config, nowMs);
+      const examples = explainer.brokenExamples(nowMs);
       const ok = examples.length === 0;
       if (output.json) {
-        output.document({ ok, file: config.file, files: config.files, ...counts, unreachable, examples });
+        output.document({ ok, file: config.file, files: config.files, ...counts, findings: found, examples });
         if (!ok) throw new EarlyExit(exitCodes.checkFailed);
         return;
       }
-      for (const { rule, by, behind, behindBy } of unreachable) {
-        output.note(`${by}: rule "${rule}" never decides anything: ${behind} (${behindBy}) takes all of it`);
-      }
+      for (const { by, text } of found) output.note(printable(`${by === '' ? '' : `${by}: `}${text}`, 2000));
       for (const { path, rule, by, decided } of examples) {
         output.note(`${by}: rule "${rule}" expects ${printable(path, 1024)}, but ${decided}`);
       }

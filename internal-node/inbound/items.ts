@@ -5,7 +5,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Records } from '../../shared/durable/database.ts';
 import { type Logger, printable } from '../../shared/log.ts';
-import { nameOf } from '../../shared/paths/virtual-path.ts';
+import { isWithin, nameOf, parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { NoteParams } from '../../shared/tunnel/messages.ts';
 import type { LedgerOperations } from './ledger-operations.ts';
 
@@ -19,13 +19,15 @@ export interface Readable {
 /** Items that were offered from inside. */
 export interface OfferedItems {
   readableBy(item: string, partner: string): Promise<Readable | undefined>;
-  /** @returns false when no such item was offered to this partner. */
-  fetched(item: string, partner: string): Promise<boolean>;
+  /** @returns false when no such item was offered to this partner. @param reader Who read it, when it is shared. */
+  fetched(item: string, partner: string, reader: string): Promise<boolean>;
 }
 
 export interface ItemsDeps {
   readonly ledger: Records<LedgerOperations>;
   readonly offered: OfferedItems;
+  /** The Outboxes that are shared with a partner, and the part of each that he sees. */
+  readonly sharedWith: (partner: string) => readonly { readonly owner: string; readonly place: VirtualPath }[];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -39,9 +41,23 @@ export class Items {
 
   /** @returns undefined when this partner may not read it, or it does not exist; the two are not told apart. */
   async readableBy(item: string, partner: string): Promise<Readable | undefined> {
-    const moved = await this.#deps.ledger.call('ledger.readable', { id: item, partner });
+    return (await this.#of(item, partner)) ?? (await this.#shared(item, partner))?.readable;
+  }
+
+  /** In the Outbox of this name. */
+  async #of(item: string, name: string): Promise<Readable | undefined> {
+    const moved = await this.#deps.ledger.call('ledger.readable', { id: item, partner: name });
     if (moved) return { headers: moved.headers, path: `/Outbox/${nameOf(moved.path)}` };
-    return await this.#deps.offered.readableBy(item, partner);
+    return await this.#deps.offered.readableBy(item, name);
+  }
+
+  /** What is shared, only as far as he sees it. */
+  async #shared(item: string, partner: string): Promise<{ readable: Readable; owner: string } | undefined> {
+    for (const { owner, place } of this.#deps.sharedWith(partner)) {
+      const readable = await this.#of(item, owner);
+      if (readable && isWithin(parseVirtualPath(readable.path), place)) return { readable, owner };
+    }
+    return undefined;
   }
 
   /** The handler of `outbox.fetched`: a claim of the DMZ, taken down as such. Its time stamp is not used. */
@@ -49,9 +65,10 @@ export class Items {
     const { item, partner } = params;
     const { ledger, offered, clock, log } = this.#deps;
     const take = async (): Promise<void> => {
+      const owner = (await this.#shared(item, partner))?.owner ?? partner;
       const known =
-        (await offered.fetched(item, partner)) ||
-        (await ledger.call('ledger.fetched', { id: item, partner, nowMs: clock.nowMs() }));
+        (await offered.fetched(item, owner, partner)) ||
+        (await ledger.call('ledger.fetched', { id: item, partner: owner, reader: partner, nowMs: clock.nowMs() }));
       if (!known)
         log.warn({ item, partner: printable(partner) }, 'the DMZ reports a download of an item that this partner cannot have');
     };

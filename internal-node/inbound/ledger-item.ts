@@ -24,6 +24,9 @@ export type Todo = '' | 'fetch' | 'publish' | 'confirm';
 
 export type Outcome = 'delivered' | 'pulled' | 'quarantined' | 'deleted' | 'ignored';
 
+/** Of items that cannot be genuine: no rule decided about them. */
+export const setAsideRule = 'set aside by the inside';
+
 export interface LedgerItem {
   readonly id: string;
   /** Order of arrival inside; the DMZ's `seq` is a claim. */

@@ -5,7 +5,7 @@
 import type { Store } from '../../shared/durable/operations.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
 import { dropTrigger, filesOf, triggerOf, twinUnderWay } from './ledger-companions.ts';
-import { counts, due, fetched, list, named, readable } from './ledger-queries.ts';
+import { counts, due, fetched, history, list, named, readable } from './ledger-queries.ts';
 import { contest, redecide, register, type Sighting, sight } from './ledger-registration.ts';
 import { find } from './ledger-rows.ts';
 import {
@@ -72,6 +72,8 @@ export const companionMigrations = [
   `CREATE INDEX ledger_contents ON ledger_items(content_sha256, partner, path, number) WHERE content_sha256 IS NOT NULL;
   CREATE INDEX ledger_unsettled ON ledger_items(partner, path, number) WHERE settled_ms IS NULL;
   CREATE INDEX ledger_put_off ON ledger_items(partner, path) WHERE next_attempt_ms > 0 AND todo = 'fetch'`,
+  // When it was complete: the moment whose dates its rules mean.
+  `ALTER TABLE ledger_items ADD COLUMN completed_ms INTEGER`,
 ] as const;
 
 export const operations = {
@@ -107,6 +109,7 @@ export const operations = {
   'ledger.named': named,
   'ledger.list': list,
   'ledger.counts': counts,
+  'ledger.history': history,
 } as const;
 
 export type LedgerOperations = typeof operations;

@@ -1,7 +1,8 @@
 /** What others ask of the ledger. Runs in the worker thread. */
 import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
-import type { LedgerItem } from './ledger-item.ts';
+import type { InsideDecision } from '../../shared/policy.ts';
+import { type LedgerItem, setAsideRule } from './ledger-item.ts';
 import { contextOf, find, rowToItem } from './ledger-rows.ts';
 
 /** An item that has something to do. No more than is needed to choose among them: this is asked often. */
@@ -40,13 +41,18 @@ export function readable(store: Store, { id, partner }: { readonly id: string; r
 
 export function fetched(
   store: Store,
-  { id, partner, nowMs }: { readonly id: string; readonly partner: string; readonly nowMs: number },
+  {
+    id,
+    partner,
+    reader = partner,
+    nowMs,
+  }: { readonly id: string; readonly partner: string; readonly reader?: string; readonly nowMs: number },
 ): boolean {
   const item = find(store, id);
   if (item?.state !== 'moved' || item.reader !== partner) return false;
   // As the reader sees it; the folders of the sender are not his.
   const path = `/Outbox/${item.path.slice(item.path.lastIndexOf('/') + 1)}`;
-  store.emit(event('item.downloaded', nowMs, { ...contextOf(item), partner }, { path, size: item.size }));
+  store.emit(event('item.downloaded', nowMs, { ...contextOf(item), partner: reader }, { path, size: item.size }));
   return true;
 }
 
@@ -99,4 +105,35 @@ export function counts(store: Store, _none: null): Readonly<Record<string, numbe
     n: number;
   }[];
   return Object.fromEntries(rows.map(({ state, n }) => [state, n]));
+}
+
+/** What was decided of an item, with all that the decision depended on. */
+export interface PastDecision {
+  readonly number: number;
+  readonly item: string;
+  readonly partner: string;
+  /** As the partner named it. */
+  readonly path: string;
+  readonly size: number;
+  /** When it was complete. */
+  readonly atMs: number;
+  readonly decision: InsideDecision;
+}
+
+export interface HistoryQuery {
+  readonly sinceMs: number;
+  /** Only items with a number above this. */
+  readonly after: number;
+  readonly limit: number;
+}
+
+/** Genuine items that were registered since then, the oldest first. */
+export function history(store: Store, { sinceMs, after, limit }: HistoryQuery): PastDecision[] {
+  const rows = store
+    .sql(
+      `SELECT number, id AS item, partner, path, size, COALESCE(completed_ms, registered_ms) AS atMs, decision FROM ledger_items
+       WHERE number > ? AND registered_ms >= ? AND NOT (state = 'quarantined' AND decision ->> '$.rule' = ?) ORDER BY number LIMIT ?`,
+    )
+    .all(after, sinceMs, setAsideRule, limit) as unknown as (Omit<PastDecision, 'decision'> & { readonly decision: string })[];
+  return rows.map((row) => ({ ...row, decision: JSON.parse(row.decision) as InsideDecision }));
 }

@@ -106,7 +106,8 @@ export function register(
   store
     .sql(
       `INSERT INTO ledger_items(id, seq, partner, path, size, sha256, segments, session, session_proof, trace, decision, reader,
-         dmz_state, state, todo, outcome, reason, registered_ms, trigger_id, releases) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         dmz_state, state, todo, outcome, reason, registered_ms, trigger_id, releases, completed_ms)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     .run(
       item.id,
@@ -129,6 +130,7 @@ export function register(
       nowMs,
       item.trigger ?? null,
       item.releases ?? 0,
+      item.completedAtMs,
     );
   wakeCompanions(store, { ...item, trigger: item.trigger ?? null });
   const context = contextOf(item);

@@ -12,12 +12,13 @@ import type { RoutingFacts } from '../../shared/matching/routing.ts';
 import { type Decision, decisionForDmz, type InsideDecision } from '../../shared/policy.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
 import { checkPath, checkSizes } from './item-checks.ts';
+import { setAsideRule } from './ledger-item.ts';
 import type { LedgerOperations } from './ledger-operations.ts';
 import type { Sighting } from './ledger-registration.ts';
 
 /** The rules in force. */
 export interface Routing {
-  readonly router: { decide(facts: RoutingFacts): InsideDecision };
+  readonly router: { decide(facts: RoutingFacts & { readonly item: string }): InsideDecision };
   /** Of the bundle these rules were published in. */
   readonly policyNumber: number;
 }
@@ -25,6 +26,8 @@ export interface Routing {
 export interface RegistrarDeps {
   readonly ledger: Records<LedgerOperations>;
   readonly partners: { has(partner: string): boolean };
+  /** Whoever has an Outbox. */
+  readonly addressees: { has(name: string): boolean };
   readonly sessions: { prove(sessionProof: string, partner: string): Promise<'live' | 'grace' | 'unknown'> };
   readonly routing: () => Routing;
   readonly clock: Clock;
@@ -49,7 +52,7 @@ export const registrarDefaults: RegistrarOptions = {
   maxSetAside: 10_000,
 };
 
-const setAside: Decision = { route: { action: 'hold' }, rule: 'set aside by the inside' };
+const setAside: Decision = { route: { action: 'hold' }, rule: setAsideRule };
 
 export class Registrar {
   readonly #deps: RegistrarDeps;
@@ -169,13 +172,14 @@ export class Registrar {
   /** A rule that names a partner who does not exist (any more) leads nowhere: the item waits for staff. */
   #usable(decision: InsideDecision): InsideDecision {
     const { route } = decision;
-    return route.action !== 'outbox' || this.#deps.partners.has(route.partner)
+    return route.action !== 'outbox' || this.#deps.addressees.has(route.partner)
       ? decision
       : { ...decision, route: { action: 'hold' } };
   }
 }
 
-const factsOf = ({ partner, size, completedAtMs }: ItemDescription, path: string): RoutingFacts => ({
+const factsOf = ({ id, partner, size, completedAtMs }: ItemDescription, path: string) => ({
+  item: id,
   partner,
   path,
   size,

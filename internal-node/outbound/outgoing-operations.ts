@@ -235,12 +235,17 @@ function readable(
 
 function fetched(
   store: Store,
-  { id, partner, nowMs }: { readonly id: string; readonly partner: string; readonly nowMs: number },
+  {
+    id,
+    partner,
+    reader,
+    nowMs,
+  }: { readonly id: string; readonly partner: string; readonly reader: string; readonly nowMs: number },
 ): boolean {
   const item = find(store, id);
   if (!item || item.partner !== partner || item.headerSha256 === null) return false;
   store.sql('UPDATE outgoing_items SET fetched_ms = ? WHERE id = ?').run(nowMs, id);
-  store.emit(event('item.downloaded', nowMs, contextOf(item), { path: item.path, size: item.size }));
+  store.emit(event('item.downloaded', nowMs, { ...contextOf(item), partner: reader }, { path: item.path, size: item.size }));
   return true;
 }
 

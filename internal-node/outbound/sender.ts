@@ -177,8 +177,8 @@ export class Sender implements Service {
   }
 
   /** The DMZ says that the partner read it whole. @returns false when no such item was offered to this partner. */
-  async fetched(item: string, partner: string): Promise<boolean> {
-    return await this.#deps.records.call('outgoing.fetched', { id: item, partner, nowMs: this.#deps.clock.nowMs() });
+  async fetched(item: string, partner: string, reader = partner): Promise<boolean> {
+    return await this.#deps.records.call('outgoing.fetched', { id: item, partner, reader, nowMs: this.#deps.clock.nowMs() });
   }
 
   /** Newest first. */

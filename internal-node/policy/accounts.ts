@@ -5,10 +5,20 @@
  * refused; so is one of whose groups any is disabled.
  */
 import { BlockList, isIP } from 'node:net';
+import type { FolderGrant } from '../../shared/paths/layout.ts';
 import type { Grant } from '../../shared/policy.ts';
 import type { PasswordHash } from '../password-phc.ts';
 import type { SshPublicKey } from '../ssh-public-key.ts';
-import { defaultGroup, type GroupConfig, type Groups, type PartnerConfig, type Partners, type SourceRange } from './partners.ts';
+import { homeOf, type PlaceInside } from './home.ts';
+import {
+  defaultGroup,
+  folderGrant,
+  type GroupConfig,
+  type Groups,
+  type PartnerConfig,
+  type Partners,
+  type SourceRange,
+} from './partners.ts';
 import { type PermissionSettings, permissionsFor } from './permission-settings.ts';
 import { forDmz, type OwnUploads } from './uploads.ts';
 
@@ -28,7 +38,10 @@ export interface PartnerAccount {
   readonly require: 'any' | 'key+password';
   readonly disabled: boolean;
   readonly uploads: OwnUploads | undefined;
-  /** @param peer Undefined: from anywhere. Pure. */
+  readonly place: PlaceInside;
+  /** Nobody who knew him by this account gets in any more: a login under way may still hold it. */
+  retire(): void;
+  /** @param peer Undefined: from anywhere. */
   refusal(peer: string | undefined, nowMs: number): Refusal | undefined;
   /** What a session from there may do; `refusal` was asked before. */
   grantFor(peer: string | undefined): Grant;
@@ -69,12 +82,20 @@ function accountOf(name: string, partner: PartnerConfig, settings: AccountSettin
     peer === undefined ? members : members.filter((member) => member.allows(peer));
   const at = (key: string, place = settings.place('partners', name, key)): string => place;
   const { password, keys, certificates, require, disabled } = partner;
+  let retired = false;
   return {
     ...{ password, keys, certificates, require, disabled },
     uploads: partner.uploads ?? members[0]?.group.uploads,
+    place: {
+      home: homeOf(name, partner.home ?? members[0]?.group.home),
+      amendName: partner.amendName ?? members[0]?.group.amendName ?? 'no',
+    },
+    retire: () => {
+      retired = true;
+    },
     refusal: (peer, nowMs) => {
       const off = members.find(({ group }) => group.disabled);
-      if (partner.disabled) return { reason: 'disabled', source: at('disabled') };
+      if (partner.disabled || retired) return { reason: 'disabled', source: at('disabled') };
       if (off) return { reason: 'group disabled', source: settings.place('groups', off.name, 'disabled') };
       if (partner.expires !== undefined && nowMs >= partner.expires) return { reason: 'expired', source: at('expires') };
       if (peer === undefined) return undefined;
@@ -94,6 +115,11 @@ function grantOf(name: string, partner: PartnerConfig, members: readonly Member[
   const uploads = partner.uploads ?? first?.uploads;
   const ftps = partner.ftps ?? first?.ftps;
   const { permissions } = settings;
+  const maxSessions = partner.maxSessions ?? first?.maxSessions;
+  const uploadBytesPerS = partner.uploadRate ?? first?.uploadRate;
+  const downloadBytesPerS = partner.downloadRate ?? first?.downloadRate;
+  const folders = foldersOf([partner, ...members.map(({ group }) => group)]);
+  const makeFolders = [...new Set([partner, ...members.map(({ group }) => group)].flatMap((has) => has.makeFolders ?? []))];
   const ofGroups = members.map((member) => permissions.groups.get(member.name));
   return {
     partner: name,
@@ -102,10 +128,27 @@ function grantOf(name: string, partner: PartnerConfig, members: readonly Member[
     quotaFiles: partner.quotaFiles ?? first?.quotaFiles ?? 10_000,
     maxFileBytes: partner.maxFileSize ?? first?.maxFileSize ?? 10 * gib,
     maxPartials: partner.maxPartials ?? first?.maxPartials ?? 100,
+    ...(maxSessions === undefined ? {} : { maxSessions }),
+    ...(uploadBytesPerS === undefined ? {} : { uploadBytesPerS }),
+    ...(downloadBytesPerS === undefined ? {} : { downloadBytesPerS }),
+    ...(folders.length === 0 ? {} : { folders: [...folders] }),
+    ...(makeFolders.length === 0 ? {} : { makeFolders: makeFolders.slice(0, 256) }),
     onExisting: partner.onExisting ?? first?.onExisting ?? 'keep-both',
     ...(uploads === undefined ? {} : { uploads: forDmz(uploads) }),
     ...(ftps === undefined ? {} : { ftps }),
   };
+}
+
+/** Those of all, where the first that names a path counts: the partner himself, then his groups in their order. */
+export function foldersOf(all: readonly Pick<GroupConfig, 'folders'>[]): readonly FolderGrant[] {
+  const found = new Map<string, FolderGrant>();
+  for (const { folders } of all) {
+    for (const [path, place] of Object.entries(folders ?? {})) {
+      const folder = folderGrant(path, place);
+      if (!found.has(folder.path)) found.set(folder.path, folder);
+    }
+  }
+  return [...found.values()];
 }
 
 /** The first range that holds the address decides; where none does, the address is refused. */

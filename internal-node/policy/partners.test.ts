@@ -130,6 +130,41 @@ test('AC-07: of several groups the first gives the numbers', () => {
   assert.equal(grantOf({ keys, groups: ['b', 'a'] }, groups)?.quotaFiles, 2);
 });
 
+test('AC-07, AC-10: folders of a partner and of all his groups are used together, the first that names one counts', () => {
+  const keys = [key.publicLine];
+  const groups = {
+    a: { folders: { '/reports': 'Outbox/a', '/prices': 'lists/Outbox' }, makeFolders: ['in'] },
+    b: { folders: { '/reports': 'Outbox/b', '/claims': 'Inbox/claims' }, makeFolders: ['in', '/Inbox/x/y'] },
+  };
+  const partner = { keys, groups: ['a', 'b'], folders: { '/own': 'Outbox' }, makeFolders: ['mine'] };
+  const grant = grantSchema.parse(grantOf(partner, groups));
+  assert.deepEqual(grant.folders, [
+    { path: '/own', place: '/Outbox' },
+    { path: '/reports', place: '/Outbox/a' },
+    { path: '/prices', place: '/Outbox', owner: 'lists' },
+    { path: '/claims', place: '/Inbox/claims' },
+  ]);
+  assert.deepEqual(grant.makeFolders, ['/Inbox/mine', '/Inbox/in', '/Inbox/x/y']);
+  const wrong: readonly (readonly [unknown, RegExp])[] = [
+    [{ folders: { '/Inbox/x': 'Outbox' } }, /^acme\.folders\.\/Inbox\/x: .*is there already/],
+    [{ folders: { '/x': 'lists/Inbox' } }, /stands for/],
+    [{ folders: { '/x': '/etc' } }, /expected like/],
+    [{ folders: { x: 'Outbox' } }, /expected like/],
+    [{ makeFolders: ['../x'] }, /^acme\.makeFolders\.0: expected a folder of the Inbox/],
+    [{ makeFolders: [''] }, /expected a folder of the Inbox/],
+  ];
+  for (const [more, pattern] of wrong) assert.match(problems({ keys, ...(more as object) })[0] ?? 'none', pattern);
+});
+
+test('AC-21: sessions and rates of a partner, or of his group, travel with his grant', () => {
+  const groups = { g: { maxSessions: 3, uploadRate: '1MiB' } };
+  const grant = grantSchema.parse(
+    grantOf({ keys: [key.publicLine], groups: ['g'], downloadRate: '2MiB', maxSessions: 1 }, groups),
+  );
+  assert.deepEqual([grant.maxSessions, grant.uploadBytesPerS, grant.downloadBytesPerS], [1, 2 ** 20, 2 ** 21]);
+  assert.match(problems({ keys: [key.publicLine], uploadRate: '10B' })[0] ?? '', /^acme\.uploadRate: too small/);
+});
+
 test('PE-24: path lines of all groups in their order, the global line of the first', () => {
   const groups = {
     a: { permissions: { global: ['allow-list'], paths: [{ on: '/Inbox/a', set: ['allow-write'] }] } },

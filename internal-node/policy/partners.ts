@@ -6,9 +6,13 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { size } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
+import { type FolderGrant, Layout } from '../../shared/paths/layout.ts';
+import { inbox, isWithin, parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import { ftpsOfPartnerSchema, partnerName } from '../../shared/policy.ts';
 import { type PasswordHash, parsePasswordHash } from '../password-phc.ts';
+import { formerPasswords } from '../password-strength.ts';
 import { parseSshPublicKeyLine } from '../ssh-public-key.ts';
+import { checkHome } from './home.ts';
 import { permissionSettingsSchema } from './permission-settings.ts';
 import { uploadsSchema } from './uploads.ts';
 
@@ -61,6 +65,18 @@ const sourceRange = parsed(80, (text): SourceRange => {
   return { allow: word !== 'deny', address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
 });
 
+const homeText = parsed(256, (text): string => {
+  checkHome(text);
+  return text;
+});
+
+/** @returns the path as the partner sees it. */
+function folderBelowInbox(text: string): VirtualPath {
+  const path = parseVirtualPath(/^\/?Inbox(\/|$)/.test(text) ? `/${text}` : `/Inbox/${text}`);
+  if (path !== inbox && isWithin(path, inbox)) return path;
+  throw new SallyportError('config-invalid', 'expected a folder of the Inbox, like orders/2026');
+}
+
 /** What a partner has of his own, or else of the first of his groups. */
 const inheritable = {
   permissions: permissionSettingsSchema.optional().describe('What may be done where; see docs/permissions.md.'),
@@ -68,6 +84,23 @@ const inheritable = {
   quotaFiles: z.int().min(0).max(10_000_000).optional().describe('Files that may wait in the Inbox; default 10000.'),
   maxFileSize: size().optional().describe('Largest single file; default 10GiB.'),
   maxPartials: z.int().min(0).max(10_000).optional().describe('Interrupted uploads that are kept for resuming; default 100.'),
+  maxSessions: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .optional()
+    .describe('Sessions at the same time, when it is fewer than `policy.limits.maxSessionsPerPartner`.'),
+  uploadRate: size({ min: '1KiB' }).optional().describe('Bytes per second that all sessions together may send, `2MiB`.'),
+  downloadRate: size({ min: '1KiB' }).optional().describe('Bytes per second that all sessions together may fetch.'),
+  home: homeText
+    .optional()
+    .describe(
+      'Where deliveries of rules without `as` go, below a destination; docs/accounts.md. Default: a folder with his name.',
+    ),
+  amendName: z
+    .enum(['no', 'id-prefix'])
+    .optional()
+    .describe('`id-prefix`: a delivered file is named ITEM-NAME, so that none meets another; the partner does not notice.'),
   ftps: ftpsOfPartnerSchema.optional().describe('What differs from `ftps` of the DMZ node.'),
   onExisting: z
     .enum(['keep-both', 'replace', 'refuse'])
@@ -84,6 +117,41 @@ const inheritable = {
     ),
 };
 
+/** Lists that of a partner and of all his groups are used together. */
+const added = {
+  makeFolders: z
+    .array(parsed(1024, folderBelowInbox))
+    .max(64)
+    .optional()
+    .describe('Folders of the Inbox that are made at login, with those above them: `orders/2026`.'),
+  folders: z
+    .record(z.string().max(1024), z.string().max(1024))
+    .superRefine((folders, context) => {
+      if (Object.keys(folders).length > 32) context.addIssue({ code: 'custom', message: 'at most 32 folders' });
+      for (const [path, place] of Object.entries(folders)) {
+        try {
+          new Layout([folderGrant(path, place)]);
+        } catch (error) {
+          if (!(error instanceof SallyportError)) throw error;
+          context.addIssue({ code: 'custom', path: [path], message: error.message });
+        }
+      }
+    })
+    .optional()
+    .describe(
+      'Folders that a partner sees beside /Inbox and /Outbox: `/claims: Inbox/claims`, `/reports: Outbox/reports`, or of one of `sharedOutboxes`: `/prices: price-lists/Outbox`.',
+    ),
+};
+
+/** `/prices: price-lists/Outbox` as it travels with a grant. @throws SallyportError `config-invalid` */
+export function folderGrant(path: string, place: string): FolderGrant {
+  const [, owner, rest = ''] = /^(?:([a-z0-9][a-z0-9._-]{0,62})\/)?\/?((?:Inbox|Outbox)(?:\/.*)?)$/.exec(place) ?? [];
+  if (!path.startsWith('/') || rest === '') {
+    throw new SallyportError('config-invalid', `expected like /claims: Inbox/claims, or /prices: SHARED/Outbox, not ${place}`);
+  }
+  return { path: parseVirtualPath(path), place: parseVirtualPath(`/${rest}`), ...(owner === undefined ? {} : { owner }) };
+}
+
 const groupName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'lower-case letters, digits, dot, underscore and hyphen, at most 63');
@@ -91,6 +159,7 @@ const groupName = z
 export const groupSchema = z.strictObject({
   disabled: z.boolean().default(false).describe('Refuses every login of its members.'),
   ...inheritable,
+  ...added,
 });
 export type GroupConfig = z.infer<typeof groupSchema>;
 
@@ -105,6 +174,13 @@ const localMidnight = (text: string): string => (text.length === 10 ? `${text}T0
 export const partnerSchema = z
   .strictObject({
     password: password.optional().describe('Argon2id hash of the password, as `sallyport partner add` writes it.'),
+    formerPasswords: z
+      .array(password)
+      .max(formerPasswords)
+      .default([])
+      .describe(
+        'Hashes of passwords that were in use before; `sallyport partner password` keeps them and takes none of them again.',
+      ),
     keys: z
       .array(parsed(8192, parseSshPublicKeyLine))
       .max(32)
@@ -136,6 +212,7 @@ export const partnerSchema = z
       .describe('From this moment on every login is refused; without a zone, in that of this host.'),
     groups: z.array(groupName).max(16).optional().describe('Groups in their order; what the partner leaves out is of the first.'),
     ...inheritable,
+    ...added,
   })
   .superRefine((partner, context) => {
     const fail = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
@@ -155,3 +232,6 @@ export type PartnerConfig = z.infer<typeof partnerSchema>;
 /** The whole `partners:` map, by user name. */
 export const partnersSchema = z.record(partnerName, partnerSchema);
 export type Partners = z.infer<typeof partnersSchema>;
+
+/** Names of Outboxes that several partners see as a folder; staff and rules put files into them as into a partner's. */
+export const sharedOutboxesSchema = z.array(partnerName).max(1000);

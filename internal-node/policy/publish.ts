@@ -69,6 +69,12 @@ export class PolicyPublisher implements Service {
     await this.#publishing;
   }
 
+  /** Whether a bundle could hold these contents. @throws SallyportError `config-invalid` */
+  check(contents: PolicyContents): void {
+    // The number and the times take less than a hundred bytes.
+    refuseIfTooLarge(Buffer.byteLength(canonicalJson(contents)) + 200);
+  }
+
   /** The number that the DMZ node was last known to hold; 0 before that. */
   get held(): number {
     return this.#held;
@@ -140,10 +146,13 @@ export class PolicyPublisher implements Service {
     const { validMs } = this.#options;
     const issued = await this.#deps.records.call('policy.issue', { contents: digest, nowMs, validMs, above: this.#above });
     const signed = signBundle({ format: 1, ...issued, ...contents }, this.#deps.policyKeyPem);
-    if (Buffer.byteLength(signed.bundle) > limits.controlToDmzBytes / 2) {
-      throw new SallyportError('config-invalid', 'the policy is too large for the tunnel: fewer or shorter rules are needed');
-    }
+    refuseIfTooLarge(Buffer.byteLength(signed.bundle));
     this.#above = Math.max(this.#above, issued.number - 1);
     return signed;
   }
+}
+
+function refuseIfTooLarge(bytes: number): void {
+  if (bytes <= limits.controlToDmzBytes / 2) return;
+  throw new SallyportError('config-invalid', 'the policy is too large for the tunnel: fewer or shorter rules are needed');
 }

@@ -29,6 +29,8 @@ export interface Include<P extends z.ZodType> {
   readonly key: string;
   /** The globs when the key is not there. */
   readonly fallback: readonly string[];
+  /** Where the globs begin; default: the folder of the main file. */
+  readonly folder?: string | undefined;
   readonly schema: P;
 }
 
@@ -59,7 +61,7 @@ export async function loadConfig<M extends z.ZodType, P extends z.ZodType = z.Zo
   const main = check(yaml, resolve(file), schema, problems);
   const parts: Loaded<z.output<P>>[] = [];
   if (options.include) {
-    const folder = dirname(resolve(file));
+    const folder = options.include.folder ?? dirname(resolve(file));
     for (const name of await includedFiles(folder, globsOf(yaml, options.include), yaml, problems)) {
       const path = join(folder, name);
       const part = check(await readYamlFile(path, name), path, options.include.schema, problems);

@@ -353,6 +353,19 @@ export const eventCatalogue = {
     { detail: 'file, line and error' },
     'Run `sallyport config check`.',
   ),
+  'config.applied': kind('SP-1903', 'info', 'Another configuration was put in place.', {
+    folder: 'where it came from',
+    policy: 'number that the DMZ node holds',
+    confirmUntilMs: 'when it goes back unless it is confirmed; 0: it stays',
+  }),
+  'config.confirmed': kind('SP-1904', 'info', 'The configuration that was put in place stays.', {}),
+  'config.rolled-back': kind(
+    'SP-1905',
+    'alarm',
+    'The configuration of before is back in place.',
+    { reason: 'why' },
+    'If nobody wanted that: see `sallyport plan`, then apply it again and confirm it.',
+  ),
 } as const satisfies Record<string, EventKind>;
 
 export type EventName = keyof typeof eventCatalogue;

@@ -8,6 +8,7 @@
 import { asSallyportError, SallyportError } from '../errors.ts';
 import { compileExpression, type Expression } from '../matching/expression.ts';
 import { maxSubjectLength, Subject } from '../matching/subject.ts';
+import { type FolderGrant, Layout } from '../paths/layout.ts';
 import type { GrantedPermissions, Permission, PermissionLine } from './words.ts';
 
 export interface PermissionDecision {
@@ -16,17 +17,26 @@ export interface PermissionDecision {
   readonly line: PermissionLine | undefined;
 }
 
+/** What one line says of a path. */
+export interface LineAnswer {
+  readonly line: PermissionLine;
+  readonly answer: 'decides' | 'no' | 'not reached';
+}
+
 interface Compiled {
   readonly line: PermissionLine;
   readonly on: Expression | undefined;
 }
 
 export class Permissions {
+  /** The folders that there are beside the Inbox and the Outbox. */
+  readonly layout: Layout;
   readonly #lines: readonly Compiled[];
   readonly #rest: PermissionLine | undefined;
 
   /** @throws SallyportError `config-invalid` naming the line whose expression does not compile. */
-  constructor({ lines, timeZone }: GrantedPermissions) {
+  constructor({ lines, timeZone }: GrantedPermissions, folders: readonly FolderGrant[] = []) {
+    this.layout = new Layout(folders);
     this.#lines = lines.filter(({ on }) => on !== undefined).map((line) => ({ line, on: compile(line, timeZone) }));
     this.#rest = lines.find(({ on }) => on === undefined);
   }
@@ -35,6 +45,18 @@ export class Permissions {
   decide(permission: Permission, path: string, atMs: number): PermissionDecision {
     const line = this.#lineFor(path, atMs) ?? this.#rest;
     return { allowed: path.length <= maxSubjectLength && line !== undefined && allows(line, permission), line };
+  }
+
+  /** What each line says of a path; those behind the one that decides are not asked. Never throws. */
+  explain(path: string, atMs: number): readonly LineAnswer[] {
+    const decides = this.#lineFor(path, atMs) ?? this.#rest;
+    let reached = false;
+    const all = [...this.#lines.map(({ line }) => line), ...(this.#rest ? [this.#rest] : [])];
+    return all.map((line): LineAnswer => {
+      if (reached) return { line, answer: 'not reached' };
+      reached = line === decides;
+      return { line, answer: reached ? 'decides' : 'no' };
+    });
   }
 
   #lineFor(path: string, atMs: number): PermissionLine | undefined {

@@ -156,6 +156,24 @@ test('partners are added by key and password, and a second time refused', async 
   assert.equal(listed.out, 'globex\tkey, password\t0\tconf.d/partners.yaml:3\n');
 });
 
+test('AC-18: a weak, short or former password is refused; only hashes are kept', async () => {
+  const set = (password: string) =>
+    run('internal', ['partner', 'password', 'globex', '--password-file', '-', '-c', inner], `${password}\n`);
+  const [first, second] = ['lampe-regal-tiger-wolke', 'kX9#vQ2!pLm7'];
+  for (const password of [first, second]) assert.equal((await set(password)).code, 0);
+  for (const password of ['short', 'globexglobex', first, second, 'correct horse']) {
+    const { code, error } = await set(password);
+    assert.equal(code, 2, error);
+    assert.ok(!error.includes(password) || password === 'short', error);
+  }
+  const text = await readFile(join(inner, 'conf.d/partners.yaml'), 'utf8');
+  for (const password of [first, second, 'correct horse']) assert.ok(!text.includes(password));
+  assert.equal(text.match(/\$argon2id\$/g)?.length, 3);
+  assert.equal((await run('internal', ['partner', 'password', 'nobody', '--password-file', '-', '-c', inner], first)).code, 6);
+  const weak = ['partner', 'add', 'weak', '--password-file', '-', '-c', inner];
+  assert.equal((await run('internal', weak, 'passwordpassword\n')).code, 2);
+});
+
 test('usage errors are code 2, no node is 3, and --json always prints one document', async () => {
   const slips = [['statsu'], ['pull'], ['ls', '--nwe'], ['help', 'nothing'], []];
   const codes = await Promise.all(slips.map(async (args) => (await run('internal', args)).code));
@@ -243,6 +261,7 @@ const status = {
   },
   policy: null,
   configRefused: null,
+  configUnconfirmedUntilMs: null,
   partners: { configured: 1, connected: [] },
   items: { waiting: 0, held: 1, unrouted: 0, quarantined: 0, offered: 0, oldestWaitingMs: null },
   lastFailure: null,
@@ -293,6 +312,13 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
     },
     trace: async (ref) => ({ ref, events }),
     partners: async () => [{ name: 'globex', source: '', login: '', sessions: 2, disabled: false }],
+    history: async () => ({ items: [], more: false }),
+    apply: async (folder, confirmMs) => {
+      seen.calls.push(['apply', folder, confirmMs]);
+      return { policy: 3, confirmUntilMs: confirmMs };
+    },
+    confirmConfig: async () => true,
+    rollBackConfig: async () => false,
     reload: async () => {
       seen.calls.push('reload');
       return { partners: 2, rules: 1 };

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
+import { forUser } from '../../shared/permissions/permissions.ts';
 import type { GrantedPermissions } from '../../shared/permissions/words.ts';
 import { begin, CacheBench, path, put, rule } from '../fixtures/cache-bench.ts';
 import { fetch, send } from '../fixtures/ftps-cache-door.ts';
@@ -245,5 +246,49 @@ describe('permissions with real clients', () => {
     assert.equal(ran.code, 0, ran.err);
     assert.equal([...ran.err.matchAll(/denied/gi)].length, spellings.length, ran.err);
     assert.equal((await (await bench.view().openFolder(path(`${own}/secret`))).next(10)).length, 0);
+  });
+
+  it('PE-14, PE-15, PE-17, PE-19 and MX over SFTP: lines of every kind decide, the first that fits and it alone', async () => {
+    const own = await prepare();
+    const user = '$\u007bUSER}';
+    const regex = own.replaceAll('/', '\\/');
+    /** A folder, the line for it, names that may be sent into it, and names that may not. */
+    const cases: readonly (readonly [title: string, on: string, may: readonly string[], not: readonly string[]])[] = [
+      ['MX-01 to MX-03', `${own}/a/INV_*.csv`, ['INV_1.csv', 'inv_2.CSV'], ['INV_1.txt', 'xINV_1.csv']],
+      ['MX-05 to MX-09', `${own}/b/[ao]?[!x]*`, ['abc', 'o.bz'], ['bbc', 'ab', 'abx']],
+      ['MX-10, MX-15', `g/${own}/c/*.pdf | ${own}/c/*.txt/`, ['r.pdf', 's.TXT'], ['a.csv']],
+      ['MX-11, MX-12', `! *.tmpx | ${own}/[!d]* | /Inbox/[!r]* | /Outbox*`, ['a.pdf'], ['a.tmpx']],
+      ['MX-16, MX-18, MX-21', `m/^${regex}\\/e\\/report-\\d\\.pdf$/`, ['report-1.pdf'], ['REPORT-1.pdf', 'report-12.pdf']],
+      ['MX-17', `m/^${regex}\\/f\\/.*\\.pDf$/i`, ['A.PDF'], ['A.PDFX']],
+      ['PE-19', `${own}/g/${user}_*`, ['acme_1'], ['globex_1']],
+      ['MX-23', `t/${own}/h/acct_{year.decimal}-{month.padded}.txt/`, ['acct_2027-01.txt'], ['acct_2026-12.txt']],
+      ['MX-25', `${own}/i/{a,b}+(c).txt`, ['{a,b}+(c).txt'], ['a.txt']],
+    ];
+    for (const name of 'abcdefghi') await bench.view().makeFolder(path(`${own}/${name}`));
+    permissions = grantedOn(
+      [
+        [`${own}/a/INV_9.csv`, 'allow-list'],
+        ...cases.map(([, on]) => [forUser(on, 'acme'), 'allow-write'] as const),
+        ['e/\\/[a-i]\\/[^\\/]+$/', 'allow-list'],
+      ],
+      ['allow-list'],
+    );
+    const folderOf = (index: number): string => `${own}/${'abcdefghi'[index]}`;
+    const named = (name: string): string => `"${name}"`;
+    const ran = await client.sftp(
+      cases
+        .flatMap(([, , may, not], at) =>
+          [...may, ...not].map((name) => `-put ${client.path('local')} ${named(`${folderOf(at)}/${name}`)}`),
+        )
+        .concat(`-put ${client.path('local')} ${own}/a/INV_9.csv`)
+        .join('\n'),
+      [],
+      secret,
+    );
+    assert.equal(ran.code, 0, ran.err);
+    for (const [at, [title, , may]] of cases.entries()) {
+      const folder = await bench.view().openFolder(path(folderOf(at)));
+      assert.deepEqual((await folder.next(10)).map(({ name }) => name).sort(), [...may].sort(), title);
+    }
   });
 });

@@ -30,8 +30,8 @@ const contextOfActor = (actor: Actor): EventContext => ({
 const isSeen = (entry: Entry, actor: Actor, nowMs: number): boolean =>
   !entry.hidden && (entry.ghostUntil === null || entry.ghostUntil > nowMs || entry.session === actor.session);
 
-function seenEntry(store: Store, actor: Actor, place: NamePlace, nowMs: number): Entry {
-  const entry = findEntry(store, actor.partner, place.folderKey, place.nameKey);
+function seenEntry(store: Store, actor: Actor, place: NamePlace, nowMs: number, owner: string = actor.partner): Entry {
+  const entry = findEntry(store, owner, place.folderKey, place.nameKey);
   if (!entry || !isSeen(entry, actor, nowMs)) throw new SallyportError('no-such-file', 'no entry of that name');
   return entry;
 }
@@ -105,20 +105,27 @@ export const nameOperations = {
    */
   'names.remove': (
     store: Store,
-    args: { readonly actor: Actor; readonly place: NamePlace; readonly leased: readonly string[]; readonly nowMs: number },
+    args: {
+      readonly actor: Actor;
+      /** Whose name it is: of an Outbox that is shared, another's. */
+      readonly owner: string;
+      readonly place: NamePlace;
+      readonly leased: readonly string[];
+      readonly nowMs: number;
+    },
   ): string[] => {
-    const { actor, place, nowMs } = args;
-    const entry = seenEntry(store, actor, place, nowMs);
+    const { actor, owner, place, nowMs } = args;
+    const entry = seenEntry(store, actor, place, nowMs, owner);
     if (entry.kind === 'file' && isGhost(entry, args.leased)) {
       removeEntry(store, entry);
       const item = entry.item === null ? {} : { item: entry.item };
       store.emit(event('item.ghost-removed', nowMs, { ...contextOfActor(actor), ...item }, { path: place.path }));
-      return dropPartials(store, actor.partner, place.pathKey, '', nowMs);
+      return dropPartials(store, owner, place.pathKey, '', nowMs);
     }
     const item = untakenItem(store, entry, args.leased);
     const unlink = removeItem(store, item, 'removed', nowMs);
     removeEntry(store, entry);
-    unlink.push(...dropPartials(store, actor.partner, place.pathKey, '', nowMs));
+    unlink.push(...dropPartials(store, owner, place.pathKey, '', nowMs));
     store.emit(event('item.removed', nowMs, { ...contextOfActor(actor), item: item.id }, { path: place.path }));
     return unlink;
   },
@@ -137,6 +144,29 @@ export const nameOperations = {
     }
     putFolder(store, actor.partner, place, nowMs);
     store.emit(event('folder.made', nowMs, contextOfActor(actor), { path: place.path }));
+  },
+
+  /** Folders that are to be there; what has such a name already stays, and beyond the most folders nothing is made. */
+  'names.prepareFolders': (
+    store: Store,
+    args: {
+      readonly actor: Actor;
+      /** Parents before what is in them. */
+      readonly places: readonly NamePlace[];
+      readonly maxFolders: number;
+      readonly nowMs: number;
+    },
+  ): void => {
+    const { actor, nowMs } = args;
+    for (const place of args.places) {
+      const old = findEntry(store, actor.partner, place.folderKey, place.nameKey);
+      if (old && isSeen(old, actor, nowMs)) continue;
+      if (!folderExists(store, actor.partner, place.folderKey)) continue;
+      if (usageOf(store, actor.partner).folders >= args.maxFolders) return;
+      if (old) removeEntry(store, old);
+      putFolder(store, actor.partner, place, nowMs);
+      store.emit(event('folder.made', nowMs, contextOfActor(actor), { path: place.path }));
+    }
   },
 
   /** @throws SallyportError `folder-not-empty` unless there is nothing in it but ghosts. */

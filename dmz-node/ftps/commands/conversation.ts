@@ -26,7 +26,7 @@ export interface SessionState {
   renameFrom: VirtualPath | undefined;
   /** RFC 2428 EPSV ALL: no other way to a data connection any more. */
   onlyExtendedPassive: boolean;
-  /** ALLO, bytes; compared with what comes, decides nothing. */
+  /** ALLO, bytes: of the next upload. */
   announcedBytes: number | undefined;
   facts: ReadonlySet<Fact>;
 }

@@ -125,7 +125,9 @@ interface Upload {
 async function upload(conversation: Conversation, { argument, options, from }: Upload): Promise<undefined> {
   conversation.checkTransfer();
   const path = conversation.path(required(argument));
-  const handle = await conversation.partner().view.openForWriting(path, options);
+  const { announcedBytes } = conversation.state;
+  const announced = options.truncate && announcedBytes !== undefined ? { announcedBytes } : {};
+  const handle = await conversation.partner().view.openForWriting(path, { ...options, ...announced });
   const offset = from(handle);
   if (offset > handle.size) {
     await handle.abandon('resumed behind its end');
@@ -173,7 +175,7 @@ async function complete(
   }
 }
 
-/** ALLO decides nothing; a difference is worth a line in the log. */
+/** What was announced may be refused, but promises nothing; a difference is worth a line in the log. */
 function noteAnnounced({ state, log }: Conversation, bytes: number): void {
   const { announcedBytes } = state;
   state.announcedBytes = undefined;

@@ -1,0 +1,148 @@
+/** Files in place and back: at every crash the old ones or the new ones, never a mix that stays. */
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { silentLogger } from '../shared/log.ts';
+import { eventually } from '../test/fixtures/eventually.ts';
+import { ManualClock } from '../test/fixtures/manual-clock.ts';
+import { RecordedEvents } from '../test/fixtures/recorded-events.ts';
+import { makeKey } from '../test/fixtures/ssh-login.ts';
+import { ApplyDesk } from './apply-desk.ts';
+import { type InternalSettings, loadInternalSettings, loadPlannedSettings } from './config.ts';
+import { ConfigSwap } from './config-swap.ts';
+
+const root = await mkdtemp(join(tmpdir(), 'sallyport-apply-'));
+after(() => rm(root, { recursive: true }));
+let count = 0;
+const key = makeKey('ed25519').publicLine;
+const main = 'version: 1\nname: inner1\ndestinations:\n  inside: {folder: delivered}\n';
+const partner = (name: string) => `partners:\n  ${name}: {keys: ["${key}"]}\n`;
+
+async function write(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(join(folder, name, '..'), { recursive: true });
+    await writeFile(join(folder, name), text);
+  }
+}
+
+async function bench() {
+  count += 1;
+  const [home, planned] = [join(root, `${count}`), join(root, `${count}-new`)];
+  await write(home, { 'sallyport.yaml': main, 'conf.d/a.yaml': partner('acme'), 'conf.d/old.yaml': partner('old') });
+  await mkdir(join(home, 'state'));
+  await write(planned, { 'conf.d/a.yaml': partner('initech'), 'conf.d/sub/b.yaml': partner('globex') });
+  const configFile = join(home, 'sallyport.yaml');
+  const swap = new ConfigSwap({ configFile, stateFolder: join(home, 'state') });
+  const [clock, events] = [new ManualClock(), new RecordedEvents()];
+  let present: InternalSettings = await loadInternalSettings(configFile);
+  let reloads = 0;
+  const makeDesk = () =>
+    new ApplyDesk({
+      swap,
+      present: () => present,
+      load: (folder) => loadPlannedSettings(folder, configFile),
+      filesInUse: async () => (await loadInternalSettings(configFile)).files,
+      check: () => {},
+      reload: async () => {
+        present = await loadInternalSettings(configFile);
+        reloads += 1;
+      },
+      held: () => 7,
+      events,
+      clock,
+      log: silentLogger,
+    });
+  const inPlace = async (): Promise<string[]> => {
+    const settings = await loadInternalSettings(configFile);
+    return Object.keys(settings.partners).sort();
+  };
+  return {
+    home,
+    planned,
+    swap,
+    clock,
+    events,
+    makeDesk,
+    desk: makeDesk(),
+    inPlace,
+    reloads: () => reloads,
+    state: join(home, 'state/apply'),
+  };
+}
+const old = ['acme', 'old'];
+const fresh = ['globex', 'initech'];
+
+test('a configuration is put in place as a whole, and stays when no time is set', async () => {
+  const { desk, planned, inPlace, reloads, home, state, events } = await bench();
+  assert.deepEqual(await desk.apply(planned, null), { policy: 7, confirmUntilMs: null });
+  assert.deepEqual(await inPlace(), fresh);
+  assert.deepEqual((await readdir(join(home, 'conf.d'))).sort(), ['a.yaml', 'sub']);
+  assert.equal(reloads(), 1);
+  assert.deepEqual(await readdir(state), []);
+  assert.equal(events.of('config.applied').length, 1);
+  assert.equal(await desk.confirm(), false);
+  assert.equal(await desk.rollBack('late'), false);
+});
+
+test('what is not confirmed in time goes back, byte for byte; what is confirmed stays', async () => {
+  const { desk, planned, inPlace, clock, events, home, reloads } = await bench();
+  await desk.apply(planned, 300_000);
+  await assert.rejects(desk.apply(planned, null), { code: 'already-exists' });
+  clock.advance(299_999);
+  assert.deepEqual(await inPlace(), fresh);
+  clock.advance(1);
+  await eventually('the old files', async () => reloads() === 2, 60_000);
+  assert.deepEqual(await inPlace(), old);
+  assert.equal(await readFile(join(home, 'conf.d/a.yaml'), 'utf8'), partner('acme'));
+  assert.equal(events.of('config.rolled-back').length, 1);
+  await desk.apply(planned, 300_000);
+  assert.equal(await desk.confirm(), true);
+  clock.advance(10 * 300_000);
+  assert.deepEqual(await inPlace(), fresh);
+});
+
+test('after a kill the time goes on: within it the new one is in force, behind it the old one is back before anything is read', async () => {
+  const { desk, planned, inPlace, clock, swap, makeDesk, reloads } = await bench();
+  await desk.apply(planned, 300_000);
+  await desk.stop();
+  clock.advance(100_000);
+  assert.equal(await swap.recover(clock.nowMs()), undefined);
+  const second = makeDesk();
+  await second.start();
+  assert.ok(second.deadlineMs);
+  assert.deepEqual(await inPlace(), fresh);
+  clock.advance(200_000);
+  await eventually('the old files', () => reloads() === 2, 60_000);
+  assert.deepEqual(await inPlace(), old);
+  await second.apply(planned, 1000);
+  await second.stop();
+  clock.advance(60_000);
+  assert.equal(await swap.recover(clock.nowMs()), 'it was not confirmed in time');
+  assert.deepEqual(await inPlace(), old);
+});
+
+test('a kill while files are copied is undone at the next start', async () => {
+  const { planned, inPlace, clock, swap, home } = await bench();
+  await swap.gather(planned, ['conf.d/a.yaml', 'conf.d/sub/b.yaml']);
+  // The second file cannot be copied: a folder has its name.
+  await mkdir(join(home, 'conf.d/sub/b.yaml'), { recursive: true });
+  await assert.rejects(swap.put(['conf.d/a.yaml', 'conf.d/sub/b.yaml'], ['conf.d/a.yaml', 'conf.d/old.yaml'], 1, 1e15));
+  assert.equal(await readFile(join(home, 'conf.d/a.yaml'), 'utf8'), partner('initech'));
+  await rm(join(home, 'conf.d/sub'), { recursive: true });
+  assert.equal(await swap.recover(clock.nowMs()), 'the node stopped while it was put in place');
+  assert.deepEqual(await inPlace(), old);
+  assert.equal(await swap.recover(clock.nowMs()), undefined);
+});
+
+test('a wrong configuration, and one that would move the node, change nothing', async () => {
+  const { desk, planned, inPlace, reloads, state } = await bench();
+  await write(planned, { 'conf.d/sub/b.yaml': 'partners:\n  globex: {}\n' });
+  await assert.rejects(desk.apply(planned, null), { code: 'config-invalid' });
+  await write(planned, { 'conf.d/sub/b.yaml': partner('globex'), 'sallyport.yaml': main.replace('inner1', 'inner2') });
+  await assert.rejects(desk.apply(planned, null), { code: 'usage', message: /^name cannot be changed/ });
+  assert.deepEqual(await inPlace(), old);
+  assert.equal(reloads(), 0);
+  assert.deepEqual(await readdir(state), []);
+});
