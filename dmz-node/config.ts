@@ -118,10 +118,29 @@ const ftps = z
   })
   .describe('The FTPS door; leave it out for none.');
 
+const sourceRule = z.string().transform((text, context) => {
+  const [word, range = ''] = text.trim().split(/\s+/);
+  if ((word === 'allow' || word === 'deny') && network().safeParse(range).success)
+    return { allow: word === 'allow', network: range };
+  context.addIssue({ code: 'custom', message: 'expected allow or deny, and an address or a network like 198.51.100.0/24' });
+  return z.NEVER;
+});
+
 const throttle = z
   .strictObject({
     enabled: z.boolean().default(true).describe('Delay and ban sources that fail to log in.'),
     exempt: z.array(network()).max(1000).default([]).describe('Networks that are never banned, such as a load balancer.'),
+    banAfter: whole(0, 1000)
+      .default(0)
+      .describe(
+        'Failed logins of one source in a row, over SFTP and FTPS together, after which it is banned for banFor; 0: never.',
+      ),
+    banFor: duration({ min: '1s', max: '365d' }).prefault('1h').describe('How long.'),
+    sources: z
+      .array(sourceRule)
+      .max(1000)
+      .default([])
+      .describe('allow NETWORK or deny NETWORK, the first that holds an address decides: never banned, or never admitted.'),
   })
   .prefault({});
 

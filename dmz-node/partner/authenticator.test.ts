@@ -213,3 +213,11 @@ test('a session lasts no longer than its token, which began to age while the ins
   assert.equal((await login).outcome, 'accepted');
   assert.deepEqual(lives, [3_600_000 - 2000]);
 });
+
+test('BA-09: nobody is asked about a source that was banned meanwhile', async () => {
+  const { desk, asked, throttle } = bench(() => accepted);
+  for (let i = 0; i < 3; i++) throttle.failed(visitor(), password());
+  assert.equal(desk.admits('192.0.2.1'), false);
+  assert.deepEqual(await desk.login(visitor(), password(), never), { outcome: 'unavailable' });
+  assert.deepEqual(asked, []);
+});

@@ -55,6 +55,8 @@ export class Authenticator implements LoginDesk {
 
   async login(visitor: Visitor, attempt: LoginAttempt, signal: AbortSignal): Promise<LoginOutcome> {
     const { throttle, clock } = this.#deps;
+    // It may have been banned for what other connections of it did.
+    if (!throttle.admits(visitor.peer)) return unavailable;
     const waitMs = throttle.book(visitor, attempt);
     if (waitMs === undefined) return unavailable;
     try {
@@ -178,7 +180,10 @@ function checkOf(visitor: Visitor, attempt: LoginAttempt): AuthCheck | undefined
 }
 
 function secretOf(attempt: LoginAttempt): Record<string, string> {
-  if (attempt.method === 'password') return { method: 'password', password: attempt.password.reveal() };
+  if (attempt.method === 'password') {
+    const { password, code } = attempt;
+    return { method: 'password', password: password.reveal(), ...(code === undefined ? {} : { code: code.reveal() }) };
+  }
   if (attempt.method === 'certificate') return { method: 'certificate', fingerprint: attempt.fingerprint };
   const { method, algorithm } = attempt;
   const key = attempt.key.toString('base64');

@@ -115,3 +115,73 @@ test('connections that come to nothing ban no source from which a partner logged
   assert.equal(flood('198.51.100.0'), true, 'only so many sources are remembered');
   assert.equal(flood('198.51.100.10'), false);
 });
+
+test('BA-01, BA-02: so many failures in a row ban for the set time, a success in between begins anew', () => {
+  const { clock, bans, penalties } = bench({ banAfter: 5, banSeconds: 3600 });
+  const fail = (count: number) => {
+    for (let i = 0; i < count; i++) penalties.failedLogin('192.0.2.1');
+  };
+  fail(4);
+  penalties.trust('192.0.2.1');
+  fail(4);
+  assert.equal(penalties.refuses('192.0.2.1'), false);
+  fail(1);
+  assert.equal(penalties.refuses('192.0.2.1'), true);
+  assert.deepEqual(bans, ['192.0.2.1 3600 login-failed']);
+  penalties.add('192.0.2.1', 'login-failed');
+  clock.advance(3_599_999);
+  assert.equal(penalties.refuses('192.0.2.1'), true);
+  clock.advance(5001);
+  assert.equal(penalties.refuses('192.0.2.1'), false);
+  fail(4);
+  assert.equal(penalties.refuses('192.0.2.1'), false);
+});
+
+test('BA-03: the addresses of one IPv6 /64 are counted as one', () => {
+  const { penalties } = bench({ banAfter: 3 });
+  for (let i = 0; i < 3; i++) penalties.failedLogin(`2001:db8::${i + 1}`);
+  assert.equal(penalties.refuses('2001:db8::ffff'), true);
+  assert.equal(penalties.refuses('2001:db8:0:1::1'), false);
+});
+
+test('BA-06: the first network that holds an address decides: never banned, or never admitted', () => {
+  const sources = [
+    { allow: true, network: '10.0.0.1' },
+    { allow: false, network: '10.0.0.0/8' },
+  ];
+  const { penalties } = bench({ banAfter: 5, sources });
+  for (let i = 0; i < 20; i++) penalties.failedLogin('10.0.0.1');
+  for (let i = 0; i < 5; i++) penalties.failedLogin('192.0.2.1');
+  assert.equal(penalties.refuses('10.0.0.1'), false);
+  assert.equal(penalties.refuses('10.0.0.2'), true);
+  assert.equal(penalties.refuses('192.0.2.1'), true);
+  assert.deepEqual(
+    penalties.bans().map(({ source }) => source),
+    ['192.0.2.1'],
+  );
+});
+
+test('BA-07: what is exempt is never banned', () => {
+  const { penalties } = bench({ banAfter: 1, exempt: ['192.0.2.0/24'] });
+  for (let i = 0; i < 100; i++) {
+    penalties.failedLogin('192.0.2.9');
+    penalties.add('192.0.2.9', 'grace-exceeded');
+  }
+  assert.equal(penalties.refuses('192.0.2.9'), false);
+});
+
+test('BA-08: bans are told with the time they have left, and end when they are lifted', () => {
+  const { clock, penalties } = bench({ banAfter: 1, banSeconds: 60 });
+  penalties.failedLogin('192.0.2.1');
+  clock.advance(10_000);
+  penalties.failedLogin('2001:db8::1');
+  assert.deepEqual(penalties.bans(), [
+    { source: '2001:db8:0:0::/64', secondsLeft: 60, reason: 'login-failed' },
+    { source: '192.0.2.1', secondsLeft: 50, reason: 'login-failed' },
+  ]);
+  assert.equal(penalties.lift('2001:db8:0:0::/64'), true);
+  assert.equal(penalties.lift('2001:db8::2'), false);
+  assert.equal(penalties.refuses('2001:db8::1'), false);
+  assert.equal(penalties.lift('192.0.2.1'), true);
+  assert.deepEqual(penalties.bans(), []);
+});

@@ -2,7 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { LoginAttempt, Visitor } from '../partner-view.ts';
 import { type AttemptDelayOptions, AttemptDelays, attemptDelayDefaults } from './attempt-delays.ts';
-import { type Offence, Penalties, type PenaltyOptions, penaltyDefaults } from './penalties.ts';
+import { type Ban, type Offence, Penalties, type PenaltyOptions, penaltyDefaults } from './penalties.ts';
 
 export interface ThrottleOptions {
   readonly penalties: PenaltyOptions;
@@ -32,6 +32,15 @@ export class Throttle {
     return this.#penalties.banned;
   }
 
+  bans(): readonly Ban[] {
+    return this.#penalties.bans();
+  }
+
+  /** @returns whether it was refused. */
+  lift(peer: string): boolean {
+    return this.#penalties.lift(peer);
+  }
+
   admits(peer: string): boolean {
     return !this.#penalties.refuses(peer);
   }
@@ -43,6 +52,7 @@ export class Throttle {
 
   failed(visitor: Visitor, attempt: LoginAttempt): void {
     this.#delays.failed(visitor.peer, attempt.user, methodOf(attempt));
+    this.#penalties.failedLogin(visitor.peer);
     if (this.#charged.has(visitor)) return;
     this.#charged.add(visitor);
     this.#penalties.add(visitor.peer, 'login-failed');
