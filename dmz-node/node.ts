@@ -14,6 +14,7 @@ import { keepMemoryFlat } from '../shared/memory.ts';
 import { verifyPolicyCertificate } from '../shared/pki/peer-check.ts';
 import { SealWorkers } from '../shared/seal/seal-workers.ts';
 import { ServiceStack } from '../shared/service.ts';
+import { limits as tunnelLimits } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
 import type { DmzAdminApi } from './admin/api.ts';
 import { Admission } from './admission.ts';
@@ -113,13 +114,14 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
     clock,
     log,
   });
+  const { banFor, ...penalties } = limits.throttle;
   const throttle = new Throttle(
     {
       clock,
       onBanned: (peer, seconds, reason) =>
         void database.emit([event('source.banned', clock.nowMs(), {}, { peer, seconds, reason })]).catch(() => {}),
     },
-    { ...throttleDefaults, penalties: { ...throttleDefaults.penalties, ...limits.throttle } },
+    { ...throttleDefaults, penalties: { ...throttleDefaults.penalties, ...penalties, banSeconds: Math.ceil(banFor / 1000) } },
   );
   const desk = new Authenticator({ asking: peers, sessions, throttle, events: database, clock, log }, authenticatorDefaults);
   const { host, port } = config.sftp.listen;
@@ -211,6 +213,15 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
         requests: {
           ...handOver.requests,
           'policy.put': (params) => policy.put(params),
+          'bans.list': async () => {
+            const bans = throttle.bans();
+            return { bans: bans.slice(0, tunnelLimits.listedBans), total: bans.length };
+          },
+          'bans.lift': async ({ source }) => {
+            const lifted = throttle.lift(source);
+            if (lifted) await database.emit([event('source.ban-lifted', clock.nowMs(), {}, { source })]);
+            return { lifted };
+          },
           'session.revoke': async ({ partner }) => ({ sessions: sessions.revoke(partner) }),
         },
         notes: {},

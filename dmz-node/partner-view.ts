@@ -163,7 +163,13 @@ export interface PartnerView {
 
 /** One attempt to log in, as a protocol heard it. */
 export type LoginAttempt =
-  | { readonly method: 'password'; readonly user: string; readonly password: Secret }
+  | {
+      readonly method: 'password';
+      readonly user: string;
+      readonly password: Secret;
+      /** A one-time code, when it was asked for by itself and something was typed. */
+      readonly code?: Secret;
+    }
   | { readonly method: 'key-probe'; readonly user: string; readonly algorithm: string; readonly key: Buffer }
   | {
       readonly method: 'key';

@@ -29,6 +29,7 @@ import { hostTimeZone, isTimeZone } from '../shared/matching/dates.ts';
 import { Layout } from '../shared/paths/layout.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
+import { authenticationSchema, checkAuthentication, resolvedAuthentication } from './config-authentication.ts';
 import { checkRules, rulesSchema, toRule } from './config-rules.ts';
 import { refusePrivateKeys } from './config-secrets.ts';
 import { type AccountSettings, foldersOf } from './policy/accounts.ts';
@@ -119,22 +120,6 @@ const sessions = z
   })
   .prefault({});
 
-const authentication = z
-  .strictObject({
-    failuresPerAccount: whole(1, 100_000)
-      .default(10)
-      .describe('Password failures of one account per minute before it has to wait.'),
-    passwordChecksPerMinute: whole(1, 1_000_000)
-      .default(600)
-      .describe('Password checks of all accounts together; each costs a hash.'),
-    keyChecksPerMinute: whole(1, 1_000_000).default(6000).describe('Key checks of all accounts together.'),
-    concurrentHashes: whole(1, 64)
-      .default(2)
-      .describe('Passwords that are hashed at the same time; each takes a core and memory.'),
-  })
-  .prefault({})
-  .describe('Budgets for login attempts, counted without trusting the addresses that the DMZ node reports.');
-
 const pull = z
   .strictObject({
     concurrency: whole(1, 64)
@@ -174,7 +159,7 @@ export const internalConfigSchema = z.strictObject({
   outgoing: outgoing.optional(),
   policy,
   sessions,
-  authentication,
+  authentication: authenticationSchema,
   pull,
   staging: z
     .strictObject({ minimumFree: freeSpace().prefault('1GiB').describe('Nothing is fetched when less is free: 5% or 2GiB.') })
@@ -348,6 +333,7 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>, file: string = 
       folder: resolve(folder, target),
       ...rest,
     })),
+    authentication: resolvedAuthentication(value.authentication, folder),
     outgoing: value.outgoing && { ...value.outgoing, folder: resolve(folder, value.outgoing.folder) },
     partners: Object.assign({}, ...parts.map((part) => part.value.partners ?? {})) as Partners,
     groups: Object.assign({}, ...parts.map((part) => part.value.groups ?? {})) as Groups,
@@ -431,8 +417,10 @@ function checkReferences({ main, parts }: LoadedConfig<Settings, Part>, problems
   const destinations = Object.keys(main.value.destinations);
   const groups = parts.flatMap((part) => Object.keys(part.value.groups ?? {}));
   const shared = sharedOf(parts);
+  checkAuthentication(main, { partners, groups }, problems);
   for (const part of parts) {
     checkGroupNames(part, groups, problems);
+    checkDirectoryNames(part, Object.keys(main.value.authentication.directories), problems);
     for (const [index, name] of (part.value.sharedOutboxes ?? []).entries()) {
       if (!partners.includes(name)) continue;
       const path = ['sharedOutboxes', index];
@@ -481,5 +469,14 @@ function checkGroupNames(part: Loaded<Part>, known: readonly string[], problems:
       const message = `there is no group "${group}"${didYouMean(group, known)}`;
       problems.push({ file: part.label, ...part.at(path), path: pathText(path), message });
     }
+  }
+}
+
+function checkDirectoryNames(part: Loaded<Part>, known: readonly string[], problems: ConfigProblem[]): void {
+  for (const [partner, { directory }] of Object.entries(part.value.partners ?? {})) {
+    if (directory === undefined || known.includes(directory)) continue;
+    const path = ['partners', partner, 'directory'];
+    const message = `there is no directory "${directory}"${didYouMean(directory, known)}`;
+    problems.push({ file: part.label, ...part.at(path), path: pathText(path), message });
   }
 }

@@ -5,7 +5,7 @@ import type { InsideDecision } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
 import { sessionsEnded } from './changes.ts';
 import type { InternalConfig } from './config.ts';
-import { accountsOf, type PartnerAccount } from './policy/accounts.ts';
+import { accountsOf, memberAccount, type PartnerAccount } from './policy/accounts.ts';
 import { placed } from './policy/home.ts';
 import type { PolicyContents } from './policy/publish.ts';
 import { forDmz, type Uploads } from './policy/uploads.ts';
@@ -14,6 +14,13 @@ import { forDmz, type Uploads } from './policy/uploads.ts';
 export interface SharedPlace {
   readonly owner: string;
   readonly place: VirtualPath;
+}
+
+/** A user of a directory who is a partner without being in the configuration. */
+export interface AdoptedUser {
+  readonly partner: string;
+  readonly directory: string;
+  readonly groups: readonly string[];
 }
 
 interface Derived {
@@ -31,6 +38,7 @@ const derive = (config: InternalConfig): Derived => ({
 export class CurrentConfig {
   readonly #recipient: string;
   #now: Derived;
+  #adopted: ReadonlyMap<string, AdoptedUser> = new Map();
 
   /** @param recipient Everything is sealed to it. */
   constructor(config: InternalConfig, recipient: string) {
@@ -47,7 +55,27 @@ export class CurrentConfig {
     this.#now = derive(config);
     const ended = sessionsEnded(before.config, config);
     for (const partner of ended) before.accounts.get(partner)?.retire();
-    return ended;
+    const adopted = [...this.#adopted.values()].filter(
+      (user) => adoptedLogin(before.config, user) !== adoptedLogin(config, user),
+    );
+    return [...new Set([...ended, ...adopted.map(({ partner }) => partner)])];
+  }
+
+  /** Users of directories who are partners, all of them. */
+  adopt(users: readonly AdoptedUser[]): void {
+    this.#adopted = new Map(users.map((user) => [user.partner, user]));
+  }
+
+  /** Users of directories who are partners now. */
+  adopted(): readonly AdoptedUser[] {
+    return [...this.#adopted.values()].filter(({ partner }) => this.#adoptedUser(partner));
+  }
+
+  /** What the configuration gives to a user of a directory. */
+  withGroups(partner: string, groups: readonly string[]): PartnerAccount {
+    const { config } = this.#now;
+    const known = groups.filter((group) => Object.hasOwn(config.groups, group));
+    return memberAccount(partner, known, { ...config, timeZone: config.policy.timeZone });
   }
 
   get config(): InternalConfig {
@@ -60,19 +88,31 @@ export class CurrentConfig {
 
   /** Where an item of this id goes, and where it lands. */
   decide(facts: RoutingFacts & { readonly item: string }): InsideDecision {
-    const { router, accounts } = this.#now;
+    const { router } = this.#now;
     const { partner, path, item } = facts;
-    const place = accounts.get(partner)?.place;
+    const place = this.#accountOf(partner)?.place;
     const decision = router.decide(facts);
     return place ? placed(decision, place, { partner, below: path, item }) : decision;
   }
 
   has(partner: string): boolean {
-    return this.#now.accounts.has(partner);
+    return this.#now.accounts.has(partner) || this.#adoptedUser(partner) !== undefined;
   }
 
   names(): readonly string[] {
-    return [...this.#now.accounts.keys()];
+    return [...this.#now.accounts.keys(), ...this.adopted().map(({ partner }) => partner)];
+  }
+
+  #accountOf(partner: string): PartnerAccount | undefined {
+    const adopted = this.#adoptedUser(partner);
+    return adopted ? this.withGroups(partner, adopted.groups) : this.#now.accounts.get(partner);
+  }
+
+  /** Not one whose directory is gone, or whose name the configuration has given to somebody. */
+  #adoptedUser(partner: string): AdoptedUser | undefined {
+    const user = this.#adopted.get(partner);
+    const { directories } = this.#now.config.authentication;
+    return user && !this.#now.accounts.has(partner) && Object.hasOwn(directories, user.directory) ? user : undefined;
   }
 
   /** Whoever has an Outbox: partners, and what they share. */
@@ -83,7 +123,7 @@ export class CurrentConfig {
 
   /** The Outboxes that are shared with a partner, and the part of each that he sees. */
   sharedWith(partner: string): readonly SharedPlace[] {
-    const folders = this.#now.accounts.get(partner)?.grantFor(undefined).folders ?? [];
+    const folders = this.#accountOf(partner)?.grantFor(undefined).folders ?? [];
     const { sharedOutboxes } = this.#now.config;
     return folders.flatMap(({ owner, place }) =>
       owner !== undefined && sharedOutboxes.includes(owner) ? [{ owner, place: parseVirtualPath(place) }] : [],
@@ -92,8 +132,7 @@ export class CurrentConfig {
 
   /** What holds for the uploads of a partner; for one who is gone, what holds for all. */
   uploadsOf(partner: string): Uploads {
-    const { config, accounts } = this.#now;
-    return withOwn(config.policy.uploads, accounts.get(partner)?.uploads);
+    return withOwn(this.#now.config.policy.uploads, this.#accountOf(partner)?.uploads);
   }
 
   policyContents(): PolicyContents {
@@ -102,6 +141,7 @@ export class CurrentConfig {
       // Of these the DMZ host opens those that it is set up for.
       listeners: ['sftp', 'ftps'],
       banner: policy.banner,
+      askForCode: this.#now.config.authentication.askForCode,
       recipients: [this.#recipient],
       // Paths inside and examples are none of the DMZ's business.
       rules: rules.map(({ as: _inside, expect: _examples, ...rule }) => rule),
@@ -110,4 +150,11 @@ export class CurrentConfig {
       uploads: forDmz(policy.uploads),
     };
   }
+}
+
+/** What decides whether a user of a directory can log in. */
+function adoptedLogin({ authentication, groups, partners }: InternalConfig, { partner, directory, groups: named }: AdoptedUser) {
+  const settings = authentication.directories[directory];
+  const members = named.map((group) => [groups[group]?.disabled ?? false, groups[group]?.from]);
+  return JSON.stringify([settings === undefined || settings.stopped, Object.hasOwn(partners, partner), members]);
 }

@@ -16,6 +16,9 @@ import type { InternalAdminApi } from './admin/api.ts';
 import { adminSocket } from './admin/socket.ts';
 import { addStatusVerb } from './admin/verb-status.ts';
 import { addApplyVerbs } from './admin/verbs-apply.ts';
+import { addTotpVerb } from './admin/verb-totp.ts';
+import { addAuthVerbs } from './admin/verbs-auth.ts';
+import { addBanVerbs } from './admin/verbs-bans.ts';
 import { addExplainVerbs } from './admin/verbs-explain.ts';
 import { addFileVerbs } from './admin/verbs-files.ts';
 import { addPartnerVerbs } from './admin/verbs-partner.ts';
@@ -76,10 +79,14 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   );
   addStatusVerb(program);
   const hasher = new PasswordHasher({ derive: deriveArgon2id });
-  addPartnerVerbs(program, {
+  const partners = program.group('partner', 'add and list partners, set their passwords and second factors');
+  addPartnerVerbs(program, partners, {
     hashPassword: (password) => hasher.hash(password),
     isPassword: (password, hash) => hasher.verify(password, hash),
   });
+  addAuthVerbs(program);
+  addBanVerbs(program);
+  addTotpVerb(program, partners);
   addFileVerbs(program);
   addExplainVerbs(program);
   addApplyVerbs(program);

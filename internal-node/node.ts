@@ -24,13 +24,23 @@ import type { AuditOperations } from './audit/audit-operations.ts';
 import { PeerEvents } from './audit/peer-events.ts';
 import { AuthDesk } from './auth/auth-desk.ts';
 import { AuthBudgets, defaultBudgets } from './auth/budgets.ts';
+import { type ChainSettings, LoginChain } from './auth/chain.ts';
+import type { DirectoryOperations } from './auth/directory-operations.ts';
+import { AdoptedPartners } from './auth/directory-partners.ts';
 import { HalfLogins } from './auth/half-logins.ts';
+import { Directories } from './auth/ldap/directories.ts';
 import { LocalUsers } from './auth/local-users.ts';
+import { ownAccounts } from './auth/login-method.ts';
+import { OwnAccounts } from './auth/own-accounts.ts';
 import { defaultHasherOptions, deriveArgon2id, PasswordHasher } from './auth/password-hash.ts';
 import { Rejections } from './auth/rejections.ts';
 import { defaultSessionOptions, SessionBook } from './auth/session-book.ts';
 import type { SessionOperations } from './auth/session-operations.ts';
+import { CodeGate } from './auth/totp/code-gate.ts';
+import { SecondFactors } from './auth/totp/second-factors.ts';
+import type { TotpOperations } from './auth/totp/totp-operations.ts';
 import { type InternalConfig, loadInternalConfig, loadPlannedSettings } from './config.ts';
+import { chainOf } from './config-authentication.ts';
 import { ConfigSwap } from './config-swap.ts';
 import { CurrentConfig } from './current-config.ts';
 import { FolderDestination, folderDefaults } from './destinations/folder.ts';
@@ -57,6 +67,7 @@ import { PolicyPublisher } from './policy/publish.ts';
 import type { Uploads } from './policy/uploads.ts';
 import type { InternalOperations } from './records.ts';
 import { StaffApi } from './staff-api.ts';
+import { loadTotpKey } from './totp-key.ts';
 import { KeepConnected, Link } from './tunnel/link.ts';
 
 /**
@@ -90,10 +101,42 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     { records: database.room<SessionOperations>(), clock, log },
     { ...defaultSessionOptions, maxLifeMs: config.sessions.maxLife, graceMs: config.sessions.grace },
   );
-  const { concurrentHashes, ...budgets } = config.authentication;
+  const { concurrentHashes, failuresPerAccount, passwordChecksPerMinute, keyChecksPerMinute } = config.authentication;
+  const budgets = { failuresPerAccount, passwordChecksPerMinute, keyChecksPerMinute };
   const hasher = new PasswordHasher({ derive: deriveArgon2id }, { ...defaultHasherOptions, concurrent: concurrentHashes });
+  const users = new LocalUsers({ accounts: () => current.accounts, hasher });
+  const adopted = new AdoptedPartners({
+    records: database.room<DirectoryOperations>(),
+    accounts: {
+      configured: (partner) => current.accounts.get(partner),
+      withGroups: (partner, groups) => current.withGroups(partner, groups),
+      adopt: (partners) => current.adopt(partners),
+    },
+    clock,
+  });
+  const gate = new CodeGate({ records: database.room<TotpOperations>(), clock });
+  const factors = new SecondFactors({
+    records: database.room<TotpOperations>(),
+    gate,
+    sealingKey: (make) => loadTotpKey(config.keys, make),
+    clock,
+  });
+  const directories = new Directories({
+    partners: adopted,
+    codes: gate,
+    options: () => directoriesOf(current.config),
+    clock,
+    log,
+  });
+  const own = new OwnAccounts({ users, factors });
   const desk = new AuthDesk({
-    users: new LocalUsers({ accounts: () => current.accounts, hasher }),
+    users,
+    chain: new LoginChain({
+      methods: () => new Map([[ownAccounts, own], ...directories.methods()]),
+      settings: () => chainSettings(current.config),
+      clock,
+    }),
+    leastRejectMs: () => leastRefusalMs(current.config),
     sessions: book,
     budgets: new AuthBudgets({ clock }, { ...defaultBudgets, ...budgets }),
     halfLogins: new HalfLogins({ clock }),
@@ -243,6 +286,9 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     events: database,
     readConfig: () => loadInternalConfig(config.file),
     applyDesk: () => applyDesk,
+    desk,
+    adopted,
+    factors,
     clock,
     keys,
   });
@@ -274,6 +320,9 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     if (rolledBack !== undefined) await database.emit([event('config.rolled-back', clock.nowMs(), {}, { reason: rolledBack })]);
     await services.start({ name: 'seal workers', start: () => seal.start(), stop: () => seal.stop() });
     await services.start(book);
+    await services.start(adopted);
+    await services.start(factors);
+    await services.start({ name: 'directories', start: async () => {}, stop: () => directories.close() });
     await services.start(publisher);
     await staff.start();
     await services.start(puller);
@@ -293,6 +342,18 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
   }
   return { admin: api, stop };
 }
+
+/** Above the usual time of a hash, or of a bind and a search in the network. */
+const leastRefusalMs = ({ authentication: { leastRefusal, directories } }: InternalConfig): number =>
+  leastRefusal ?? (Object.keys(directories).length > 0 ? 1000 : 100);
+
+const directoriesOf = ({ authentication: { directories } }: InternalConfig) =>
+  Object.entries(directories).map(([name, settings]) => ({ name, ...settings }));
+
+const chainSettings = ({ authentication }: InternalConfig): ChainSettings => ({
+  orderOf: { sftp: chainOf(authentication, 'sftp'), ftps: chainOf(authentication, 'ftps') },
+  denied: new Set(authentication.denyUsers.map((name) => name.toLowerCase())),
+});
 
 function policyKeysOf(keys: { readonly policyKeyPem?: string; readonly policyCertificatePem?: string }) {
   const { policyKeyPem, policyCertificatePem } = keys;

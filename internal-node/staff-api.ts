@@ -10,6 +10,7 @@ import type { DmzStatus } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
 import type {
   History,
+  Bans,
   InternalAdminApi,
   InternalStatus,
   ListArgs,
@@ -20,18 +21,24 @@ import type {
   PushedItem,
   Reloaded,
   TraceAnswer,
+  TriedLogin,
+  TryLoginArgs,
 } from './admin/api.ts';
 import type { Overview, OverviewOperations } from './admin/overview-operations.ts';
 import { unknownPartner } from './admin/partner-change.ts';
 import type { Applied, ApplyDesk } from './apply-desk.ts';
 import type { AuditOperations } from './audit/audit-operations.ts';
+import type { AuthDesk } from './auth/auth-desk.ts';
+import type { AdoptedPartners } from './auth/directory-partners.ts';
 import type { SessionBook } from './auth/session-book.ts';
+import type { SecondFactors } from './auth/totp/second-factors.ts';
 import type { InternalConfig } from './config.ts';
 import type { CurrentConfig } from './current-config.ts';
 import type { LedgerOperations } from './inbound/ledger-operations.ts';
 import type { ItemRef, StaffDesk, StaffRow } from './inbound/staff-desk.ts';
 import type { OutgoingItem } from './outbound/outgoing-item.ts';
 import type { Sender } from './outbound/sender.ts';
+import type { PartnerAccount } from './policy/accounts.ts';
 import type { PolicyPublisher } from './policy/publish.ts';
 import type { Link } from './tunnel/link.ts';
 
@@ -48,6 +55,9 @@ export interface StaffApiDeps {
   readonly events: EventSink;
   readonly readConfig: () => Promise<InternalConfig>;
   readonly applyDesk: () => Pick<ApplyDesk, 'apply' | 'confirm' | 'rollBack' | 'deadlineMs'>;
+  readonly desk: Pick<AuthDesk, 'rehearse'>;
+  readonly adopted: Pick<AdoptedPartners, 'forget'>;
+  readonly factors: Pick<SecondFactors, 'begin' | 'confirm' | 'remove'>;
   readonly clock: Clock;
   readonly keys: NodeKeys;
 }
@@ -148,18 +158,64 @@ export class StaffApi implements InternalAdminApi {
   }
 
   async partners(): Promise<readonly PartnerSummary[]> {
-    const { config, accounts } = this.#deps.current;
-    const { connected } = await this.#deps.overview.call('admin.overview', { nowMs: Math.floor(this.#deps.clock.nowMs()) });
-    return [...accounts].map(([name, { require, password, keys, disabled }]) => ({
+    const { current, overview, clock } = this.#deps;
+    const { connected } = await overview.call('admin.overview', { nowMs: Math.floor(clock.nowMs()) });
+    const sessionsOf = (name: string): number => connected.find(({ partner }) => partner === name)?.sessions ?? 0;
+    const configured = [...current.accounts].map(([name, account]) => ({
       name,
-      source: config.partnerSources.get(name) ?? '',
-      login:
-        require === 'key+password'
-          ? require
-          : [...(keys.length > 0 ? ['key'] : []), ...(password ? ['password'] : [])].join(' or '),
-      sessions: connected.find(({ partner }) => partner === name)?.sessions ?? 0,
-      disabled,
+      source: current.config.partnerSources.get(name) ?? '',
+      login: loginOf(account),
+      sessions: sessionsOf(name),
+      disabled: account.disabled,
     }));
+    const adopted = current.adopted().map(({ partner, directory }) => ({
+      name: partner,
+      source: `directory ${directory}`,
+      login: `password in ${directory}`,
+      sessions: sessionsOf(partner),
+      disabled: false,
+    }));
+    return [...configured, ...adopted];
+  }
+
+  async tryLogin(login: TryLoginArgs, signal: AbortSignal): Promise<TriedLogin> {
+    const { steps, accepted = null, refused = null } = await this.#deps.desk.rehearse(login, signal);
+    return { steps, accepted, refused };
+  }
+
+  async forgetPartner(partner: string): Promise<void> {
+    if (!(await this.#deps.adopted.forget(partner))) {
+      throw new SallyportError('no-such-file', `"${partner}" is no name that a user of a directory has`, {
+        next: 'partners of the configuration are removed from its files',
+      });
+    }
+    await this.#cut(partner);
+  }
+
+  async beginTotp(partner: string): Promise<string> {
+    this.#checkKnown(partner);
+    if (!this.#deps.current.accounts.get(partner)?.password) {
+      throw new SallyportError('usage', `${partner} has no password here that a code could go with`);
+    }
+    return this.#deps.factors.begin(partner);
+  }
+
+  async confirmTotp(partner: string, code: string): Promise<readonly string[]> {
+    return await this.#deps.factors.confirm(partner, code);
+  }
+
+  async removeTotp(partner: string): Promise<void> {
+    if (!(await this.#deps.factors.remove(partner))) {
+      throw new SallyportError('no-such-file', `${partner} has no second factor`);
+    }
+  }
+
+  async bans(): Promise<Bans> {
+    return await this.#deps.link.request('bans.list', {}, AbortSignal.timeout(askDmzMs));
+  }
+
+  async liftBan(source: string): Promise<boolean> {
+    return (await this.#deps.link.request('bans.lift', { source }, AbortSignal.timeout(askDmzMs))).lifted;
   }
 
   async history(sinceMs: number, after: number): Promise<History> {
@@ -325,6 +381,12 @@ export class StaffApi implements InternalAdminApi {
     if (second !== undefined) throw new SallyportError('usage', `several items or traces begin with ${prefix}: give more of it`);
     return first;
   }
+}
+
+function loginOf({ require, password, directory, keys }: PartnerAccount): string {
+  if (require === 'key+password') return require;
+  const ways = [...(keys.length > 0 ? ['key'] : []), ...(password ? ['password'] : [])];
+  return [...ways, ...(directory === undefined ? [] : [`password in ${directory}`])].join(' or ');
 }
 
 const itemsOf = (

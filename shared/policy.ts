@@ -73,6 +73,8 @@ export const policyBundleSchema = z.strictObject({
   listeners: z.array(z.enum(['sftp', 'ftps'])).max(2),
   /** Shown before login. */
   banner: z.string().max(2048),
+  /** SFTP asks for a one-time code beside the password. */
+  askForCode: z.boolean(),
   /** age recipients (`age1…`) every upload is sealed to. */
   recipients: z
     .array(z.string().regex(/^age1[a-z0-9]{58}$/))

@@ -56,6 +56,8 @@ export interface ConnectionOptions extends ChannelsOptions {
   readonly announcedKeys: readonly ParsedKey[];
   readonly offer: AlgorithmOffer;
   readonly banner: string;
+  /** Programs that show questions ask for a one-time code too. */
+  readonly askForCode: boolean;
   readonly loginGraceMs: number;
   readonly maxLoginAttempts: number;
   readonly idleMs: number;
@@ -114,6 +116,7 @@ export class Connection {
       {
         login: (attempt) => this.#login(attempt),
         onAccepted: (session) => this.#accepted(session),
+        asksForCode: () => options.askForCode,
         disconnect: (reason) => this.#refuseLogin(reason),
       },
       options.maxLoginAttempts,

@@ -28,7 +28,7 @@ import { checkPatches, nativeCryptoLoaded, type ParsedKey } from './ssh2-seam.ts
 export interface SftpListenerDeps {
   readonly desk: LoginDesk;
   /** The policy in force, for the banner and the limits that it sets. */
-  readonly policy: () => Pick<PolicyBundle, 'banner' | 'limits'> | undefined;
+  readonly policy: () => Pick<PolicyBundle, 'banner' | 'limits' | 'askForCode'> | undefined;
   readonly events: EventSink;
   readonly clock: Clock;
   readonly log: Logger;
@@ -42,7 +42,7 @@ export interface SftpListenerOptions
   extends AdmissionOptions,
     BalancersOptions,
     AlgorithmOptions,
-    Omit<ConnectionOptions, 'hostKeys' | 'announcedKeys' | 'offer' | 'banner'> {
+    Omit<ConnectionOptions, 'hostKeys' | 'announcedKeys' | 'offer' | 'banner' | 'askForCode'> {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -220,6 +220,7 @@ export class SftpListener implements Service {
         announcedKeys: this.#options.hostKeys.map(({ key }) => key),
         offer: this.#offer,
         banner: policy?.banner ?? '',
+        askForCode: policy?.askForCode ?? false,
         // 0 in a policy means: no limit of its own.
         idleMs: Math.min(idleMs, policy?.limits.idleMs || idleMs),
         maxHandles: Math.min(maxHandles, policy?.limits.maxHandlesPerSession ?? maxHandles),

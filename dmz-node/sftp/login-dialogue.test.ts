@@ -5,7 +5,10 @@ import type { LoginAttempt, LoginOutcome, PartnerSession } from '../partner-view
 import { LoginDialogue } from './login-dialogue.ts';
 import type { AuthContext } from './ssh2-seam.ts';
 
-function bench(login: (attempt: LoginAttempt) => Promise<LoginOutcome> | LoginOutcome = () => ({ outcome: 'rejected' })) {
+function bench(
+  login: (attempt: LoginAttempt) => Promise<LoginOutcome> | LoginOutcome = () => ({ outcome: 'rejected' }),
+  asksForCode = false,
+) {
   const said: string[] = [];
   const attempts: LoginAttempt[] = [];
   const dialogue = new LoginDialogue(
@@ -15,6 +18,7 @@ function bench(login: (attempt: LoginAttempt) => Promise<LoginOutcome> | LoginOu
         return login(attempt);
       },
       onAccepted: () => said.push('session'),
+      asksForCode: () => asksForCode,
       disconnect: (reason) => said.push(`disconnect ${reason}`),
     },
     6,
@@ -28,7 +32,7 @@ function bench(login: (attempt: LoginAttempt) => Promise<LoginOutcome> | LoginOu
       accept: () => said.push('accept'),
       reject: (methods, partial) => said.push(`${partial ? 'partial ' : ''}${methods.join()}`),
       prompt: (prompts, _title, _text, answered) => {
-        said.push(`prompt ${prompts[0]?.prompt}`);
+        said.push(`prompt ${prompts.map(({ prompt }) => prompt).join('')}`);
         answer = answered;
       },
     });
@@ -137,4 +141,17 @@ test('who leaves because an answer takes too long has tried to log in; who offer
   await waiting.send('publickey', offer);
   waiting.dialogue.end();
   assert.equal(waiting.dialogue.attempted, true);
+});
+
+test('TO-07: where codes are asked for, everybody is asked, and an empty one is none', async () => {
+  const { said, attempts, send, reply } = bench(() => ({ outcome: 'rejected' }), true);
+  await send('keyboard-interactive');
+  assert.match(said[0] ?? '', /^prompt Password: One-time code/);
+  await reply(['secret', ' 123456 ']);
+  await send('keyboard-interactive');
+  await reply(['secret', '']);
+  await send('keyboard-interactive');
+  await reply(['secret']);
+  const codes = attempts.map((attempt) => attempt.method === 'password' && attempt.code?.reveal());
+  assert.deepEqual(codes, ['123456', undefined]);
 });

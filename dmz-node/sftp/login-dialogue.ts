@@ -13,10 +13,14 @@ export interface LoginDialogueDeps {
   readonly login: (attempt: LoginAttempt) => Promise<LoginOutcome>;
   /** Called with a session before the client hears that it is in. */
   readonly onAccepted: (session: PartnerSession) => void;
+  /** Whether a one-time code is asked for beside the password: of everybody, since only the inside knows who has one. */
+  readonly asksForCode: () => boolean;
   readonly disconnect: (reason: 'unavailable' | 'too-many-attempts' | 'broken-protocol') => void;
 }
 
 const maxProbes = 20;
+const passwordPrompt = { prompt: 'Password: ', echo: false };
+const codePrompt = { prompt: 'One-time code (empty if you have none): ', echo: false };
 const passwordMethods = ['password', 'keyboard-interactive'] as const;
 const allMethods = ['publickey', ...passwordMethods];
 
@@ -73,11 +77,14 @@ export class LoginDialogue {
 
   /** RFC 4256: programs that know no `password` show our question instead. */
   #ask(context: AuthContext): void {
-    context.prompt?.([{ prompt: 'Password: ', echo: false }], '', '', (responses) => {
+    const prompts = this.#deps.asksForCode() ? [passwordPrompt, codePrompt] : [passwordPrompt];
+    context.prompt?.(prompts, '', '', (responses) => {
       if (this.#over || !Array.isArray(responses)) return;
-      const [password] = responses as unknown[];
-      if (responses.length !== 1 || typeof password !== 'string') return context.reject(this.#methods);
-      void this.#check(context, { method: 'password', user: context.username, password: new Secret(password) });
+      const [password, code = ''] = responses as unknown[];
+      if (responses.length !== prompts.length || typeof password !== 'string' || typeof code !== 'string')
+        return context.reject(this.#methods);
+      const typed = { method: 'password', user: context.username, password: new Secret(password) } as const;
+      void this.#check(context, code.trim() === '' ? typed : { ...typed, code: new Secret(code.trim()) });
     });
   }
 

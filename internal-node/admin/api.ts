@@ -161,6 +161,42 @@ export interface Reloaded {
   readonly rules: number;
 }
 
+export interface TryLoginArgs {
+  readonly user: string;
+  readonly password: string;
+  readonly code?: string | undefined;
+  readonly protocol: 'sftp' | 'ftps';
+  /** Where he would come from. */
+  readonly peer: string;
+}
+
+/** What each method of the login chain saw, and what would come of it. */
+export interface TriedLogin {
+  readonly steps: readonly {
+    readonly method: string;
+    /** `accept`, `reject`, `unknown`, `failed` or `stopped`. */
+    readonly outcome: string;
+    readonly detail: string;
+    /** How long it took, milliseconds. */
+    readonly ms: number;
+  }[];
+  /** The partner who would be logged in. */
+  readonly accepted: string | null;
+  readonly refused: string | null;
+}
+
+/** Sources that the DMZ node refuses now. */
+export interface Bans {
+  readonly bans: readonly {
+    /** An address, or an IPv6 /64. */
+    readonly source: string;
+    readonly secondsLeft: number;
+    readonly reason: string;
+  }[];
+  /** Also those that are not listed. */
+  readonly total: number;
+}
+
 export interface InternalAdminApi {
   status(): Promise<InternalStatus>;
   list(args: ListArgs): Promise<Listing>;
@@ -183,6 +219,23 @@ export interface InternalAdminApi {
   confirmConfig(): Promise<boolean>;
   /** @returns false when there was nothing to go back to. */
   rollBackConfig(): Promise<boolean>;
+  /** Tries a password in the login chain; nobody is logged in. */
+  tryLogin(login: TryLoginArgs, signal: AbortSignal): Promise<TriedLogin>;
+  /** Gives the name of a user of a directory free and cuts his sessions. @throws SallyportError `no-such-file`. */
+  forgetPartner(partner: string): Promise<void>;
+  /**
+   * Makes a second factor that is not valid before it is confirmed. @returns its URI for an authenticator app: a secret.
+   * @throws SallyportError `no-such-file`, `usage` when the partner has no password here.
+   */
+  beginTotp(partner: string): Promise<string>;
+  /** @returns recovery codes, told only now. @throws SallyportError `login-rejected` for a wrong code, `usage`. */
+  confirmTotp(partner: string, code: string): Promise<readonly string[]>;
+  /** @throws SallyportError `no-such-file` when he has none. */
+  removeTotp(partner: string): Promise<void>;
+  /** @throws SallyportError `tunnel-down`. */
+  bans(): Promise<Bans>;
+  /** @returns whether the source was banned. @throws SallyportError `tunnel-down`. */
+  liftBan(source: string): Promise<boolean>;
   /** Reads the configuration anew. @throws SallyportError `config-invalid`; the last good one then stays in use. */
   reload(): Promise<Reloaded>;
 }

@@ -4,6 +4,7 @@ import type { AdminRequest, AdminRoute } from '../../shared/admin/routes.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { partnerName } from '../../shared/policy.ts';
 import type { InternalAdminApi, ListArgs } from './api.ts';
+import { loginRoutes } from './login-routes.ts';
 import type { PullTickets } from './pull-tickets.ts';
 
 export const pullHeaders = {
@@ -50,6 +51,7 @@ export const internalRoutes = (api: InternalAdminApi, tickets: PullTickets): rea
   },
   { kind: 'json', method: 'POST', path: '/v1/apply/confirm', answer: async () => ({ confirmed: await api.confirmConfig() }) },
   { kind: 'json', method: 'POST', path: '/v1/apply/roll-back', answer: async () => ({ rolledBack: await api.rollBackConfig() }) },
+  ...loginRoutes(api),
   { kind: 'json', method: 'POST', path: '/v1/reload', answer: () => api.reload() },
   {
     kind: 'download',

@@ -1,16 +1,16 @@
-/** `partner add`, `partner password` and `partner list`. The configuration file is the truth; a running node is told to read it anew. */
-import { readFile } from 'node:fs/promises';
+/** `partner add`, `partner password`, `partner forget` and `partner list`. The configuration file is the truth; a running node is told to read it anew. */
 import { dirname, join } from 'node:path';
-import { askNewPassword, readInput } from '../../shared/admin/ask.ts';
+import { askNewPassword } from '../../shared/admin/ask.ts';
 import type { Program, VerbContext } from '../../shared/admin/cli.ts';
 import { AdminClient } from '../../shared/admin/client.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { Secret } from '../../shared/secret.ts';
-import { type InternalSettings, loadInternalSettings } from '../config.ts';
+import { type InternalSettings, loadInternalSettings, loadMainSettings } from '../config.ts';
 import type { PasswordHash } from '../password-phc.ts';
 import { refuseWeak } from '../password-strength.ts';
 import type { PartnerSummary, Reloaded } from './api.ts';
 import { addPartner, changePassword, checkNewPartner, type NewPartner, unknownPartner } from './partner-change.ts';
+import { readSmallFile } from './read-small-file.ts';
 
 export interface PartnerDeps {
   /** @returns a PHC string. */
@@ -26,11 +26,9 @@ interface AddOptions {
   readonly require: string;
 }
 
-const maxInputBytes = 64 * 1024;
 const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
 
-export function addPartnerVerbs(program: Program, deps: PartnerDeps): void {
-  const group = program.group('partner', 'add and list partners, set their passwords');
+export function addPartnerVerbs(program: Program, group: ReturnType<Program['group']>, deps: PartnerDeps): void {
   program.verb<AddOptions>(
     {
       usage: 'add <name>',
@@ -69,6 +67,7 @@ export function addPartnerVerbs(program: Program, deps: PartnerDeps): void {
     group,
   );
   addPassword(program, group, deps);
+  addForget(program, group);
   addList(program, group);
 }
 
@@ -103,6 +102,24 @@ function addPassword(program: Program, group: ReturnType<Program['group']>, deps
   );
 }
 
+function addForget(program: Program, group: ReturnType<Program['group']>): void {
+  program.verb(
+    {
+      usage: 'forget <name>',
+      summary: 'give the name of a user of a directory free for another entry; his sessions end',
+      examples: ['partner forget john.doe', 'partner forget john.doe --json'],
+    },
+    () => {},
+    async ({ output, configFile }, _options, [name = '']) => {
+      const { admin } = await loadMainSettings(configFile);
+      await new AdminClient({ socket: admin.socket }).post(['v1', 'partners', name, 'forget']);
+      if (output.json) output.document({ partner: name, forgotten: true });
+      else output.line(`- ${name}: the next user of a directory whose entry makes this name has it`);
+    },
+    group,
+  );
+}
+
 async function gather(name: string, options: AddOptions, context: VerbContext, deps: PartnerDeps): Promise<NewPartner> {
   if (options.require !== 'any' && options.require !== 'key+password') {
     throw new SallyportError('usage', '--require is any or key+password');
@@ -113,7 +130,7 @@ async function gather(name: string, options: AddOptions, context: VerbContext, d
     throw new SallyportError('usage', '--password and --password-file cannot be together');
   }
   const keyTexts: string[] = [];
-  for (const file of options.key) keyTexts.push(await readText(file, context));
+  for (const file of options.key) keyTexts.push(await readSmallFile(file, context));
   const wantsPassword = options.password === true || options.passwordFile !== undefined;
   const draft = { name, keyTexts, from: options.from, requireBoth: options.require === 'key+password' };
   // Before anybody types a password in vain.
@@ -126,23 +143,9 @@ async function gather(name: string, options: AddOptions, context: VerbContext, d
 
 async function passwordFor(name: string, passwordFile: string | undefined, context: VerbContext): Promise<Secret> {
   if (passwordFile === undefined) return askNewPassword(context, name);
-  const [line = ''] = (await readText(passwordFile, context)).split(/\r?\n/);
+  const [line = ''] = (await readSmallFile(passwordFile, context)).split(/\r?\n/);
   if (line === '') throw new SallyportError('usage', 'the first line of the password file is empty');
   return new Secret(line);
-}
-
-async function readText(file: string, { input }: VerbContext): Promise<string> {
-  if (file === '-') return readInput(input, maxInputBytes);
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new SallyportError(
-      'usage',
-      `${file} cannot be read: ${cause.code === 'ENOENT' ? 'there is no such file' : cause.message}`,
-      {},
-      { cause },
-    );
-  });
-  if (text.length > maxInputBytes) throw new SallyportError('usage', `${file} is too large for a key or a password`);
-  return text;
 }
 
 /** What a node would have against the configuration as a whole, if anything. */
@@ -169,11 +172,12 @@ async function reload({ admin }: InternalSettings): Promise<boolean> {
 
 type PartnerConfig = InternalSettings['partners'][string];
 
-const loginOf = ({ keys, password, require }: PartnerConfig): string => {
+const loginOf = ({ keys, password, directory, require }: PartnerConfig): string => {
   if (require === 'key+password') return 'key+password';
   return [
     ...(keys.length > 0 ? [keys.length === 1 ? 'key' : `${keys.length} keys`] : []),
     ...(password ? ['password'] : []),
+    ...(directory === undefined ? [] : [`password in ${directory}`]),
   ].join(', ');
 };
 
@@ -187,8 +191,9 @@ function addList(program: Program, group: ReturnType<Program['group']>): void {
     () => {},
     async ({ output, configFile }) => {
       const settings = await loadInternalSettings(configFile, 'unchecked');
-      const sessions = await liveSessions(settings);
-      const partners = Object.entries(settings.partners).map(
+      const known = await knownToNode(settings);
+      const sessions = new Map(known.map(({ name, sessions: live }) => [name, live]));
+      const configured = Object.entries(settings.partners).map(
         ([name, partner]): PartnerSummary => ({
           name,
           login: loginOf(partner),
@@ -197,6 +202,9 @@ function addList(program: Program, group: ReturnType<Program['group']>): void {
           source: settings.partnerSources.get(name) ?? '',
         }),
       );
+      // Users of directories are partners of the running node only.
+      const adopted = known.filter(({ name }) => !Object.hasOwn(settings.partners, name));
+      const partners = [...configured, ...adopted];
       if (output.json) return output.document({ partners });
       if (partners.length === 0) return output.note('no partners yet: sallyport partner add NAME --key FILE');
       const rows = partners.map(({ name, login, sessions: live, disabled, source }) => [
@@ -211,12 +219,11 @@ function addList(program: Program, group: ReturnType<Program['group']>): void {
   );
 }
 
-async function liveSessions({ admin }: InternalSettings): Promise<ReadonlyMap<string, number>> {
+async function knownToNode({ admin }: InternalSettings): Promise<readonly PartnerSummary[]> {
   try {
-    const partners = await new AdminClient({ socket: admin.socket }).get<PartnerSummary[]>(['v1', 'partners']);
-    return new Map(partners.map(({ name, sessions }) => [name, sessions]));
+    return await new AdminClient({ socket: admin.socket }).get<PartnerSummary[]>(['v1', 'partners']);
   } catch (error) {
-    if (error instanceof SallyportError && error.code === 'not-running') return new Map();
+    if (error instanceof SallyportError && error.code === 'not-running') return [];
     throw error;
   }
 }

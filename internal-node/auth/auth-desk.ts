@@ -2,8 +2,10 @@
  * Answers `auth.check`: may this login come in? The DMZ node only carries the attempt here.
  *
  * Promises: no answer carries a reason; an unknown user, a wrong password, a disabled partner and a wrong method get the
- * same bytes, cost the same hash and take the same least time. Whatever fails on our side refuses (`unavailable`). Budgets
- * hold whatever the DMZ says about addresses. A key login is believed only with a signature over its own SSH connection.
+ * same bytes and take the same time: refusals leave at multiples of a least time, above what the methods of the chain differ
+ * by. Whatever fails on our side refuses (`unavailable`), and while a method of the chain is failing so does every other
+ * refusal of a password. Budgets hold whatever the DMZ says about addresses. A key login is believed only with a signature
+ * over its own SSH connection.
  */
 import type { Clock } from '../../shared/clock.ts';
 import { asSallyportError } from '../../shared/errors.ts';
@@ -11,42 +13,52 @@ import type { Logger } from '../../shared/log.ts';
 import { Secret } from '../../shared/secret.ts';
 import type { AuthCheck, Verdict } from '../../shared/tunnel/messages.ts';
 import type { SshPublicKey } from '../ssh-public-key.ts';
-import type { AuthBudgets } from './budgets.ts';
+import type { Attempt, AuthBudgets } from './budgets.ts';
+import type { LoginChain, Walk } from './chain.ts';
 import type { HalfLogins } from './half-logins.ts';
 import type { Account, LocalUsers } from './local-users.ts';
+import type { StepAnswer } from './login-method.ts';
 import type { Rejections, RejectReason } from './rejections.ts';
 import type { SessionBook } from './session-book.ts';
 import { fitsAlgorithm, verifySignedLogin } from './ssh-signature.ts';
 
 export interface AuthDeskDeps {
   readonly users: LocalUsers;
+  readonly chain: LoginChain;
   readonly sessions: Pick<SessionBook, 'open' | 'useIdentifier'>;
   readonly budgets: AuthBudgets;
   readonly halfLogins: HalfLogins;
   readonly rejections: Rejections;
+  /** Refusals of passwords are answered at multiples of it. Above the usual time of a chain, it hides what differs. */
+  readonly leastRejectMs: () => number;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-export interface AuthDeskOptions {
-  /** No rejection is answered sooner. Above the time of one hash, it hides what little differs. */
-  readonly leastRejectMs: number;
-}
-
 type Check<M extends AuthCheck['method']> = Extract<AuthCheck, { readonly method: M }>;
 /** A verdict, or why there is none: the reason stays inside. */
-type Finding = Exclude<Verdict, { readonly verdict: 'rejected' }> | { readonly rejected: RejectReason };
+type Finding =
+  | Exclude<Verdict, { readonly verdict: 'rejected' }>
+  /** `partner` when the name is known to be one's; `failing`: say that nobody can tell. */
+  | { readonly rejected: RejectReason; readonly partner?: string | undefined; readonly failing?: boolean }
+  | { readonly failed: true };
+
+export interface Rehearsal {
+  readonly steps: Walk['steps'];
+  /** The partner who would be logged in. */
+  readonly accepted?: string;
+  /** Why not. */
+  readonly refused?: RejectReason | 'a method failed';
+}
 
 const rejected: Verdict = { verdict: 'rejected' };
 const unavailable = { verdict: 'unavailable' } as const;
 
 export class AuthDesk {
   readonly #deps: AuthDeskDeps;
-  readonly #options: AuthDeskOptions;
 
-  constructor(deps: AuthDeskDeps, options: AuthDeskOptions = { leastRejectMs: 100 }) {
+  constructor(deps: AuthDeskDeps) {
     this.#deps = deps;
-    this.#options = options;
   }
 
   /**
@@ -56,11 +68,27 @@ export class AuthDesk {
   async check(params: AuthCheck, signal: AbortSignal): Promise<Verdict> {
     const startedMs = this.#deps.clock.monotonicMs();
     const finding = await this.#find(params, signal);
-    if (!('rejected' in finding)) return finding;
-    this.#deps.rejections.rejected(params, finding.rejected, this.#deps.users.find(params.user) && params.user);
-    const restMs = startedMs + this.#options.leastRejectMs - this.#deps.clock.monotonicMs();
+    if ('verdict' in finding) return finding;
+    if ('rejected' in finding) this.#deps.rejections.rejected(params, finding.rejected, finding.partner);
+    const least = this.#deps.leastRejectMs();
+    const tookMs = this.#deps.clock.monotonicMs() - startedMs;
+    const restMs = Math.max(1, Math.ceil(tookMs / least)) * least - tookMs;
     if (restMs > 0) await this.#deps.clock.sleep(restMs, signal);
-    return rejected;
+    return 'failed' in finding || finding.failing ? unavailable : rejected;
+  }
+
+  /**
+   * What would come of a password, step by step, for staff: no session is opened, no budget of ours is touched. Directories
+   * are really asked.
+   */
+  async rehearse(params: Omit<Check<'password'>, 'method' | 'session' | 'trace'>, signal: AbortSignal): Promise<Rehearsal> {
+    const { user, protocol, peer } = params;
+    const login = { user, protocol, password: new Secret(params.password), code: codeOf(params), rehearsal: true };
+    const { steps, answer } = await this.#deps.chain.walk(login, signal);
+    if (answer.outcome === 'failed') return { steps, refused: 'a method failed' };
+    if (answer.outcome !== 'accept') return { steps, refused: reasonOf(answer) };
+    const refusal = answer.account.refusal(peer, this.#deps.clock.nowMs());
+    return refusal ? { steps, refused: refusal.reason } : { steps, accepted: answer.partner };
   }
 
   async #find(params: AuthCheck, signal: AbortSignal): Promise<Finding> {
@@ -78,7 +106,7 @@ export class AuthDesk {
   }
 
   async #password(params: Check<'password'>, signal: AbortSignal): Promise<Finding> {
-    const { budgets, rejections, users, clock } = this.#deps;
+    const { budgets, rejections, clock } = this.#deps;
     // Before the budgets: an empty password is right for nobody and costs nothing to refuse.
     if (params.password === '') return { rejected: 'empty password' };
     using attempt = budgets.enterPassword(params.user);
@@ -91,16 +119,26 @@ export class AuthDesk {
     const exhausted = attempt.spend();
     if (exhausted) rejections.limited(params, exhausted);
     if (exhausted === 'link') return unavailable;
-    if (exhausted) return { rejected: 'too many failures' };
-    const account = users.find(params.user);
-    const fits = await users.passwordFits(account, new Secret(params.password));
-    const reason = this.#objection(account, params) ?? (fits ? undefined : passwordReason(account));
-    if (!account || reason) {
-      if (budgets.manyAccountsFail) rejections.limited(params, 'distinct-accounts');
-      return { rejected: reason ?? 'unknown user' };
+    if (exhausted) return { rejected: 'too many failures', partner: this.#known(params.user) };
+    return this.#inChain(params, attempt, signal);
+  }
+
+  async #inChain(params: Check<'password'>, attempt: Attempt, signal: AbortSignal): Promise<Finding> {
+    const { budgets, rejections, chain } = this.#deps;
+    const { user, protocol } = params;
+    const login = { user, protocol, password: new Secret(params.password), code: codeOf(params), rehearsal: false };
+    const { steps, answer, failing } = await chain.walk(login, signal);
+    rejections.walked(params, steps);
+    if (answer.outcome === 'accept') {
+      const { account, partner } = answer;
+      const reason = this.#objection(account, params, partner);
+      if (reason) return { rejected: reason, partner, failing };
+      attempt.succeeded();
+      return this.#open(params, answer, account.require === 'any' ? 'password' : 'key+password', undefined, signal);
     }
-    attempt.succeeded();
-    return this.#open(params, account, account.require === 'any' ? 'password' : 'key+password', undefined, signal);
+    if (budgets.manyAccountsFail) rejections.limited(params, 'distinct-accounts');
+    if (answer.outcome === 'failed') return { failed: true };
+    return { rejected: reasonOf(answer), partner: this.#known(user), failing };
   }
 
   /** Never a failure: a program shows its certificate to everybody, and says its password where that does not suffice. */
@@ -110,10 +148,11 @@ export class AuthDesk {
       this.#deps.rejections.limited(params, 'keys');
       return unavailable;
     }
-    const account = this.#deps.users.find(params.user);
-    const fits = account?.require === 'any' && account.certificates.includes(params.fingerprint);
-    if (!fits || this.#objection(account, params)) return { verdict: 'continue', methods: ['password'] };
-    return this.#open(params, account, 'certificate', undefined, signal);
+    const { user: partner, fingerprint } = params;
+    const account = this.#deps.users.find(partner);
+    const fits = account?.require === 'any' && account.certificates.includes(fingerprint);
+    if (!fits || this.#ownObjection(account, params)) return { verdict: 'continue', methods: ['password'] };
+    return this.#open(params, { partner, account }, 'certificate', undefined, signal);
   }
 
   async #keyInBudget(params: Check<'key' | 'key-probe'>, signal: AbortSignal): Promise<Finding> {
@@ -123,11 +162,12 @@ export class AuthDesk {
       return unavailable;
     }
     const account = this.#deps.users.find(params.user);
-    const reason = this.#objection(account, params);
-    if (!account || reason) return { rejected: reason ?? 'unknown user' };
+    const partner = this.#known(params.user);
+    const reason = this.#ownObjection(account, params);
+    if (!account || reason) return { rejected: reason ?? 'unknown user', partner };
     const key = this.#deps.users.keyOf(account, Buffer.from(params.key, 'base64'));
-    if (!key) return { rejected: 'key not registered' };
-    if (!fitsAlgorithm(key, params.algorithm)) return { rejected: 'algorithm does not fit the key' };
+    if (!key) return { rejected: 'key not registered', partner };
+    if (!fitsAlgorithm(key, params.algorithm)) return { rejected: 'algorithm does not fit the key', partner };
     return params.method === 'key' ? this.#signedKey(params, account, key, signal) : { verdict: 'key-acceptable' };
   }
 
@@ -136,43 +176,58 @@ export class AuthDesk {
     const signed = Buffer.from(params.signed, 'base64');
     const login = { user, algorithm, signed, signature: Buffer.from(params.signature, 'base64') };
     const identifier = verifySignedLogin(login, key)?.toString('base64');
-    if (identifier === undefined) return { rejected: 'bad signature' };
-    if (account.require === 'any') return this.#open(params, account, 'key', identifier, signal);
-    if (!(await this.#deps.sessions.useIdentifier(identifier))) return { rejected: 'SSH session identifier used before' };
+    if (identifier === undefined) return { rejected: 'bad signature', partner: user };
+    if (account.require === 'any') return this.#open(params, { partner: user, account }, 'key', identifier, signal);
+    if (!(await this.#deps.sessions.useIdentifier(identifier)))
+      return { rejected: 'SSH session identifier used before', partner: user };
     if (!this.#deps.halfLogins.add(params.session, user)) return unavailable;
     return { verdict: 'continue', methods: ['password'] };
   }
 
-  /** What forbids this account to log in so, apart from the secret itself. */
-  #objection(account: Account | undefined, { method, user, session, peer }: AuthCheck): RejectReason | undefined {
+  /** The user name, when it is that of a partner of the configuration. */
+  #known(user: string): string | undefined {
+    return this.#deps.users.find(user) && user;
+  }
+
+  #ownObjection(account: Account | undefined, check: AuthCheck): RejectReason | undefined {
+    if (this.#deps.chain.denies(check.user)) return 'denied user name';
     if (!account) return 'unknown user';
+    return this.#deps.chain.asksOwn(check.protocol) ? this.#objection(account, check, check.user) : 'service not allowed';
+  }
+
+  /** What forbids this account to log in so, apart from the secret itself. */
+  #objection(account: Account, { method, session, peer }: AuthCheck, partner: string): RejectReason | undefined {
     const refusal = account.refusal(peer, this.#deps.clock.nowMs());
     if (refusal) return refusal.reason;
     const keyOwed = method === 'password' && account.require === 'key+password';
-    return keyOwed && !this.#deps.halfLogins.has(session, user) ? 'password before key' : undefined;
+    return keyOwed && !this.#deps.halfLogins.has(session, partner) ? 'password before key' : undefined;
   }
 
   async #open(
-    { session, trace, user, peer, protocol }: AuthCheck,
-    account: Account,
+    { session, trace, peer, protocol }: AuthCheck,
+    { partner, account }: { readonly partner: string; readonly account: Account },
     method: 'password' | 'key' | 'key+password' | 'certificate',
     identifier: string | undefined,
     signal: AbortSignal,
   ): Promise<Finding> {
     signal.throwIfAborted(); // the last moment: from here on a session may exist
-    const opened = await this.#deps.sessions.open({ session, trace, partner: user, method, peer, protocol, identifier });
+    const opened = await this.#deps.sessions.open({ session, trace, partner, method, peer, protocol, identifier });
     this.#deps.halfLogins.remove(session);
     switch (opened.outcome) {
       case 'opened':
         return { verdict: 'accepted', token: opened.token, lifeMs: opened.lifeMs, grant: account.grantFor(peer) };
       case 'replayed':
-        return { rejected: 'SSH session identifier used before' };
+        return { rejected: 'SSH session identifier used before', partner };
       case 'session-reused':
-        return { rejected: 'session id used before' };
+        return { rejected: 'session id used before', partner };
       case 'too-many':
         return unavailable;
     }
   }
 }
 
-const passwordReason = (account: Account | undefined): RejectReason => (account?.password ? 'wrong password' : 'no password set');
+const codeOf = ({ code }: Pick<Check<'password'>, 'code'>): Secret | undefined =>
+  code === undefined ? undefined : new Secret(code);
+
+const reasonOf = (answer: Exclude<StepAnswer, { outcome: 'accept' | 'failed' }>): RejectReason =>
+  answer.outcome === 'reject' ? answer.reason : 'unknown user';

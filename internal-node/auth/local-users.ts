@@ -10,9 +10,13 @@ import type { SshPublicKey } from '../ssh-public-key.ts';
 
 export interface Account {
   readonly password: PasswordHash | undefined;
+  /** The directory that knows the password instead. */
+  readonly directory?: string | undefined;
   readonly keys: readonly SshPublicKey[];
   /** SHA-256 of TLS client certificates that stand for the password, lower-case hex. */
   readonly certificates: readonly string[];
+  /** Passwords count only with a one-time code. */
+  readonly requireTotp?: boolean | undefined;
   /** `any`: a key or the password. `key+password`: first a key, then the password. */
   readonly require: 'any' | 'key+password';
   readonly disabled: boolean;

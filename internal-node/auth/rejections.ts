@@ -9,6 +9,7 @@ import { type Logger, printable } from '../../shared/log.ts';
 import { TokenBucket } from '../../shared/token-bucket.ts';
 import type { AuthCheck } from '../../shared/tunnel/messages.ts';
 import type { BudgetName } from './budgets.ts';
+import type { Step } from './chain.ts';
 
 export interface RejectionsDeps {
   readonly events: EventSink;
@@ -25,6 +26,8 @@ export interface RejectionsOptions {
 
 export type RejectReason =
   | 'unknown user'
+  | 'denied user name'
+  | 'service not allowed'
   | 'disabled'
   | 'group disabled'
   | 'expired'
@@ -38,7 +41,16 @@ export type RejectReason =
   | 'bad signature'
   | 'SSH session identifier used before'
   | 'session id used before'
-  | 'too many failures';
+  | 'too many failures'
+  | 'refused by the directory'
+  | 'password must be changed'
+  | 'locked by the directory'
+  | 'not in the directory as it must be'
+  | 'name belongs to another'
+  | 'code missing'
+  | 'wrong code'
+  | 'code used before'
+  | 'no second factor';
 
 export class Rejections {
   readonly #deps: RejectionsDeps;
@@ -50,6 +62,23 @@ export class Rejections {
     this.#deps = deps;
     this.#options = options;
     this.#bucket = new TokenBucket(deps, { burst: options.perMinute, perMinute: options.perMinute });
+  }
+
+  /** What each method of the chain saw, in their order. Counted like a rejection, whatever came of it. */
+  walked(check: AuthCheck, steps: readonly Step[]): void {
+    if (steps.length === 0) return;
+    if (!this.#bucket.take()) {
+      this.limited(check, 'events');
+      return;
+    }
+    const { trace, session } = check;
+    const atMs = this.#deps.clock.nowMs();
+    const user = printable(check.user, 128);
+    this.#emit(
+      ...steps.map(({ method, outcome, detail, ms }) =>
+        event('auth.step', atMs, { trace, session }, { user, method, outcome, detail: printable(detail, 1024), ms }),
+      ),
+    );
   }
 
   /** @param partner Set when the user name is a partner's. */
@@ -73,7 +102,7 @@ export class Rejections {
   }
 
   /** Not waited for: a refusal stands whether or not it could be recorded. */
-  #emit(record: Parameters<EventSink['emit']>[0][number]): void {
-    this.#deps.events.emit([record]).catch((error: unknown) => this.#deps.log.error({ err: error }, 'an event was not recorded'));
+  #emit(...records: Parameters<EventSink['emit']>[0]): void {
+    this.#deps.events.emit(records).catch((error: unknown) => this.#deps.log.error({ err: error }, 'an event was not recorded'));
   }
 }

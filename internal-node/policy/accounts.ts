@@ -33,6 +33,8 @@ export interface Refusal {
 
 export interface PartnerAccount {
   readonly password: PasswordHash | undefined;
+  readonly directory: string | undefined;
+  readonly requireTotp: boolean;
   readonly keys: readonly SshPublicKey[];
   readonly certificates: readonly string[];
   readonly require: 'any' | 'key+password';
@@ -71,6 +73,12 @@ interface Member {
 export const accountsOf = (settings: AccountSettings): ReadonlyMap<string, PartnerAccount> =>
   new Map(Object.entries(settings.partners).map(([name, partner]) => [name, accountOf(name, partner, settings)]));
 
+/** The account of somebody whom the configuration does not name, but has groups for; with none, those of `default`. */
+export function memberAccount(name: string, groups: readonly string[], settings: AccountSettings): PartnerAccount {
+  const partner: PartnerConfig = { formerPasswords: [], keys: [], certificates: [], require: 'any', disabled: false };
+  return accountOf(name, groups.length === 0 ? partner : { ...partner, groups: [...groups] }, settings);
+}
+
 function accountOf(name: string, partner: PartnerConfig, settings: AccountSettings): PartnerAccount {
   const named = partner.groups ?? (Object.hasOwn(settings.groups, defaultGroup) ? [defaultGroup] : []);
   const members = named.flatMap((group): Member[] => {
@@ -81,10 +89,11 @@ function accountOf(name: string, partner: PartnerConfig, settings: AccountSettin
   const countingFor = (peer: string | undefined): readonly Member[] =>
     peer === undefined ? members : members.filter((member) => member.allows(peer));
   const at = (key: string, place = settings.place('partners', name, key)): string => place;
-  const { password, keys, certificates, require, disabled } = partner;
+  const { password, directory, keys, certificates, require, disabled } = partner;
   let retired = false;
   return {
-    ...{ password, keys, certificates, require, disabled },
+    ...{ password, directory, keys, certificates, require, disabled },
+    requireTotp: partner.totp === 'required',
     uploads: partner.uploads ?? members[0]?.group.uploads,
     place: {
       home: homeOf(name, partner.home ?? members[0]?.group.home),

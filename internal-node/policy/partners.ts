@@ -152,7 +152,7 @@ export function folderGrant(path: string, place: string): FolderGrant {
   return { path: parseVirtualPath(path), place: parseVirtualPath(`/${rest}`), ...(owner === undefined ? {} : { owner }) };
 }
 
-const groupName = z
+export const groupName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'lower-case letters, digits, dot, underscore and hyphen, at most 63');
 
@@ -181,6 +181,11 @@ export const partnerSchema = z
       .describe(
         'Hashes of passwords that were in use before; `sallyport partner password` keeps them and takes none of them again.',
       ),
+    directory: z
+      .string()
+      .max(32)
+      .optional()
+      .describe('The directory that knows the password: the user whose entry makes the name of this partner is this partner.'),
     keys: z
       .array(parsed(8192, parseSshPublicKeyLine))
       .max(32)
@@ -197,6 +202,10 @@ export const partnerSchema = z
       .enum(['any', 'key+password'])
       .default('any')
       .describe('`any`: a key or the password; `key+password`: first a key, then the password.'),
+    totp: z
+      .enum(['optional', 'required'])
+      .optional()
+      .describe('required: the password counts only with a one-time code; `sallyport partner totp` sets it up.'),
     disabled: z.boolean().default(false).describe('Refuses every login, as if the partner did not exist.'),
     expires: z
       .string()
@@ -217,8 +226,10 @@ export const partnerSchema = z
   .superRefine((partner, context) => {
     const fail = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
     if (partner.require === 'key+password' && partner.keys.length === 0) fail('keys', 'key+password needs at least one key');
-    if (partner.require === 'key+password' && !partner.password) fail('password', 'key+password needs a password');
-    if (!partner.password && partner.keys.length + partner.certificates.length === 0) {
+    const hasPassword = partner.password !== undefined || partner.directory !== undefined;
+    if (partner.password && partner.directory !== undefined) fail('directory', 'the password is here already');
+    if (partner.require === 'key+password' && !hasPassword) fail('password', 'key+password needs a password');
+    if (!hasPassword && partner.keys.length + partner.certificates.length === 0) {
       fail('keys', 'the partner has neither a key nor a password');
     }
     const seen = new Set<string>();

@@ -37,6 +37,14 @@ export async function askNewPassword(terminal: Terminal, whose: string): Promise
   return new Secret(first);
 }
 
+/** Asks for something that is not shown. @throws SallyportError `usage` when there is no terminal; `instead` says what to do then. */
+export async function askSecret(terminal: Terminal, question: string, instead: string): Promise<Secret> {
+  if (!isInteractive(terminal)) throw new SallyportError('usage', `there is no terminal to ask; ${instead}`);
+  const answer = await readLine(terminal, question, false);
+  terminal.error.write('\n');
+  return new Secret(answer);
+}
+
 /** @param question Part of the line that is edited: written apart from it, the first redraw would wipe it out. */
 async function readLine({ input, error, signal }: Terminal, question: string, echo: boolean): Promise<string> {
   const output = new Writable({

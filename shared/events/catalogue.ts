@@ -137,6 +137,7 @@ export const eventCatalogue = {
     seconds: 'how long',
     reason: 'why',
   }),
+  'source.ban-lifted': kind('SP-1307', 'info', 'Staff lifted the ban of a source.', { source: 'address, or IPv6 /64' }),
   'connection.refused': kind('SP-1306', 'warning', 'A connection was closed before a login was possible.', {
     peer: 'address',
     reason: 'which limit',
@@ -151,6 +152,20 @@ export const eventCatalogue = {
     method: 'how',
     reason: 'known only inside',
     peer: 'address as the DMZ reports it',
+  }),
+  'auth.step': kind('SP-1321', 'info', 'A method of the login chain was asked about a password.', {
+    user: 'as typed',
+    method: 'its name; own are the partners of the configuration',
+    outcome: 'accept, reject, unknown, failed or stopped',
+    detail: 'what it saw',
+    ms: 'how long it took',
+  }),
+  'totp.enrolled': kind('SP-1331', 'info', 'A partner has a new second factor; the one before, if any, is void.', {
+    recoveryCodes: 'how many were made',
+  }),
+  'totp.removed': kind('SP-1332', 'warning', 'Staff removed the second factor of a partner.', {}),
+  'totp.recovered': kind('SP-1333', 'warning', 'A partner logged in with a recovery code instead of a one-time code.', {
+    left: 'recovery codes he still has',
   }),
   'auth.limited': kind(
     'SP-1313',
@@ -346,6 +361,11 @@ export const eventCatalogue = {
   ),
   // staff
   'partner.changed': kind('SP-1901', 'info', 'The configuration of partners was read anew.', { partners: 'count' }),
+  'partner.adopted': kind('SP-1911', 'info', 'A user of a directory logged in for the first time and is a partner now.', {
+    directory: 'its name',
+    entry: 'what names his entry for good',
+  }),
+  'partner.forgotten': kind('SP-1912', 'info', 'The name of a user of a directory was given free.', {}),
   'config.refused': kind(
     'SP-1902',
     'alarm',

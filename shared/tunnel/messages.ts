@@ -25,6 +25,8 @@ export const limits = {
   /** Items that one `inbox.collect` may name, and the most sealed bytes of one that is sent that way. */
   collectItems: 64,
   collectItemBytes: 128 * 1024,
+  /** Bans that one answer tells. */
+  listedBans: 200,
   /** Longest name a partner can see, bytes of UTF-8 (the whole virtual path). */
   pathBytes: 1024,
 } as const;
@@ -49,6 +51,13 @@ const peerAddress = z
   .string()
   .max(64)
   .regex(/^[0-9a-fA-F:.]*$/, 'an IP address');
+
+/** An address, or an IPv6 /64 as `2001:db8:0:1::/64`. */
+const banSource = z
+  .string()
+  .min(2)
+  .max(64)
+  .regex(/^[0-9a-fA-F:.]+(\/64)?$/, 'an IP address or an IPv6 /64');
 
 /** One age file of an item: an upload that was resumed has several, opened one after the other. */
 export const segmentSchema = z.strictObject({
@@ -125,7 +134,13 @@ const authCommon = {
 
 /** One attempt to log in. The secret exists in this message and in memory only. */
 export const authCheckSchema = z.discriminatedUnion('method', [
-  z.strictObject({ ...authCommon, method: z.literal('password'), password: text(1024) }),
+  z.strictObject({
+    ...authCommon,
+    method: z.literal('password'),
+    password: text(1024),
+    /** A one-time code that was asked for by itself; otherwise it may be at the end of the password. */
+    code: text(16).optional(),
+  }),
   /** A key is offered without a signature: would it be accepted? */
   z.strictObject({ ...authCommon, method: z.literal('key-probe'), algorithm: text(64), key: base64(8192) }),
   z.strictObject({
@@ -222,6 +237,21 @@ export const requests = {
     params: z.strictObject({ partner: partnerName }),
     result: z.strictObject({ sessions: count }),
     does: 'Cuts the live sessions of a partner.',
+  },
+  'bans.list': {
+    by: 'inside',
+    params: nothing,
+    result: z.strictObject({
+      bans: z.array(z.strictObject({ source: banSource, secondsLeft: count, reason: text(32) })).max(limits.listedBans),
+      total: count,
+    }),
+    does: 'Sources that are refused now, those with most time left first.',
+  },
+  'bans.lift': {
+    by: 'inside',
+    params: z.strictObject({ source: banSource }),
+    result: z.strictObject({ lifted: z.boolean() }),
+    does: 'Forgets what counts against a source: an address, or an IPv6 /64.',
   },
   'inbox.list': {
     by: 'inside',

@@ -319,6 +319,23 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
     },
     confirmConfig: async () => true,
     rollBackConfig: async () => false,
+    tryLogin: async ({ user, password }) => {
+      seen.calls.push([user, password]);
+      const known = password === 'right';
+      const step = { method: 'own', outcome: known ? 'accept' : 'reject', detail: 'the password is right', ms: 3 };
+      return { steps: [step], accepted: known ? user : null, refused: known ? null : 'wrong password' };
+    },
+    beginTotp: async () => 'otpauth://totp/Sallyport:globex?secret=GEZDGNBVGY3TQOJQ&issuer=Sallyport',
+    confirmTotp: async (_partner, code) => {
+      if (code !== '123456') throw new SallyportError('login-rejected', 'the code is not right');
+      return ['aaaaa-bbbbb'];
+    },
+    removeTotp: async (partner) => void seen.calls.push(['remove', partner]),
+    bans: async () => ({ bans: [{ source: '2001:db8:0:1::/64', secondsLeft: 62, reason: 'login-failed' }], total: 1 }),
+    liftBan: async (source) => source.startsWith('2001:'),
+    forgetPartner: async (partner) => {
+      seen.calls.push(['forget', partner]);
+    },
     reload: async () => {
       seen.calls.push('reload');
       return { partners: 2, rules: 1 };

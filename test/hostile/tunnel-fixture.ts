@@ -64,6 +64,8 @@ export const dmzAnswering = (over: Partial<Answering<'inside'>['requests']> = {}
   requests: {
     'policy.put': async () => ({ number: 1 }),
     'session.revoke': async () => ({ sessions: 0 }),
+    'bans.list': async () => ({ bans: [], total: 0 }),
+    'bans.lift': async () => ({ lifted: false }),
     'inbox.list': async () => ({ items: [], more: false }),
     'inbox.lease': async () => ({ leaseMs: 1000 }),
     'inbox.confirm': async () => ({ removed: true }),
