@@ -23,7 +23,7 @@ async function trust({ dmz, internal, folder }: Site, trusted: readonly string[]
   await writeFile(file, partners.replace(/^( +)acme:$/m, `$1acme:\n$1$1certificates: ["${fingerprint256}"]`));
 }
 
-test('FT-10: a certificate that is registered inside logs its partner in without a password, no other one does', async () => {
+test('FT-10, AU-17: a certificate that is registered inside logs its partner in without a password, no other one does', async () => {
   await using certificates = await TestCertificates.make(['acme', 'globex', 'stranger']);
   const { acme, globex, stranger } = certificates.clients;
   assert.ok(acme && globex && stranger);

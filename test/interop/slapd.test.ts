@@ -119,7 +119,7 @@ test('LD-14, LD-16: bases are tried in order, the first that takes the password 
   for (const base of bases) assert.ok(answer.detail.includes(base), answer.detail);
 });
 
-test('LD-24 to LD-33: groups by the first line that fits, exact, glob or expression, else those of everybody', async () => {
+test('LD-24, LD-25, LD-26, LD-27, LD-28, LD-29, LD-30, LD-31, LD-32, LD-33: groups by the first line that fits, exact, glob or expression, else those of everybody', async () => {
   const lines = [
     'everybody',
     'MEMBEROF, cn=*-apac-*, apac, asia, all',

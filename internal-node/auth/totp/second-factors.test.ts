@@ -79,7 +79,7 @@ test('a wrong password uses no code up', async () => {
   assert.ok(await accepts(bench.password('acme', `correct${now(bench, uri)}`)));
 });
 
-test('codes are guessed five times, then hardly any more, also by who changes nothing else', async () => {
+test('TO-10: codes are guessed five times, then hardly any more, also by who changes nothing else', async () => {
   await using bench = await AuthBench.make(partners, { failuresPerAccount: 1000 });
   const { uri } = await enrolled(bench, 'acme');
   const reasons = new Set<unknown>();
@@ -103,7 +103,7 @@ test('a recovery code is good once instead of a code, whatever the phone shows',
   assert.deepEqual(await bench.password('acme', 'correctaaaaa-bbbbb'), rejected);
 });
 
-test('who must have a second factor and has none does not come in; without it again the password is enough', async () => {
+test('AU-16: who must have a second factor and has none does not come in; without it again the password is enough', async () => {
   await using bench = await AuthBench.make(partners);
   assert.deepEqual(await bench.password('globex', 'correct'), rejected);
   assert.equal(bench.lastReason, 'no second factor');
