@@ -9,8 +9,8 @@ import type { NodeKeys } from '../shared/pki/node-keys.ts';
 import type { DmzStatus } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
 import type {
-  History,
   Bans,
+  History,
   InternalAdminApi,
   InternalStatus,
   ListArgs,
