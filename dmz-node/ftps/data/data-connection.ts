@@ -1,6 +1,7 @@
 /** One data connection that is ready for bytes: plain, or secured and bound to its control connection. */
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { freeNow } from '../../../shared/memory.ts';
 import type { SessionTls } from '../tls/door-tls.ts';
 import { handshake } from '../tls/handshake.ts';
 import { RawStream } from './raw-stream.ts';
@@ -64,6 +65,8 @@ function forReceiving(raw: Socket, tls: SessionTls): Secured {
   const stream = new RawStream(raw);
   stream.on('error', () => undefined);
   const socket = tls.secure(stream);
+  // TLS, which listens first, has taken a copy.
+  stream.on('data', freeNow);
   let told = false;
   // TLS ends its stream as soon as it has read close_notify, or when it is given the end of the connection.
   const push = socket.push.bind(socket);
