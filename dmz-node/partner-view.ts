@@ -142,7 +142,9 @@ export interface OpenForWriting {
 export interface PartnerView {
   /** The name of the account whose files these are. */
   readonly partner: string;
-  /** The path a text from the client names, relative to `base` or `/`. The name policy is applied here and nowhere else. */
+  /** Where sessions begin. */
+  readonly home: VirtualPath;
+  /** The path a text from the client names, relative to `base` or `home`. The name policy is applied here and nowhere else. */
   resolve(raw: Buffer, base?: VirtualPath): VirtualPath;
   stat(path: VirtualPath): Promise<FileEntry>;
   /** @throws SallyportError `no-such-file` when there is nothing of that name */

@@ -65,6 +65,7 @@ const settledAtLogin = [
     'downloadRate',
     'home',
     'amendName',
+    'startIn',
     'makeFolders',
     'folders',
     'ftps',

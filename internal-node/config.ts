@@ -27,6 +27,7 @@ import { readYamlFile } from '../shared/config/yaml-file.ts';
 import { SallyportError } from '../shared/errors.ts';
 import { hostTimeZone, isTimeZone } from '../shared/matching/dates.ts';
 import { Layout } from '../shared/paths/layout.ts';
+import { areaOf } from '../shared/permissions/acts.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
 import { authenticationSchema, checkAuthentication, resolvedAuthentication } from './config-authentication.ts';
@@ -452,7 +453,10 @@ function checkFolders(
   const groups = Object.assign({}, ...parts.map(({ value }) => value.groups ?? {})) as Groups;
   for (const [name, partner] of Object.entries(part.value.partners ?? {})) {
     try {
-      new Layout(foldersOf([partner, ...(partner.groups ?? [defaultGroup]).flatMap((group) => groups[group] ?? [])]));
+      const all = [partner, ...(partner.groups ?? [defaultGroup]).flatMap((group) => groups[group] ?? [])];
+      const layout = new Layout(foldersOf(all));
+      const outside = all.flatMap(({ startIn }) => startIn ?? []).find((start) => areaOf(start, layout) === 'nowhere');
+      if (outside !== undefined) throw new SallyportError('config-invalid', `startIn: there is no folder ${outside}`);
     } catch (error) {
       if (!(error instanceof SallyportError)) throw error;
       const path = ['partners', name];

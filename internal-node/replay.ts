@@ -4,7 +4,7 @@
  */
 import { SallyportError } from '../shared/errors.ts';
 import { moved } from '../shared/paths/layout.ts';
-import { belowInbox, isWithin, parseVirtualPath } from '../shared/paths/virtual-path.ts';
+import { isWithin, parseVirtualPath, root, type VirtualPath } from '../shared/paths/virtual-path.ts';
 import type { InsideDecision } from '../shared/policy.ts';
 import type { Explainer } from './explain.ts';
 
@@ -53,28 +53,50 @@ export type Decider = (past: PastItem) => Outcome;
 export const asRecorded: Decider = ({ partner, path, decision }) => outcomeOf(decision, partner, path);
 
 /** As this configuration decides. A file whose partner may not send it (any more) is refused. */
-export const asConfigured =
-  (explainer: Explainer): Decider =>
-  (past) => {
-    const { partner, size, atMs, item } = past;
+export function asConfigured(explainer: Explainer): Decider {
+  const limits = new Map<string, Limits>();
+  return (past) => {
+    const { partner, path, size, atMs, item } = past;
     if (!explainer.has(partner)) return { what: 'refused: there is no such partner', kind: 'refused', by: '' };
-    const refusal = refused(explainer, past);
+    const own = limits.get(partner) ?? limitsOf(explainer, partner);
+    limits.set(partner, own);
+    const sent = parsed(path);
+    const refusal = refused(explainer, past, sent, own);
     if (refusal) return refusal;
-    return outcomeOf(explainer.decide({ partner, path: belowOf(past.path), size, atMs, item }), partner, past.path);
+    return outcomeOf(explainer.decide({ partner, path: belowOf(path), size, atMs, item }), partner, path);
   };
+}
 
-function refused(explainer: Explainer, { partner, path, size, atMs }: PastItem): Outcome | undefined {
+/** What of a partner does not depend on the item. */
+interface Limits {
+  readonly largest: { readonly bytes: number; readonly by: string };
+  /** His folders that are other names of places in the Inbox. */
+  readonly folders: readonly { readonly place: VirtualPath; readonly path: VirtualPath }[];
+}
+
+function limitsOf(explainer: Explainer, partner: string): Limits {
+  const folders = explainer
+    .folders({ partner, from: undefined, atMs: 0 })
+    .filter(({ owner }) => owner === undefined)
+    .map(({ place, path }) => ({ place: parseVirtualPath(place), path: parseVirtualPath(path) }));
+  return { largest: explainer.largestFile(partner), folders };
+}
+
+function refused(
+  explainer: Explainer,
+  { partner, size, atMs }: PastItem,
+  sent: VirtualPath,
+  limits: Limits,
+): Outcome | undefined {
   const who = { partner, from: undefined, atMs };
-  const sent = parseVirtualPath(path);
   const answer = explainer.may(who, 'write', sent);
   // He may have sent it into a folder that is another name of the place.
-  const otherNames = explainer.folders(who).flatMap(({ path: folder, place, owner }) => {
-    const [from, to] = [parseVirtualPath(place), parseVirtualPath(folder)];
-    return owner === undefined && isWithin(sent, from) ? [moved(sent, from, to)] : [];
-  });
+  const otherNames = limits.folders
+    .filter(({ place }) => isWithin(sent, place))
+    .map(({ place, path }) => moved(sent, place, path));
   const allowed = answer.allowed || otherNames.some((name) => explainer.may(who, 'write', name).allowed);
   if (!allowed) return { what: `refused: ${answer.why ?? 'no permission to write'}`, kind: 'refused', by: answer.by ?? '' };
-  const largest = explainer.largestFile(partner);
+  const { largest } = limits;
   if (size > largest.bytes) return { what: 'refused: larger than maxFileSize', kind: 'refused', by: largest.by };
   return undefined;
 }
@@ -112,12 +134,14 @@ function outcomeOf({ route, rule, as }: InsideDecision, partner: string, path: s
   }
 }
 
-/** A past path may be one that a name policy of today refuses. */
-function belowOf(path: string): string {
+const belowOf = (path: string): string => path.replace(/^\/Inbox\//, '');
+
+/** A past path may be one that a name policy of today refuses; then nobody may write it. */
+function parsed(path: string): VirtualPath {
   try {
-    return belowInbox(parseVirtualPath(path));
+    return parseVirtualPath(path);
   } catch (error) {
-    if (error instanceof SallyportError) return path.replace(/^\/Inbox\//, '');
+    if (error instanceof SallyportError) return root;
     throw error;
   }
 }

@@ -120,6 +120,8 @@ export const grantSchema = z.strictObject({
   /** Bytes per second, of all his sessions together. */
   uploadBytesPerS: z.int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
   downloadBytesPerS: z.int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** The folder in which his sessions begin, as he sees it; absent: `/`. */
+  startIn: z.string().min(1).max(1024).optional(),
   /** Folders that are there once he is logged in, as he sees them. */
   makeFolders: z.array(z.string().min(1).max(1024)).max(256).optional(),
   /** What he sees beside `/Inbox` and `/Outbox`: other names of places in them, or of an Outbox that is shared. */

@@ -465,6 +465,7 @@ export class FtpsSession implements Conversation {
 
   #accepted(session: PartnerSession): void {
     this.#partner = session;
+    this.state.folder = session.view.home;
     this.#frame.loggedIn = true;
     this.#deps.place.loggedIn();
     this.#cancelTimer();

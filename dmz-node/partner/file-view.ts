@@ -25,6 +25,7 @@ export interface FileViewDeps {
 }
 
 export class FileView implements EndableView {
+  readonly home: VirtualPath;
   readonly #cache: CacheView;
   readonly #turns: PartnerTurns;
   readonly #rates: Rates;
@@ -52,10 +53,12 @@ export class FileView implements EndableView {
     const { partner, session, trace, sessionProof, token, grant } = identity;
     this.#rights = new SessionRights(grant, deps.clock);
     this.#user = { partner, owner: partner, session, trace, sessionProof, token, grant, rights: this.#rights };
+    this.home = parseVirtualPath(grant.startIn ?? root);
     this.#places = new Places(this.#user, this.#rights.layout);
     this.#enteredAtMs = deps.clock.nowMs();
     this.#cache.enter(this.#user);
-    const sendingTo = this.#rights.layout.folders.map(({ place }) => place).filter((place) => isWithin(place, inbox));
+    const places = [...this.#rights.layout.folders.map(({ place }) => place), this.#places.of(this.home).path];
+    const sendingTo = places.filter((place) => isWithin(place, inbox) && place !== inbox);
     const folders = [...(grant.makeFolders ?? []).map((folder) => parseVirtualPath(folder)), ...sendingTo];
     if (folders.length > 0) this.#prepared = this.#cache.prepareFolders(this.#user, folders);
   }
@@ -72,7 +75,7 @@ export class FileView implements EndableView {
     return this.#sent;
   }
 
-  resolve(raw: Buffer, base?: VirtualPath): VirtualPath {
+  resolve(raw: Buffer, base: VirtualPath = this.home): VirtualPath {
     return parseVirtualPath(raw, base);
   }
 

@@ -110,6 +110,16 @@ test('AC-08: folders of the structure are there after the login, with those abov
   );
 });
 
+test('a session begins where its grant says, and that folder is there', async () => {
+  await using bench = await CacheBench.open();
+  const view = bench.view('acme', { startIn: '/Inbox/orders' });
+  const at = (text: string): string => view.resolve(Buffer.from(text));
+  assert.deepEqual([at('x'), at('.'), at('../y'), at('/z')], ['/Inbox/orders/x', '/Inbox/orders', '/Inbox/y', '/z']);
+  await put(view, at('x'), 'x');
+  assert.deepEqual(await names(view, '/Inbox/orders'), ['x']);
+  assert.equal(bench.view().resolve(Buffer.from('Inbox')), '/Inbox');
+});
+
 test('AC-21: a session over its rate waits, and ends at once when it is told to', async () => {
   await using bench = await CacheBench.open();
   const view = bench.view('acme', { uploadBytesPerS: 1024 });

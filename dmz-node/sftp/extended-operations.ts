@@ -32,27 +32,25 @@ export async function runExtended(request: ExtendedOperation, deps: ExtendedDeps
     case 'names-by-id':
       return idNamesReply(id, request.users.map(ownerNameOf), request.groups.map(ownerNameOf));
     case 'expand-path':
-      return pathReply(id, view.resolve(expanded(request.path, view.partner)));
+      return pathReply(id, view.resolve(expanded(request.path, view)));
     case 'home-directory':
       if (request.user.length > 0) refuseOthers(request.user.toString('latin1'), view.partner);
-      return pathReply(id, view.resolve(Buffer.from(home)));
+      return pathReply(id, view.home);
     case 'check-file':
       return digestReply(id, request.named, algorithm, Buffer.from(await sha256Of(request, deps), 'hex'));
   }
 }
 
-/** Where every session begins. */
-const home = '/';
 const tilde = 0x7e;
 const slash = 0x2f;
 
 /** `~` and `~name` at the beginning are the home of the account that is logged in. */
-function expanded(path: Buffer, partner: string): Buffer {
+function expanded(path: Buffer, { partner, home }: Pick<PartnerView, 'partner' | 'home'>): Buffer {
   if (path[0] !== tilde) return path;
   const end = path.indexOf(slash);
   const name = path.subarray(1, end < 0 ? path.length : end).toString('latin1');
   if (name !== '') refuseOthers(name, partner);
-  return Buffer.concat([Buffer.from(home), end < 0 ? Buffer.alloc(0) : path.subarray(end + 1)]);
+  return Buffer.concat([Buffer.from(`${home}/`), end < 0 ? Buffer.alloc(0) : path.subarray(end + 1)]);
 }
 
 /** Other accounts are not told apart from names that mean nobody. */

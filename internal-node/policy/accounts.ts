@@ -127,6 +127,7 @@ function grantOf(name: string, partner: PartnerConfig, members: readonly Member[
   const maxSessions = partner.maxSessions ?? first?.maxSessions;
   const uploadBytesPerS = partner.uploadRate ?? first?.uploadRate;
   const downloadBytesPerS = partner.downloadRate ?? first?.downloadRate;
+  const startIn = partner.startIn ?? first?.startIn;
   const folders = foldersOf([partner, ...members.map(({ group }) => group)]);
   const makeFolders = [...new Set([partner, ...members.map(({ group }) => group)].flatMap((has) => has.makeFolders ?? []))];
   const ofGroups = members.map((member) => permissions.groups.get(member.name));
@@ -140,6 +141,7 @@ function grantOf(name: string, partner: PartnerConfig, members: readonly Member[
     ...(maxSessions === undefined ? {} : { maxSessions }),
     ...(uploadBytesPerS === undefined ? {} : { uploadBytesPerS }),
     ...(downloadBytesPerS === undefined ? {} : { downloadBytesPerS }),
+    ...(startIn === undefined ? {} : { startIn }),
     ...(folders.length === 0 ? {} : { folders: [...folders] }),
     ...(makeFolders.length === 0 ? {} : { makeFolders: makeFolders.slice(0, 256) }),
     onExisting: partner.onExisting ?? first?.onExisting ?? 'keep-both',

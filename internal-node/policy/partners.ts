@@ -97,6 +97,9 @@ const inheritable = {
     .describe(
       'Where deliveries of rules without `as` go, below a destination; docs/accounts.md. Default: a folder with his name.',
     ),
+  startIn: parsed(1024, (text) => parseVirtualPath(text))
+    .optional()
+    .describe('The folder in which his sessions begin: `Inbox` lets `put x` do without a path. Default: /.'),
   amendName: z
     .enum(['no', 'id-prefix'])
     .optional()

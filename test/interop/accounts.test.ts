@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ask, delivered, eventually, offer, sftp } from '../../scripts/site/walk.ts';
+import { ask, curlFtps, delivered, eventually, offer, sftp } from '../../scripts/site/walk.ts';
 import { run } from '../fixtures/openssh.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
 
@@ -21,6 +21,7 @@ groups:
   suppliers:
     folders: {/shared: price-lists/Outbox, /claims: Inbox/claims}
     makeFolders: [orders/2026]
+    startIn: Inbox
     home: suppliers
 `;
 const readOnlyShared = `permissions:
@@ -133,7 +134,8 @@ describe('accounts and groups with OpenSSH', () => {
   });
 
   it('AC-02, AC-08, AC-16: folders are there at login, and what is sent lands in the home of the account', async () => {
-    await session('acme', `put ${local('a.csv')} /Inbox/orders/2026/one.csv`, `put ${local('a.csv')} /claims/c.csv`);
+    assert.match(await session('acme', 'pwd'), /directory: \/Inbox\n/);
+    await session('acme', `put ${local('a.csv')} orders/2026/one.csv`, `put ${local('a.csv')} /claims/c.csv`);
     assert.equal(String(await delivered(pair.site, 'suppliers/acme/orders/2026/one.csv')), 'of the partner');
     assert.equal(String(await delivered(pair.site, 'suppliers/acme/claims/c.csv')), 'of the partner');
     await session('globex', `put ${local('a.csv')} /Inbox/twice.csv`);
@@ -141,6 +143,13 @@ describe('accounts and groups with OpenSSH', () => {
     const home = join(pair.site.inside.delivered, 'suppliers/globex');
     await eventually('two files', async () => (await readdir(home).catch(() => [])).length === 2 || undefined);
     for (const name of await readdir(home)) assert.match(name, /^[a-z2-7]{26}-twice\.csv$/);
+  });
+
+  it('sessions begin in the folder of the account over FTPS, too', async () => {
+    // The first slash of a URL is none of the path.
+    const sent = await curlFtps(pair.site, pair.acme, ['-T', local('a.csv')], '/by-ftps.csv');
+    assert.equal(sent.code, 0, sent.output);
+    assert.equal(String(await delivered(pair.site, 'suppliers/acme/by-ftps.csv')), 'of the partner');
   });
 
   it('AC-13: each of several keys logs in, until it is taken out', async () => {

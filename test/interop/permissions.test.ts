@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { forUser } from '../../shared/permissions/permissions.ts';
 import type { GrantedPermissions } from '../../shared/permissions/words.ts';
+import type { Grant } from '../../shared/policy.ts';
 import { begin, CacheBench, path, put, rule } from '../fixtures/cache-bench.ts';
 import { fetch, send } from '../fixtures/ftps-cache-door.ts';
 import { password as ftpPassword, user as ftpUser, openFtpsDoor } from '../fixtures/ftps-door.ts';
@@ -22,11 +23,12 @@ let client: OpenSsh;
 let secret: Record<string, string>;
 /** Of the next session. */
 let permissions: GrantedPermissions = everything;
+let limits: Partial<Grant> = {};
 
 before(async () => {
   bench = await CacheBench.open({ rules: [rule('*.out', { action: 'outbox', partner: 'acme' }), rule('*', { action: 'hold' })] });
   const viewFor = (identity: Parameters<CacheBench['viewFor']>[0]) =>
-    bench.viewFor({ ...identity, grant: { ...identity.grant, permissions } });
+    bench.viewFor({ ...identity, grant: { ...identity.grant, permissions, ...limits } });
   sftpDoor = (await openDoor({ view: bench.view(), viewFor })) as never;
   ftpsDoor = (await openFtpsDoor({ view: bench.view(), viewFor })) as never;
   client = await OpenSsh.create(sftpDoor.port);
@@ -246,6 +248,32 @@ describe('permissions with real clients', () => {
     assert.equal(ran.code, 0, ran.err);
     assert.equal([...ran.err.matchAll(/denied/gi)].length, spellings.length, ran.err);
     assert.equal((await (await bench.view().openFolder(path(`${own}/secret`))).next(10)).length, 0);
+  });
+
+  it('AC-15, AC-21: what is too large or beyond the quota fails over SFTP and FTPS, and nothing of it stays', async () => {
+    const own = await prepare();
+    permissions = everything;
+    const seen = async (name: string): Promise<boolean> =>
+      (await bench
+        .view()
+        .stat(path(`${own}/${name}`))
+        .catch(() => undefined)) !== undefined;
+    await writeFile(client.path('large'), Buffer.alloc(300_000));
+    for (const given of [{ maxFileBytes: 200_000 }, { quotaBytes: 200_000 }, { quotaFiles: 0 }]) {
+      limits = given;
+      const ran = await client.sftp(`put ${client.path('large')} ${own}/large`, [], secret);
+      assert.notEqual(ran.code, 0, ran.err);
+      assert.equal(await seen('large'), false, JSON.stringify(given));
+      const ftp = await RawFtp.loggedIn(ftpsDoor.port, ftpUser, ftpPassword);
+      assert.equal((await ftp.ask('ALLO 300000')).code, 202);
+      assert.equal((await send(ftp, `STOR ${own}/large`, Buffer.alloc(300_000))).code, 552);
+      assert.equal(await seen('large'), false, JSON.stringify(given));
+      ftp.close();
+    }
+    limits = { maxFileBytes: 200_000 };
+    const fits = await client.sftp(`put ${client.path('local')} ${own}/fits`, [], secret);
+    assert.equal(fits.code, 0, fits.err);
+    limits = {};
   });
 
   it('PE-14, PE-15, PE-17, PE-19 and MX over SFTP: lines of every kind decide, the first that fits and it alone', async () => {
