@@ -5,6 +5,7 @@
 import type { VirtualPath } from '../shared/paths/virtual-path.ts';
 import type { Permission } from '../shared/permissions/words.ts';
 import type { Decision, Grant, PolicyBundle } from '../shared/policy.ts';
+import type { UploadOverrides } from '../shared/uploads.ts';
 import type { Digest, FileEntry, FolderHandle, OpenForWriting, ReadHandle, Space, WriteHandle } from './partner-view.ts';
 
 /** One session as the cache sees it: whose files, and who answers for what it completes. */
@@ -64,10 +65,19 @@ export interface PolicyInForce {
   current(): PolicyBundle | undefined;
 }
 
+/**
+ * What the rules say of a file at one instant. That instant becomes the completion of the item and travels with it, so that
+ * the inside decides by the same one: dates in rules mean the same day on both sides of midnight.
+ */
+export interface Ruling {
+  readonly decision: Decision;
+  readonly policyNumber: number;
+  readonly atMs: number;
+  /** How the rule wants the upload completed, where it says so. */
+  readonly completion: Pick<UploadOverrides, 'complete' | 'quietMs'>;
+}
+
 /** Decides where a completed item goes. A proposal: the inside has the last word. */
 export interface Deciding {
-  decide(facts: { readonly partner: string; readonly path: string; readonly size: number; readonly atMs: number }): {
-    readonly decision: Decision;
-    readonly policyNumber: number;
-  };
+  decide(facts: { readonly partner: string; readonly path: string; readonly size: number; readonly atMs: number }): Ruling;
 }

@@ -67,7 +67,14 @@ test('a good configuration becomes numbers, absolute paths and rules with their 
   assert.equal(config.keys, join(folder, 'state/keys'));
   assert.equal(config.admin.socket, join(folder, 'state/admin/socket'));
   assert.deepEqual(config.destinations, [
-    { name: 'inside', folder: join(folder, 'delivered'), onExisting: 'number', fileMode: 0o640 },
+    {
+      name: 'inside',
+      folder: join(folder, 'delivered'),
+      onExisting: 'number',
+      makeFolders: 'all',
+      fileMode: 0o640,
+      stopAfter: 0,
+    },
   ]);
   assert.equal(config.outgoing?.folder, '/srv/out');
   assert.deepEqual(config.dmz.address, { host: 'edge1.example.com', port: 8443 });
@@ -86,6 +93,7 @@ test('a good configuration becomes numbers, absolute paths and rules with their 
       source: 'conf.d/rules.yaml:7',
       path: 'm/inv_\\d+/i',
       route: { action: 'deliver', destination: 'inside' },
+      plan: { action: 'deliver', targets: [{ destination: 'inside' }] },
     },
   ]);
   assert.equal(config.partnerSources.get('globex'), 'conf.d/partners.yaml:4');
@@ -137,11 +145,70 @@ test('upload settings that make no sense are refused at their line and column', 
 });
 
 test('FD-33: a rule has exactly one action', async () => {
+  const all = 'deliver, move, copy, rename, move-with-timestamp, rename-prepend-unixtime, execute, outbox, hold, delete, ignore';
   const { problems } = await load({ rules: 'rules:\n  - name: none\n  - {hold: true, delete: true}\n' });
   assert.deepEqual(problems, [
-    'conf.d/rules.yaml:2:5 rules[0]: the action is missing: exactly one of deliver, outbox, hold, delete, ignore',
-    'conf.d/rules.yaml:3:5 rules[1]: hold and delete cannot be together: exactly one of deliver, outbox, hold, delete, ignore',
+    `conf.d/rules.yaml:2:5 rules[0]: the action is missing: exactly one of ${all}`,
+    `conf.d/rules.yaml:3:5 rules[1]: hold and delete cannot be together: exactly one of ${all}`,
   ]);
+});
+
+const withMore = `${main.replace('destinations:', 'destinations:\n  archive: {folder: archive}\n  scan: {program: [/bin/scan, -q], timeout: 2m}')}`;
+
+test('a rule with several destinations, a fallback and a program become what the nodes read', async () => {
+  const { config, problems } = await load({
+    main: withMore,
+    rules:
+      'rules:\n  - {copy: [inside, {to: archive, as: "{year.decimal}/"}], as: "x/", onExisting: skip, retry: {limit: 2, wait: 1m}}\n' +
+      '  - {execute: scan, delay: 30s}\nfallback: {rename: archive}\n',
+  });
+  assert.deepEqual(problems, []);
+  const targets = [
+    { destination: 'inside', as: 'x/' },
+    { destination: 'archive', as: '{year.decimal}/' },
+  ];
+  const [copy, execute, fallback] = config?.rules ?? [];
+  assert.deepEqual(copy?.route, { action: 'hold' });
+  assert.deepEqual(copy?.plan, { action: 'copy', targets, onExisting: 'skip', retry: { limit: 2, waitMs: 60_000 } });
+  assert.deepEqual(execute?.completion, { complete: 'quiet', quietMs: 30_000 });
+  assert.deepEqual([fallback?.name, fallback?.source, fallback?.path], ['fallback', 'conf.d/rules.yaml:4', undefined]);
+  assert.deepEqual(config?.programs, [{ name: 'scan', command: ['/bin/scan', '-q'], timeoutMs: 120_000, stopAfter: 10 }]);
+});
+
+test('FD-12, FD-17, FD-23, FD-33: what a rule cannot be is refused at its place', async () => {
+  const refused = async (rule: string, message: RegExp, more = ''): Promise<void> => {
+    const { problems } = await load({ main: withMore, rules: `rules:\n  - ${rule}\n`, ...(more === '' ? {} : { more }) });
+    assert.match(problems.join('\n'), message, rule);
+  };
+  await refused('{rename: [inside, archive]}', /rules\[0\]\.rename: takes exactly one destination/);
+  await refused('{rename: inside, onExisting: replace}', /rules\[0\]\.onExisting: rename always means fail/);
+  await refused('{execute: inside}', /rules\[0\]\.execute: there is no program among the destinations "inside"/);
+  await refused('{execute: /bin/sh}', /there is no program among the destinations/);
+  await refused('{move: [inside, insid]}', /there is no destination "insid" - did you mean "inside"/);
+  await refused('{move: [inside, inside]}', /a destination is named twice/);
+  await refused('{hold: true, retry: {limit: 1}}', /rules\[0\]\.retry: is only for what is delivered inside/);
+  await refused('{outbox: globex, as: x}', /rules\[0\]\.as: is only for what is delivered inside/);
+  await refused('{deliver: inside, delay: 5s, complete: rename}', /rules\[0\]\.delay: a delay is complete: quiet/);
+  await refused('{moev: inside}', /rules\[0\]\.moev: unknown key - did you mean "move"/);
+  await refused('{deliver: {to: inside, as: "{1}"}}', /rules\[0\]\.deliver: column 1: there is no group \{1\}/);
+  await refused('{hold: true}', /fallback\.as: column 1: there is no group \{1\}/, 'fallback: {deliver: inside, as: "{1}"}\n');
+  await refused(
+    '{hold: true}\nfallback: {hold: true}',
+    /x\.yaml:1:1 fallback: there is a fallback in conf\.d\/rules/,
+    'fallback: {hold: true}\n',
+  );
+});
+
+test('a destination is a folder or a program, with the keys of its kind', async () => {
+  const refused = async (destination: string, message: RegExp): Promise<void> => {
+    const { problems } = await load({ main: main.replace('{folder: delivered}', destination) });
+    assert.match(problems.join('\n'), message, destination);
+  };
+  await refused('{}', /destinations\.inside: exactly one of folder and program/);
+  await refused('{folder: a, program: [/bin/true]}', /exactly one of folder and program/);
+  await refused('{program: [scan]}', /destinations\.inside\.program: begins with an absolute path/);
+  await refused('{program: [/bin/true], onExisting: replace}', /destinations\.inside\.onExisting: is only for a folder/);
+  await refused('{folder: a, timeout: 5s}', /destinations\.inside\.timeout: is only for a program/);
 });
 
 test('MX-26: an expression that does not compile is refused with its option, its line and its column', async () => {

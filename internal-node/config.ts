@@ -31,7 +31,15 @@ import { areaOf } from '../shared/permissions/acts.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
 import { authenticationSchema, checkAuthentication, resolvedAuthentication } from './config-authentication.ts';
-import { checkRules, rulesSchema, toRule } from './config-rules.ts';
+import {
+  type Destination,
+  destinationName,
+  destinationSchema,
+  destinationsOf,
+  type ProgramSettings,
+  programsOf,
+} from './config-destinations.ts';
+import { checkRule, checkRules, fallbackSchema, rulesSchema, toFallback, toRule } from './config-rules.ts';
 import { refusePrivateKeys } from './config-secrets.ts';
 import { type AccountSettings, foldersOf } from './policy/accounts.ts';
 import {
@@ -55,20 +63,6 @@ const tunnel = z
     dataSockets: whole(1, 64).default(32).describe('Streams of contents at the same time, each on a socket of its own.'),
   })
   .prefault({});
-
-const destination = z.strictObject({
-  folder: path().describe('Folder into which files are delivered, below a folder for each partner.'),
-  onExisting: z
-    .enum(['number', 'replace', 'fail'])
-    .default('number')
-    .describe('When the name is taken: deliver beside it with a number, replace it, or fail and try again.'),
-  fileMode: z
-    .string()
-    .regex(/^0[0-7]{3}$/, 'expected four octal digits in quotes, like "0640"')
-    .transform((digits) => Number.parseInt(digits, 8))
-    .prefault('0640')
-    .describe('Mode of delivered files, in quotes.'),
-});
 
 const outgoing = z
   .strictObject({
@@ -150,13 +144,7 @@ export const internalConfigSchema = z.strictObject({
     .max(32)
     .default(['conf.d/**/*.yaml'])
     .describe('Globs of files with partners and rules, relative to this file.'),
-  destinations: z
-    .record(
-      z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'letters, digits, dot, underscore and hyphen, at most 64'),
-      destination,
-    )
-    .default({})
-    .describe('Where rules deliver to, by name.'),
+  destinations: z.record(destinationName, destinationSchema).default({}).describe('Where rules deliver to, by name.'),
   outgoing: outgoing.optional(),
   policy,
   sessions,
@@ -186,6 +174,7 @@ const partContents = z.strictObject({
       'Names of Outboxes that several partners see as a folder (`folders`); files go into them as into that of a partner.',
     ),
   rules: rulesSchema.optional().describe('Rules in the order in which they are tried; files in the order of their names.'),
+  fallback: fallbackSchema.optional().describe('What becomes of files that no rule takes; one of all files may say so.'),
 });
 export const partSchema = z.unknown().superRefine(refusePrivateKeys).pipe(partContents);
 
@@ -194,13 +183,6 @@ export const partContentsSchema = partContents;
 
 type Settings = z.output<typeof internalConfigSchema>;
 type Part = z.output<typeof partSchema>;
-
-export interface Destination {
-  readonly name: string;
-  readonly folder: string;
-  readonly onExisting: 'number' | 'replace' | 'fail';
-  readonly fileMode: number;
-}
 
 /** All but the DMZ node, which is known only after `sallyport connect`. */
 export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'policy' | 'destinations' | 'include'> {
@@ -218,6 +200,7 @@ export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'pol
     readonly uploads: Uploads;
   };
   readonly destinations: readonly Destination[];
+  readonly programs: readonly ProgramSettings[];
   readonly partners: Partners;
   readonly groups: Groups;
   readonly sharedOutboxes: readonly string[];
@@ -276,15 +259,17 @@ export async function withRulesOf(settings: InternalSettings, file: string): Pro
     const partners = Object.keys(settings.partners);
     const known = {
       ...{ partners, outboxes: [...partners, ...settings.sharedOutboxes] },
-      destinations: settings.destinations.map(({ name }) => name),
+      destinations: [...settings.destinations, ...settings.programs].map(({ name }) => name),
+      programs: settings.programs.map(({ name }) => name),
     };
     checkRules(part, value.rules, known, problems);
+    if (value.fallback) checkRule(part, ['fallback'], value.fallback, known, problems);
     if (problems.length === 0) return { ...settings, rules: allRules([part]) };
   }
   throw new ConfigError(problems);
 }
 
-const rulesFileSchema = z.strictObject({ rules: rulesSchema });
+const rulesFileSchema = z.strictObject({ rules: rulesSchema, fallback: fallbackSchema.optional() });
 
 interface LoadOptions {
   readonly references: 'checked' | 'unchecked';
@@ -329,11 +314,8 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>, file: string = 
       limits: { ...counts, idleMs: idle, partialTtlMs: partialTtl, tombstoneTtlMs: tombstoneTtl },
       uploads: uploadsOfAll(value.policy.uploads),
     },
-    destinations: Object.entries(value.destinations).map(([name, { folder: target, ...rest }]) => ({
-      name,
-      folder: resolve(folder, target),
-      ...rest,
-    })),
+    destinations: destinationsOf(value.destinations, folder),
+    programs: programsOf(value.destinations),
     authentication: resolvedAuthentication(value.authentication, folder),
     outgoing: value.outgoing && { ...value.outgoing, folder: resolve(folder, value.outgoing.folder) },
     partners: Object.assign({}, ...parts.map((part) => part.value.partners ?? {})) as Partners,
@@ -355,10 +337,12 @@ const sharedOf = (parts: readonly Loaded<Part>[]): readonly string[] => [
   ...new Set(parts.flatMap((part) => part.value.sharedOutboxes ?? [])),
 ];
 
-const allRules = (parts: readonly Loaded<Part>[]): Rule[] =>
-  parts
+const allRules = (parts: readonly Loaded<Part>[]): Rule[] => [
+  ...parts
     .flatMap((part) => (part.value.rules ?? []).map((rule, index) => ({ rule, source: sourceOf(part, ['rules', index]) })))
-    .map(({ rule, source }, index) => toRule(rule, source, `rule ${index + 1}`));
+    .map(({ rule, source }, index) => toRule(rule, source, `rule ${index + 1}`)),
+  ...parts.flatMap((part) => (part.value.fallback ? [toFallback(part.value.fallback, sourceOf(part, ['fallback']))] : [])),
+];
 
 function permissionsOf(parts: readonly Loaded<Part>[], kind: 'partners' | 'groups'): ReadonlyMap<string, PermissionSettings> {
   return new Map(
@@ -384,6 +368,13 @@ function checkTogether({ main, parts }: LoadedConfig<Settings, Part>, place: str
   );
   const all = uploadsOfAll(main.value.policy.uploads);
   checkQuiet(main, ['policy', 'uploads'], all, main, problems);
+  checkFallbacks(parts, problems);
+  for (const part of parts) {
+    for (const [index, { complete, delay }] of (part.value.rules ?? []).entries()) {
+      if (complete !== 'quiet' && delay === undefined) continue;
+      checkQuiet(part, ['rules', index], withOwn(all, { complete: 'quiet', quietMs: delay }), main, problems);
+    }
+  }
   for (const kind of ['partners', 'groups'] as const) {
     const seen = new Map<string, string>();
     for (const part of parts) {
@@ -400,24 +391,34 @@ function checkTogether({ main, parts }: LoadedConfig<Settings, Part>, place: str
   }
 }
 
+function checkFallbacks(parts: readonly Loaded<Part>[], problems: ConfigProblem[]): void {
+  const [first, ...others] = parts.filter((part) => part.value.fallback !== undefined);
+  for (const part of others) {
+    const message = `there is a fallback in ${first ? sourceOf(first, ['fallback']) : ''} already`;
+    problems.push({ file: part.label, ...part.keyAt(['fallback']), path: 'fallback', message });
+  }
+}
+
 /** A session vouches for its uploads only for its grace: what is quiet for longer would not be believed. */
 function checkQuiet(
   part: Loaded<unknown>,
-  path: readonly string[],
+  path: readonly (string | number)[],
   { complete, quietMs }: Uploads,
   { value: { sessions } }: Loaded<Settings>,
   problems: ConfigProblem[],
 ): void {
   if ((complete !== 'quiet' && complete !== 'trigger') || quietMs < sessions.grace) return;
   const message = `quiet, ${writeDuration(quietMs)}, must be less than sessions.grace, ${writeDuration(sessions.grace)}`;
-  problems.push({ file: part.label, ...part.at(path), path: path.join('.'), message });
+  problems.push({ file: part.label, ...part.at(path), path: pathText(path), message });
 }
 
 function checkReferences({ main, parts }: LoadedConfig<Settings, Part>, problems: ConfigProblem[]): void {
   const partners = parts.flatMap((part) => Object.keys(part.value.partners ?? {}));
   const destinations = Object.keys(main.value.destinations);
-  const groups = parts.flatMap((part) => Object.keys(part.value.groups ?? {}));
+  const programs = programsOf(main.value.destinations).map(({ name }) => name);
   const shared = sharedOf(parts);
+  const known = { partners, outboxes: [...partners, ...shared], destinations, programs };
+  const groups = parts.flatMap((part) => Object.keys(part.value.groups ?? {}));
   checkAuthentication(main, { partners, groups }, problems);
   for (const part of parts) {
     checkGroupNames(part, groups, problems);
@@ -428,7 +429,8 @@ function checkReferences({ main, parts }: LoadedConfig<Settings, Part>, problems
       problems.push({ file: part.label, ...part.at(path), path: pathText(path), message: `there is a partner "${name}"` });
     }
     checkFolders(part, parts, shared, problems);
-    checkRules(part, part.value.rules ?? [], { partners, outboxes: [...partners, ...shared], destinations }, problems);
+    checkRules(part, part.value.rules ?? [], known, problems);
+    if (part.value.fallback) checkRule(part, ['fallback'], part.value.fallback, known, problems);
   }
 }
 

@@ -6,7 +6,6 @@ import { withOwn } from '../shared/uploads.ts';
 import { sessionsEnded } from './changes.ts';
 import type { InternalConfig } from './config.ts';
 import { accountsOf, memberAccount, type PartnerAccount } from './policy/accounts.ts';
-import { placed } from './policy/home.ts';
 import type { PolicyContents } from './policy/publish.ts';
 import { forDmz, type Uploads } from './policy/uploads.ts';
 
@@ -88,11 +87,7 @@ export class CurrentConfig {
 
   /** Where an item of this id goes, and where it lands. */
   decide(facts: RoutingFacts & { readonly item: string }): InsideDecision {
-    const { router } = this.#now;
-    const { partner, path, item } = facts;
-    const place = this.#accountOf(partner)?.place;
-    const decision = router.decide(facts);
-    return place ? placed(decision, place, { partner, below: path, item }) : decision;
+    return this.#now.router.decide({ ...facts, place: this.#accountOf(facts.partner)?.place });
   }
 
   has(partner: string): boolean {
@@ -143,8 +138,8 @@ export class CurrentConfig {
       banner: policy.banner,
       askForCode: this.#now.config.authentication.askForCode,
       recipients: [this.#recipient],
-      // Paths inside and examples are none of the DMZ's business.
-      rules: rules.map(({ as: _inside, expect: _examples, ...rule }) => rule),
+      // What happens inside and examples are none of the DMZ's business.
+      rules: rules.map(({ plan: _inside, expect: _examples, ...rule }) => rule),
       timeZone: policy.timeZone,
       limits: policy.limits,
       uploads: forDmz(policy.uploads),

@@ -7,6 +7,7 @@
  * unless its policy says so. Errors are `destination-unavailable` (retryable): a file waits, it is never dropped.
  */
 import type { FileHandle } from 'node:fs/promises';
+import type { OnExisting } from '../shared/matching/actions.ts';
 
 export interface DeliveryTarget {
   /** Below a folder of this name; absent: below the place itself. */
@@ -22,6 +23,9 @@ export interface DraftFacts {
   /** Identity of the file within the place. */
   readonly inode: string;
 }
+
+/** `replaced`: in the place of another file. */
+export type Published = 'published' | 'replaced' | 'taken' | 'skipped';
 
 export interface Destination {
   readonly name: string;
@@ -40,15 +44,17 @@ export interface Destination {
   /**
    * The file, `/`-separated below the place, that the target would get now. Makes the folders. Nothing is reserved.
    * @param look false: the plain name without a look at the place; `publish` tells when it is taken.
+   * @param onExisting Instead of what the destination does with names that are taken.
    */
-  plan(target: DeliveryTarget, look?: boolean): Promise<string>;
+  plan(target: DeliveryTarget, look?: boolean, onExisting?: OnExisting): Promise<string>;
   /**
-   * Gives the draft its final name; durable when this resolves. `taken`: the name is in use meanwhile, plan again.
+   * Gives the draft its final name; durable when this resolves. `taken`: the name is in use meanwhile, plan again; `skipped`:
+   * it is in use, and such files are passed over.
    * A proof of it stays behind until `forget`.
    * @param allowed Called right before the name is given, with nothing awaited in between; what it throws stops the step.
    * @throws SallyportError `destination-unavailable` also when the draft is not the one of `facts`.
    */
-  publish(item: string, facts: DraftFacts, file: string, allowed: () => void): Promise<'published' | 'taken'>;
+  publish(item: string, facts: DraftFacts, file: string, allowed: () => void, onExisting?: OnExisting): Promise<Published>;
   /**
    * What became of a kept draft: it still waits, it has got its final name (durable when this resolves), or somebody else
    * removed it before that. A second look after `published` says the same, whatever the taker of the file did with it.

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseArgs } from 'node:util';
 import { parseSize } from '../shared/config/units.ts';
+import { actionNames } from '../shared/matching/actions.ts';
 import { parseVirtualPath } from '../shared/paths/virtual-path.ts';
 import { type Permission, permissionWords } from '../shared/permissions/words.ts';
 import { makeKey } from '../test/fixtures/ssh-login.ts';
@@ -15,7 +16,8 @@ import { groupSchema } from './policy/partners.ts';
 import { type Finding, findings } from './rule-findings.ts';
 
 const key = makeKey('ed25519').publicLine;
-const main = 'version: 1\nname: inner1\npolicy: {timeZone: UTC}\ndestinations:\n  inside: {folder: delivered}\n';
+const main =
+  'version: 1\nname: inner1\npolicy: {timeZone: UTC}\ndestinations:\n  inside: {folder: delivered}\n  archive: {folder: archive}\n';
 /** Settings that other pages tell of. */
 const elsewhere = ['uploads', 'ftps'];
 const others = `partners:\n  acme: {keys: ["${key}"]}\n  globex: {keys: ["${key}"]}\n`;
@@ -27,7 +29,7 @@ interface Page {
   readonly examples: readonly string[];
 }
 
-async function page(name: string, more?: string): Promise<Page> {
+async function page(name: string, rest?: string): Promise<Page> {
   const text = await readFile(new URL(`../docs/${name}`, import.meta.url), 'utf8');
   const blocks = (kind: string): string[] =>
     [...text.matchAll(new RegExp(`^\`\`\`${kind}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map((found) => found[1] ?? '');
@@ -35,10 +37,12 @@ async function page(name: string, more?: string): Promise<Page> {
   try {
     await mkdir(join(folder, 'conf.d'));
     const file = join(folder, 'sallyport.yaml');
-    await writeFile(file, main);
+    // What a page says of the main file goes on with its destinations.
+    const more = blocks('yaml file: sallyport.yaml').map((block) => block.replace(/^destinations:\n/, ''));
+    await writeFile(file, [main, ...more].join(''));
     const parts = blocks('yaml').map((block) => block.replace(/ssh-ed25519 AAAA…/g, key));
     for (const [index, part] of parts.entries()) await writeFile(join(folder, `conf.d/${index + 1}.yaml`), part);
-    if (more !== undefined) await writeFile(join(folder, 'conf.d/more.yaml'), more);
+    if (rest !== undefined) await writeFile(join(folder, 'conf.d/more.yaml'), rest);
     const settings = await loadInternalSettings(file);
     const examples = blocks('examples').flatMap((block) => block.trimEnd().split('\n'));
     return { text, explainer: new Explainer(settings), findings: findings(settings, 0), examples };
@@ -72,13 +76,14 @@ function asked({ explainer }: Page, line: string): void {
 function routed({ explainer }: Page, line: string): void {
   const { answer, place, file: as, values, positionals, atMs } = read(line);
   const path = parseVirtualPath(`/Inbox/${positionals[2]}`);
-  const { decision, file } = explainer.route(values.partner ?? '', path, parseSize(values.size ?? '1KiB'), atMs);
-  const { route } = decision;
-  const target = 'destination' in route ? ` ${route.destination}` : 'partner' in route ? ` ${route.partner}` : '';
-  assert.equal(`${route.action}${target}`, answer, line);
+  const { decision, targets } = explainer.route(values.partner ?? '', path, parseSize(values.size ?? '1KiB'), atMs);
+  const { route, plan } = decision;
+  const to = plan ? plan.targets.map(({ destination }) => destination) : 'partner' in route ? [route.partner] : [];
+  assert.equal([plan?.action ?? route.action, ...to].join(' '), answer, line);
   assert.ok(place === '' ? decision.rule === '' : decision.rule.endsWith(`(${place})`), `${line}: ${decision.rule}`);
-  const below = as ?? `${values.partner}${path.slice('/Inbox'.length)}`;
-  assert.equal(file?.endsWith(`/delivered/${below}`) ?? false, route.action === 'deliver', `${line}: ${file}`);
+  const below = as?.split(', ') ?? (plan ? [`${values.partner}${path.slice('/Inbox'.length)}`] : []);
+  const given = targets.map(({ destination, file }) => file?.split(/\/(?:delivered|archive)\//)[1] ?? destination);
+  assert.deepEqual(given, below, line);
 }
 
 test('PE-01, PE-16: docs/permissions.md: two partners of one group, side by side', async () => {
@@ -96,14 +101,15 @@ test('PE-01, AC-02, AC-10, AC-16: docs/accounts.md: every example is answered so
     assert.ok(elsewhere.includes(setting) || all.text.includes(`\`${setting}`), setting);
 });
 
-test('docs/rules.md: every example is decided so, by that line', async () => {
+test('FD-21: docs/rules.md: every example is decided so, by that line', async () => {
   const all = await page('rules.md', others);
   assert.deepEqual(all.explainer.brokenExamples(0), []);
   assert.deepEqual(
     all.findings.filter(({ kind }) => kind === 'never'),
     [],
   );
-  assert.ok(all.examples.length >= 8);
+  assert.ok(all.examples.length >= 12);
+  for (const action of actionNames) assert.ok(all.text.includes(`| \`${action}: `), action);
   for (const line of all.examples) routed(all, line);
 });
 

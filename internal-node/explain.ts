@@ -5,9 +5,9 @@
  */
 import { join } from 'node:path';
 import { SallyportError } from '../shared/errors.ts';
+import { insideAction, type OnExisting } from '../shared/matching/actions.ts';
 import { matcherOf } from '../shared/matching/expression.ts';
 import { Router, type RoutingFacts, type RuleAnswer } from '../shared/matching/routing.ts';
-import { deliveryComponents } from '../shared/paths/delivery-name.ts';
 import type { FolderGrant } from '../shared/paths/layout.ts';
 import { belowInbox, inbox, isWithin, pathKey, type VirtualPath } from '../shared/paths/virtual-path.ts';
 import { mayDo, mayFetch } from '../shared/permissions/acts.ts';
@@ -16,7 +16,6 @@ import { type Permission, type PermissionLine, permissionNames } from '../shared
 import type { InsideDecision } from '../shared/policy.ts';
 import type { InternalSettings } from './config.ts';
 import { accountsOf, type PartnerAccount } from './policy/accounts.ts';
-import { placed } from './policy/home.ts';
 
 /** What of the configuration answers depend on. */
 export interface ExplainedSettings
@@ -66,12 +65,18 @@ export interface BrokenExample {
   readonly decided: string;
 }
 
+export interface TargetAnswer {
+  readonly destination: string;
+  /** Absolute path of the file, before its number if the name is taken; null when it is given to a program. */
+  readonly file: string | null;
+  readonly onExisting: OnExisting | null;
+}
+
 export interface RouteAnswer {
   readonly decision: InsideDecision;
   readonly rules: readonly RuleAnswer[];
-  /** Absolute path of the file that a delivery would make, before its number if the name is taken. */
-  readonly file: string | null;
-  readonly onExisting: 'number' | 'replace' | 'fail' | null;
+  /** What each destination would get, in their order. */
+  readonly targets: readonly TargetAnswer[];
 }
 
 /** @throws SallyportError `no-such-file` when there is no such partner. */
@@ -144,20 +149,20 @@ export class Explainer {
       throw new SallyportError('usage', `rules are for files below /Inbox, not for ${path}`);
     }
     const { destinations } = this.#settings;
-    const below = belowInbox(path);
-    const { rules, ...found } = this.#router.explain({ partner, path: below, size, atMs });
-    const decision = placed(found.decision, place, { partner, below, item: 'ITEM' });
-    const { route } = decision;
-    const target = route.action === 'deliver' ? destinations.find(({ name }) => name === route.destination) : undefined;
-    const file = target ? join(target.folder, ...(decision.as?.split('/') ?? [partner, ...deliveryComponents(below)])) : null;
-    return { decision, rules, file, onExisting: target?.onExisting ?? null };
+    const explained = this.#router.explain({ partner, path: belowInbox(path), size, atMs, place });
+    const { plan } = explained.decision;
+    const targets = (plan?.targets ?? []).map(({ destination, file }): TargetAnswer => {
+      const folder = destinations.find(({ name }) => name === destination);
+      if (!plan || !folder) return { destination, file: null, onExisting: null };
+      const onExisting = insideAction(plan.action).onExisting ?? plan.onExisting ?? folder.onExisting;
+      return { destination, file: join(folder.folder, ...file.split('/')), onExisting };
+    });
+    return { ...explained, targets };
   }
 
   /** The decision alone, for one of very many files. `item`: its id, which may be part of its name inside. */
   decide(facts: RoutingFacts & { readonly item: string }): InsideDecision {
-    const decision = this.#router.decide(facts);
-    const place = this.#accounts.get(facts.partner)?.place;
-    return place ? placed(decision, place, { ...facts, below: facts.path }) : decision;
+    return this.#router.decide({ ...facts, place: this.#accounts.get(facts.partner)?.place });
   }
 
   /** How large one file of a partner may be, and the line that says so. */

@@ -21,17 +21,21 @@ export function unavailable(detail: string, cause?: unknown): SallyportError {
   return new SallyportError('destination-unavailable', errno ? `${detail}: ${errno}` : detail, { errno }, { cause });
 }
 
+/** `parent`: only the last one. */
+export type MakeFolders = 'all' | 'parent' | 'none';
+
 /**
  * Opens the folder `components` below `root`; the caller closes it.
  * @param root Absolute path from the configuration; the only one in which links are followed.
- * @param create Makes missing folders (0750) and flushes the folder they are in.
+ * @param make Which missing folders are made (0750); the folder that they are in is flushed.
  * @throws SallyportError `destination-unavailable`: missing, not a folder, a link, not permitted.
  */
-export async function openFolder(root: string, components: readonly string[], create: boolean): Promise<FileHandle> {
+export async function openFolder(root: string, components: readonly string[], make: MakeFolders): Promise<FileHandle> {
   let folder = await open(root, constants.O_RDONLY | constants.O_DIRECTORY).catch((cause: unknown) => {
     throw unavailable(`the folder ${root} cannot be opened`, cause);
   });
-  for (const component of components) {
+  for (const [index, component] of components.entries()) {
+    const create = make === 'all' || (make === 'parent' && index === components.length - 1);
     try {
       const child = await openChild(folder, component, create);
       await folder.close();

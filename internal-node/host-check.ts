@@ -24,6 +24,7 @@ export async function checkHost(config: InternalConfig): Promise<void> {
   await loadNodeKeys(config.keys, 'internal');
   await loadSealingIdentity(config.keys);
   for (const { name, folder } of config.destinations) await usableFolder(folder, `destinations.${name}.folder`);
+  for (const { name, command } of config.programs) await usableProgram(command[0] ?? '', `destinations.${name}.program`);
   if (config.outgoing) await usableFolder(config.outgoing.folder, 'outgoing.folder');
 }
 
@@ -35,5 +36,16 @@ async function usableFolder(folder: string, key: string): Promise<void> {
     const { code, message } = cause as NodeJS.ErrnoException;
     const why = code === 'ENOENT' ? 'there is no such folder' : code === 'EACCES' ? 'this user may not write to it' : message;
     throw new SallyportError('config-invalid', `${key}: ${folder}: ${why}`, {}, { cause });
+  }
+}
+
+async function usableProgram(program: string, key: string): Promise<void> {
+  try {
+    if (!(await stat(program)).isFile()) throw new Error('it is not a file');
+    await access(program, constants.X_OK);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'there is no such program' : code === 'EACCES' ? 'this user may not run it' : message;
+    throw new SallyportError('config-invalid', `${key}: ${program}: ${why}`, {}, { cause });
   }
 }

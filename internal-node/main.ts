@@ -19,6 +19,7 @@ import { addTotpVerb } from './admin/verb-totp.ts';
 import { addApplyVerbs } from './admin/verbs-apply.ts';
 import { addAuthVerbs } from './admin/verbs-auth.ts';
 import { addBanVerbs } from './admin/verbs-bans.ts';
+import { addDestinationVerbs } from './admin/verbs-destination.ts';
 import { addExplainVerbs } from './admin/verbs-explain.ts';
 import { addFileVerbs } from './admin/verbs-files.ts';
 import { addPartnerVerbs } from './admin/verbs-partner.ts';
@@ -88,6 +89,7 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   addBanVerbs(program);
   addTotpVerb(program, partners);
   addFileVerbs(program);
+  addDestinationVerbs(program);
   addExplainVerbs(program);
   addApplyVerbs(program);
   return program;

@@ -9,7 +9,7 @@ import type { RunningNode } from '../shared/admin/serve.ts';
 import { systemClock } from '../shared/clock.ts';
 import { Database } from '../shared/durable/database.ts';
 import { event } from '../shared/events/event.ts';
-import { createLogger } from '../shared/log.ts';
+import { createLogger, printable } from '../shared/log.ts';
 import { matcherOf } from '../shared/matching/expression.ts';
 import { keepMemoryFlat } from '../shared/memory.ts';
 import { loadNodeKeys } from '../shared/pki/node-keys.ts';
@@ -43,7 +43,9 @@ import { type InternalConfig, loadInternalConfig, loadPlannedSettings } from './
 import { chainOf } from './config-authentication.ts';
 import { ConfigSwap } from './config-swap.ts';
 import { CurrentConfig } from './current-config.ts';
+import type { Destination } from './destination.ts';
 import { FolderDestination, folderDefaults } from './destinations/folder.ts';
+import { ProgramDestination, type ProgramReport, programDefaults } from './destinations/program.ts';
 import { type CompanionSettings, Companions } from './inbound/companions.ts';
 import { Delivery, deliveryDefaults } from './inbound/delivery.ts';
 import type { OpenWhole } from './inbound/fetch.ts';
@@ -164,9 +166,18 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     },
     { validMs: config.policy.expires },
   );
-  const destinations = new Map(
-    config.destinations.map((options) => [options.name, new FolderDestination({ ...folderDefaults, ...options })]),
-  );
+  const report = ({ program, item, outcome, ranMs, output }: ProgramReport): Promise<void> =>
+    database.emit([
+      event('program.ended', clock.nowMs(), { item }, { program, outcome, ranMs, output: printable(output, 4096) }),
+    ]);
+  const destinations = new Map<string, Destination>([
+    ...config.destinations.map((options) => [options.name, new FolderDestination({ ...folderDefaults, ...options })] as const),
+    ...config.programs.map(({ name, command, timeoutMs }) => {
+      const options = { ...programDefaults, name, command, timeoutMs, folder: join(config.state, 'programs', name) };
+      return [name, new ProgramDestination({ clock, report }, options)] as const;
+    }),
+  ]);
+  const stops = new Map([...config.destinations, ...config.programs].map(({ name, stopAfter }) => [name, stopAfter]));
   const registrar = new Registrar({
     ledger,
     partners: current,
@@ -191,6 +202,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     {
       ...deliveryDefaults,
       smallStreams: Math.max(2, Math.floor(config.tunnel.dataSockets / 8)),
+      stopAfter: (destination) => stops.get(destination) ?? 0,
       retry: { firstMs: config.pull.retryFirst, maxMs: config.pull.retryMost },
     },
   );
@@ -284,6 +296,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     records: database.room<AuditOperations>(),
     overview: database.room<OverviewOperations>(),
     events: database,
+    wakePuller: () => puller.wake(),
     readConfig: () => loadInternalConfig(config.file),
     applyDesk: () => applyDesk,
     desk,

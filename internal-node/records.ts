@@ -17,6 +17,7 @@ export const migrations: readonly string[] = [
   ...ledger.companionMigrations,
   ...directory.migrations,
   ...totp.migrations,
+  ...ledger.dispatchMigrations,
 ];
 
 export const operations = {

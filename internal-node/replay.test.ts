@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { InsideDecision } from '../shared/policy.ts';
+import type { InsideDecision, Plan } from '../shared/policy.ts';
 import { makeKey } from '../test/fixtures/ssh-login.ts';
 import { type InternalSettings, loadInternalSettings, withRulesOf } from './config.ts';
 import { Explainer } from './explain.ts';
@@ -35,8 +35,12 @@ const past = (path: string, decision: InsideDecision, size = 10): PastItem => ({
     path: `/Inbox/${path}`,
     size,
     atMs: Date.UTC(2026, 0, 31, 23),
-    decision,
+    decision: decision === inside ? { ...inside, plan: toInside(path) } : decision,
   },
+});
+const toInside = (path: string): Plan => ({
+  action: 'deliver',
+  targets: [{ destination: 'inside', file: `acme/${path}` }],
 });
 const toGlobex: InsideDecision = { route: { action: 'outbox', partner: 'globex' }, rule: 'pdf (conf.d/all.yaml:5)' };
 const inside: InsideDecision = { route: { action: 'deliver', destination: 'inside' }, rule: 'rest (conf.d/all.yaml:6)' };

@@ -50,7 +50,7 @@ export interface Replay {
 export type Decider = (past: PastItem) => Outcome;
 
 /** As it was decided then: nobody refused it. */
-export const asRecorded: Decider = ({ partner, path, decision }) => outcomeOf(decision, partner, path);
+export const asRecorded: Decider = ({ decision }) => outcomeOf(decision);
 
 /** As this configuration decides. A file whose partner may not send it (any more) is refused. */
 export function asConfigured(explainer: Explainer): Decider {
@@ -63,7 +63,7 @@ export function asConfigured(explainer: Explainer): Decider {
     const sent = parsed(path);
     const refusal = refused(explainer, past, sent, own);
     if (refusal) return refusal;
-    return outcomeOf(explainer.decide({ partner, path: belowOf(path), size, atMs, item }), partner, path);
+    return outcomeOf(explainer.decide({ partner, path: belowOf(path), size, atMs, item }));
   };
 }
 
@@ -121,10 +121,12 @@ export function replay(items: readonly PastItem[], before: Decider, after: Decid
   return { items: items.length, same: items.length - differ, differences, differ, unrouted, refused: refusals, slowestMs };
 }
 
-function outcomeOf({ route, rule, as }: InsideDecision, partner: string, path: string): Outcome {
+function outcomeOf({ route, rule, plan }: InsideDecision): Outcome {
+  if (plan) {
+    const targets = plan.targets.map(({ destination, file }) => `${destination} ${file}`).join(', ');
+    return { what: `${plan.action} ${targets}`, kind: 'routed', by: rule };
+  }
   switch (route.action) {
-    case 'deliver':
-      return { what: `deliver ${route.destination} ${as ?? `${partner}/${belowOf(path)}`}`, kind: 'routed', by: rule };
     case 'outbox':
       return { what: `outbox ${route.partner}`, kind: 'routed', by: rule };
     case 'unrouted':

@@ -86,7 +86,7 @@ function overlaps({ rules, policy, partners }: ExplainedSettings, atMs: number):
   };
   return compared.flatMap((later, index) =>
     compared.slice(0, index).flatMap((earlier): Finding[] => {
-      if (JSON.stringify([earlier.route, earlier.as]) === JSON.stringify([later.route, later.as])) return [];
+      if (JSON.stringify([earlier.route, earlier.plan]) === JSON.stringify([later.route, later.plan])) return [];
       const path = common(earlier, later);
       if (path === undefined) return [];
       const text = `rules "${earlier.name}" (${earlier.source}) and "${later.name}" overlap: ${path} goes by the first`;

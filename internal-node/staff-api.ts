@@ -1,5 +1,6 @@
 /** What staff and operators ask over the admin socket, answered from the rooms of the node. Decides nothing itself. */
 import type { Clock } from '../shared/clock.ts';
+import { didYouMean } from '../shared/config/suggest.ts';
 import type { EventSink, Records } from '../shared/durable/database.ts';
 import { asSallyportError, SallyportError } from '../shared/errors.ts';
 import { type EventName, eventCatalogue } from '../shared/events/catalogue.ts';
@@ -10,6 +11,7 @@ import type { DmzStatus } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
 import type {
   Bans,
+  DestinationSummary,
   History,
   InternalAdminApi,
   InternalStatus,
@@ -53,6 +55,7 @@ export interface StaffApiDeps {
   readonly records: Records<AuditOperations>;
   readonly overview: Records<OverviewOperations>;
   readonly events: EventSink;
+  readonly wakePuller: () => void;
   readonly readConfig: () => Promise<InternalConfig>;
   readonly applyDesk: () => Pick<ApplyDesk, 'apply' | 'confirm' | 'rollBack' | 'deadlineMs'>;
   readonly desk: Pick<AuthDesk, 'rehearse'>;
@@ -86,9 +89,10 @@ export class StaffApi implements InternalAdminApi {
   async status(): Promise<InternalStatus> {
     const { current, keys, publisher, records, clock } = this.#deps;
     const nowMs = Math.floor(clock.nowMs());
-    const [overview, failure, dmz] = await Promise.all([
+    const [overview, failure, stops, dmz] = await Promise.all([
       this.#deps.overview.call('admin.overview', { nowMs }),
       records.call('audit.lastOf', { names: troubles }),
+      this.#deps.ledger.call('ledger.stops', null),
       this.#askDmz(),
     ]);
     return {
@@ -103,6 +107,9 @@ export class StaffApi implements InternalAdminApi {
       configUnconfirmedUntilMs: this.#deps.applyDesk().deadlineMs ?? null,
       partners: { configured: current.names().length, connected: overview.connected },
       items: itemsOf(overview, nowMs),
+      stopped: stops.flatMap(({ destination, stoppedAtMs, reason }) =>
+        stoppedAtMs === null ? [] : [{ destination, sinceMs: stoppedAtMs, reason }],
+      ),
       lastFailure: failure ? failureOf(failure) : null,
       dmz,
     };
@@ -233,6 +240,42 @@ export class StaffApi implements InternalAdminApi {
 
   rollBackConfig(): Promise<boolean> {
     return this.#deps.applyDesk().rollBack('somebody took it back');
+  }
+
+  async destinations(): Promise<readonly DestinationSummary[]> {
+    const { destinations, programs } = this.#deps.current.config;
+    const stops = await this.#deps.ledger.call('ledger.stops', null);
+    const summary = (name: string, kind: DestinationSummary['kind']): DestinationSummary => {
+      const stop = stops.find(({ destination }) => destination === name);
+      return { name, kind, errors: stop?.errors ?? 0, reason: stop?.reason ?? null, stoppedAtMs: stop?.stoppedAtMs ?? null };
+    };
+    return [...destinations.map(({ name }) => summary(name, 'folder')), ...programs.map(({ name }) => summary(name, 'program'))];
+  }
+
+  async resumeDestination(name: string): Promise<{ readonly resumed: boolean }> {
+    const { ledger, clock, wakePuller, current } = this.#deps;
+    const resumed = await ledger.call('ledger.resume', { destination: name, nowMs: Math.floor(clock.nowMs()) });
+    const { destinations, programs } = current.config;
+    const known = [...destinations, ...programs].map((one) => one.name);
+    if (!resumed && !known.includes(name)) {
+      throw new SallyportError('no-such-file', `there is no destination "${name}"${didYouMean(name, known)}`, {
+        next: 'sallyport destination list shows them',
+      });
+    }
+    wakePuller();
+    return { resumed };
+  }
+
+  async retry(ref: string): Promise<{ readonly item: string }> {
+    const { ledger, clock, wakePuller } = this.#deps;
+    const found = await this.#itemRef(ref);
+    const item = 'item' in found ? found.item : (await ledger.call('ledger.named', found))?.item.id;
+    if (item === undefined) throw new SallyportError('no-such-file', `nothing is known of ${ref}`);
+    if (!(await ledger.call('ledger.tryAgain', { id: item, nowMs: Math.floor(clock.nowMs()) }))) {
+      throw new SallyportError('usage', 'the item was not given up: there is nothing to try again', { item });
+    }
+    wakePuller();
+    return { item };
   }
 
   async reload(): Promise<Reloaded> {
@@ -410,7 +453,7 @@ const waitingStates: Readonly<Record<string, string>> = { hold: 'held', unrouted
 
 /** In the words of the catalogue. */
 function stateOf(row: StaffRow): string {
-  if (row.state === 'registered') return waitingStates[row.action] ?? 'ready';
+  if (row.state === 'registered') return row.reason === null ? (waitingStates[row.action] ?? 'ready') : 'held';
   if (row.state === 'pulling' || row.state === 'staged') return 'leased';
   return row.state === 'moved' ? 'offered' : row.state;
 }

@@ -3,12 +3,14 @@
  * held before and after. Exit 0 only when nothing was wrong.
  */
 import { appendFile, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Pair, startPair } from '../test/fixtures/pair.ts';
 import { RawSftp } from '../test/fixtures/raw-sftp.ts';
 import { compareDecisions } from '../test/hostile/decision-fuzz.ts';
+import { fuzzDestinations } from '../test/hostile/destination-fuzz.ts';
 import { HandshakeFuzz } from '../test/hostile/handshake-fuzz.ts';
 import { HonestPartner, whileServing } from '../test/hostile/honest-partners.ts';
 import { compareGlobs, compareRegexes, killers, randomExpressions, slowestPair } from '../test/hostile/matching-fuzz.ts';
@@ -125,8 +127,14 @@ function fuzzDecisions({ seed, count }: { readonly seed: number; readonly count:
   return { seed, count, compared, seconds: Math.round((performance.now() - startedAt) / 1000), faults: faults.slice(0, 20) };
 }
 
+async function fuzzPaths({ seed, count }: { readonly seed: number; readonly count: number }) {
+  const startedAt = performance.now();
+  const { faults, ...counts } = await fuzzDestinations(tmpdir(), seed, count);
+  return { seed, count, ...counts, seconds: Math.round((performance.now() - startedAt) / 1000), faults: faults.slice(0, 20) };
+}
+
 /** Targets for which no pair runs. */
-const alone = { matching: fuzzMatching, decisions: fuzzDecisions } as const;
+const alone = { matching: fuzzMatching, decisions: fuzzDecisions, destinations: fuzzPaths } as const;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -143,6 +151,6 @@ if (!target && !withoutPair) {
   const names = [...Object.keys(targets), ...Object.keys(alone)].join('|');
   throw new Error(`usage: scripts/fuzz ${names} [--count N] [--seed N] [--from N]`);
 }
-const report = target ? await fuzz(target, inputs) : (withoutPair?.(inputs) ?? { faults: [] });
+const report = target ? await fuzz(target, inputs) : ((await withoutPair?.(inputs)) ?? { faults: [] });
 process.stdout.write(`${JSON.stringify(report)}\n`);
 process.exitCode = report.faults.length === 0 ? 0 : 1;

@@ -73,6 +73,7 @@ export const errorCatalogue = {
   'stale-epoch': kind(true, 'failure', 'the lease belongs to an earlier link'),
   'lease-lost': kind(true, 'failure', 'the lease ran out or belongs to somebody else'),
   'destination-unavailable': kind(true, 'failure', 'the destination cannot be written now'),
+  'program-failed': kind(true, 'failure', 'a program that gets files did not end well'),
   'waits-for-other': kind(true, 'failure', 'the item waits for another one'),
   'trigger-mismatch': kind(false, 'failure', 'the item is not what its trigger file says'),
   'source-changed': kind(true, 'failure', 'an outgoing file changed while it was taken'),

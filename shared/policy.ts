@@ -3,6 +3,7 @@
  * Every number a stranger can press against is here or in the DMZ host's own hard limits, with its unit in its name.
  */
 import { z } from 'zod';
+import type { InsideActionName, OnExisting } from './matching/actions.ts';
 import { permissionsSchema } from './permissions/words.ts';
 import { uploadOverridesSchema, uploadSettingsSchema } from './uploads.ts';
 
@@ -41,13 +42,47 @@ export const ruleSchema = z.strictObject({
   minBytes: bytes.optional(),
   maxBytes: bytes.optional(),
   route: routeSchema,
+  /** How an upload that the rule is for is completed, instead of as its partner completes his. */
+  completion: uploadOverridesSchema.pick({ complete: true, quietMs: true }).optional(),
 });
 /** A rule as the inside has it. */
 export interface Rule extends z.infer<typeof ruleSchema> {
-  /** The path below a destination (docs/rules.md); the DMZ is not told. */
-  readonly as?: string;
+  /** What the inside does with the opened file; the DMZ is not told. */
+  readonly plan?: PlanOfRule;
   /** Paths below the Inbox that this rule must be the one to decide; not told either. */
   readonly expect?: readonly string[];
+}
+
+/** When an item of a rule is tried again. */
+export interface RetryOfRule {
+  /** Failures after which it waits for staff; absent: never. */
+  readonly limit?: number;
+  /** Wait before the second attempt, which doubles from there. */
+  readonly waitMs?: number;
+}
+
+interface PlanSettings {
+  readonly action: InsideActionName;
+  /** Instead of what the destinations say. */
+  readonly onExisting?: OnExisting;
+  readonly retry?: RetryOfRule;
+}
+
+/** What a rule does inside, as it is written. */
+export interface PlanOfRule extends PlanSettings {
+  /** In their order, at least one. `as`: the path below the destination (docs/rules.md). */
+  readonly targets: readonly { readonly destination: string; readonly as?: string }[];
+}
+
+/** What the inside does with one item: each destination gets it once, in their order. */
+export interface Plan extends PlanSettings {
+  readonly targets: readonly PlannedTarget[];
+}
+
+export interface PlannedTarget {
+  readonly destination: string;
+  /** Below the destination: harmless components with `/` between them, before a number that may be added. */
+  readonly file: string;
 }
 
 /** A decision: the route and the rule that made it, or that no rule matched. */
@@ -58,8 +93,8 @@ export const decisionSchema = z.strictObject({
 export type Decision = z.infer<typeof decisionSchema>;
 /** A decision as the inside keeps it. */
 export interface InsideDecision extends Decision {
-  /** The file below the destination, `/` between harmless components; absent: below the partner's folder, as he named it. */
-  readonly as?: string;
+  /** What is done inside, when anything is. */
+  readonly plan?: Plan;
 }
 /** What the DMZ is told: names inside are none of its business. */
 export const decisionForDmz = ({ route, rule }: InsideDecision): Decision => ({ route, rule });

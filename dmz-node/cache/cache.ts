@@ -185,7 +185,6 @@ export class Cache implements CacheView, Service {
       actor: actorOf(user),
       place,
       modifiedMs: attributes.modifiedAtMs,
-      quietMs: this.core.completion.settingsOf(user).quietMs,
       nowMs: clock.nowMs(),
     });
   }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Router } from '../../shared/matching/routing.ts';
+import type { Rule } from '../../shared/policy.ts';
 import { defaultUploads } from '../../shared/uploads.ts';
-import { begin, CacheBench, names, path, put, resume } from '../../test/fixtures/cache-bench.ts';
+import { begin, CacheBench, names, path, put, resume, rule } from '../../test/fixtures/cache-bench.ts';
 import { sender } from '../../test/fixtures/permissions.ts';
 
 const dayMs = 86_400_000;
@@ -236,4 +238,65 @@ test('2.9 completion modes: what is held under its final name counts as there wh
   await put(view, '/Inbox/y.part', 'one');
   await put(view, '/Inbox/y.part', 'two'); // under a temporary name nothing was promised
   assert.deepEqual(await names(view, '/Inbox'), ['x', 'y.part']);
+});
+
+const inside = { action: 'deliver', destination: 'erp' } as const;
+const withRules = (...rules: readonly Rule[]): Promise<CacheBench> => CacheBench.open({ rules });
+
+test('FD-28: a rule with a delay waits until nothing touched the file for so long, and follows it to another name', async () => {
+  await using bench = await withRules({ ...rule('*.csv', inside), completion: { complete: 'quiet', quietMs: 5000 } });
+  const view = bench.view();
+  await put(view, '/Inbox/first.csv', 'content');
+  bench.clock.advance(4000);
+  await view.rename(path('/Inbox/first.csv'), path('/Inbox/second.csv'), false);
+  bench.clock.advance(4000);
+  await bench.cache.settle();
+  assert.deepEqual(await bench.list(), [], 'it has waited for 4 s under this name');
+  await view.setAttributes(path('/Inbox/second.csv'), { modifiedAtMs: 1000 });
+  bench.clock.advance(4000);
+  await bench.cache.settle();
+  assert.deepEqual(await bench.list(), [], 'a touch counts');
+  bench.clock.advance(1000);
+  await bench.cache.settle();
+  assert.deepEqual(
+    (await bench.list()).map((item) => item.path),
+    ['/Inbox/second.csv'],
+  );
+});
+
+test('a rule says how uploads for it are completed, whatever their partner has; temporary names are held all the same', async () => {
+  const partners = { uploads: { complete: 'rename' } } as const;
+  await using bench = await withRules(
+    { ...rule('*.now', inside), completion: { complete: 'close' } },
+    { ...rule('*.end', inside), completion: { complete: 'session-end' } },
+    rule('*', inside),
+  );
+  const view = bench.view('acme', partners);
+  for (const name of ['a.now', 'b.end', 'c.other', 'd.part']) await put(view, `/Inbox/${name}`, name);
+  const complete = async () => (await bench.list()).map((item) => item.path);
+  assert.deepEqual(await complete(), ['/Inbox/a.now']);
+  await view.rename(path('/Inbox/c.other'), path('/Inbox/c'), false);
+  assert.deepEqual(await complete(), ['/Inbox/a.now', '/Inbox/c']);
+  await view.end('quit');
+  assert.deepEqual((await complete()).sort(), ['/Inbox/a.now', '/Inbox/b.end', '/Inbox/c']);
+});
+
+test('at midnight both nodes decide by the same instant: the one at which the DMZ decided is the completion of the item', async () => {
+  const dayEndMs = Date.UTC(2026, 10, 22) - 1;
+  await using bench = await withRules(rule('t/*_{day.padded}.csv/', inside));
+  const { clock } = bench;
+  clock.advance(dayEndMs - 20_000 - clock.nowMs());
+  await put(bench.view('acme', { uploads: { complete: 'quiet', quietMs: 10_000 } }), '/Inbox/quiet_21.csv', 'q');
+  // From here on no two looks at the clock in a row find the same day.
+  let looks = 0;
+  clock.nowMs = () => dayEndMs + (looks++ % 2);
+  clock.advance(20_000);
+  await bench.cache.settle();
+  await put(bench.view(), '/Inbox/close_21.csv', 'c');
+  for (const item of await bench.list()) {
+    const facts = { partner: item.partner, path: item.path.slice('/Inbox/'.length), size: item.size, atMs: item.completedAtMs };
+    const router = new Router(bench.policy?.rules ?? [], { timeZone: 'UTC' });
+    assert.deepEqual(router.decide(facts).route, item.decision.route, item.path);
+  }
+  assert.equal((await bench.list()).length, 2);
 });

@@ -1,7 +1,7 @@
 /** What completes an upload of a partner, by the settings of his grant and of the policy in force (reliability.md §2.9). */
 import { matcherOf } from '../../shared/matching/expression.ts';
 import { defaultUploads, type UploadSettings, withOwn } from '../../shared/uploads.ts';
-import type { CacheUser, PolicyInForce } from '../cache-view.ts';
+import type { CacheUser, PolicyInForce, Ruling } from '../cache-view.ts';
 import type { Hold } from './records/holds.ts';
 
 type NameTest = (name: string) => boolean;
@@ -24,9 +24,13 @@ export class Completion {
     return this.#anyOf(this.settingsOf(user).temporaryNames)(name);
   }
 
-  /** Why a file is not complete yet that is whole since `nowMs` and got its name by this; null when it is complete. */
-  holdOf(user: CacheUser, name: string, by: 'close' | 'rename', nowMs: number): Hold | null {
-    const settings = this.settingsOf(user);
+  /**
+   * Why a file is not complete yet that is whole since the ruling's instant and got its name by this; null when it is complete.
+   * What its rule says goes before what its partner has.
+   */
+  holdOf(user: CacheUser, name: string, by: 'close' | 'rename', ruling: Pick<Ruling, 'atMs' | 'completion'>): Hold | null {
+    const nowMs = ruling.atMs;
+    const settings = withOwn(this.settingsOf(user), ruling.completion);
     const { complete, quietMs, holdAlarmMs } = settings;
     const alarmMs = nowMs + holdAlarmMs;
     if (this.isTemporary(user, name)) return { kind: 'name', dueMs: null, alarmMs };

@@ -74,8 +74,7 @@ export class Inbox {
     const both = (permission: 'rename' | 'write'): boolean =>
       user.rights.may(permission, from) && user.rights.may(permission, to);
     const mayRename = both('rename');
-    const hold = completion.holdOf(user, target.name, 'rename', clock.nowMs());
-    const completes = both('write') && hold?.kind !== 'name';
+    const completes = both('write') && !completion.isTemporary(user, target.name);
     if (!mayRename && !completes) throw new SallyportError('permission-denied', 'the grant allows no changes');
     const entry = await records.call('names.look', { partner: user.partner, ...source });
     if (!entry) throw new SallyportError('no-such-file', 'no entry of that name');
@@ -89,7 +88,8 @@ export class Inbox {
       return;
     }
     const facts = { partner: user.partner, path: belowInbox(to), size: entry.size, atMs: nowMs };
-    const { decision, policyNumber } = this.#core.dispatcher.decide(facts);
+    const ruling = this.#core.dispatcher.decide(facts);
+    const hold = completion.holdOf(user, target.name, 'rename', ruling);
     const newId = newItemId();
     const { unlink, dueMs } = await records.call('names.rename', {
       actor: actorOf(user),
@@ -99,8 +99,7 @@ export class Inbox {
       newId,
       mayRename: mayRename || completion.isTemporary(user, source.name),
       hold,
-      decision,
-      policyNumber,
+      ruling,
       overwrite,
       onExisting: user.grant.onExisting,
       leased: leases.ids(),
@@ -174,7 +173,7 @@ export class Inbox {
         },
         path,
         grant: user.grant,
-        holdAt: (nowMs) => core.completion.holdOf(user, place.name, 'close', nowMs),
+        holdAt: (ruling) => core.completion.holdOf(user, place.name, 'close', ruling),
       },
     );
     return new Upload(

@@ -71,8 +71,7 @@ export class Releaser {
   async #release({ id, partner, path, size }: DueItem): Promise<void> {
     const { records, dispatcher, clock, announce } = this.#core;
     const facts = { partner, path: belowInbox(parseVirtualPath(path)), size, atMs: clock.nowMs() };
-    const { decision, policyNumber } = dispatcher.decide(facts);
-    const told = await records.call('holds.release', { id, decision, policyNumber, nowMs: clock.nowMs() });
+    const told = await records.call('holds.release', { id, ruling: dispatcher.decide(facts) });
     if (told) announce(told.id, told);
   }
 

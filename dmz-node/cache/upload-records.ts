@@ -2,6 +2,7 @@
 import type { SallyportError } from '../../shared/errors.ts';
 import { belowInbox, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { Grant } from '../../shared/policy.ts';
+import type { Ruling } from '../cache-view.ts';
 import type { CacheCore } from './core.ts';
 import type { Account } from './quota.ts';
 import type { Hold } from './records/holds.ts';
@@ -19,8 +20,8 @@ export interface UploadRecordsOptions {
   readonly facts: UploadFacts;
   readonly path: VirtualPath;
   readonly grant: Grant;
-  /** Why it is not complete by closing it at this time; null when it is. */
-  readonly holdAt: (nowMs: number) => Hold | null;
+  /** Why it is not complete by closing it at the time of this ruling; null when it is. */
+  readonly holdAt: (ruling: Ruling) => Hold | null;
 }
 
 export class UploadRecords implements UploadRecord {
@@ -46,16 +47,14 @@ export class UploadRecords implements UploadRecord {
     const { core } = this.#deps;
     const { path, grant, holdAt } = this.#options;
     const nowMs = core.clock.nowMs();
-    const hold = holdAt(nowMs);
     const { partner } = this.#facts;
     const size = content.segments.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
-    const { decision, policyNumber } = core.dispatcher.decide({ partner, path: belowInbox(path), size, atMs: nowMs });
+    const ruling = core.dispatcher.decide({ partner, path: belowInbox(path), size, atMs: nowMs });
     const { unlink, usage, announcement, dueMs } = await core.records.call('upload.commit', {
       facts: this.#facts,
       content,
-      hold,
-      decision,
-      policyNumber,
+      hold: holdAt(ruling),
+      ruling,
       onExisting: grant.onExisting,
       leased: core.leases.ids(),
       modifiedMs,

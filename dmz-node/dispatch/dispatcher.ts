@@ -4,8 +4,8 @@
  */
 import type { Logger } from '../../shared/log.ts';
 import { Router, type RoutingFacts } from '../../shared/matching/routing.ts';
-import type { Decision, PolicyBundle } from '../../shared/policy.ts';
-import type { Deciding, PolicyInForce } from '../cache-view.ts';
+import { type Decision, decisionForDmz, type PolicyBundle } from '../../shared/policy.ts';
+import type { Deciding, PolicyInForce, Ruling } from '../cache-view.ts';
 
 export interface DispatcherDeps {
   readonly policy: PolicyInForce;
@@ -23,13 +23,15 @@ export class Dispatcher implements Deciding {
   }
 
   /** Never throws: what cannot be decided is unrouted, and waits for the inside. */
-  decide(facts: RoutingFacts): { decision: Decision; policyNumber: number } {
+  decide(facts: RoutingFacts): Ruling {
+    const { atMs } = facts;
     // A policy that ran out after the upload began still says best where it goes.
     const bundle = this.#deps.policy.current() ?? this.#compiled?.bundle;
-    if (!bundle) return { decision: undecided('no policy'), policyNumber: 0 };
+    if (!bundle) return { decision: undecided('no policy'), policyNumber: 0, atMs, completion: {} };
     if (this.#compiled?.bundle !== bundle) this.#compiled = { bundle, router: this.#compile(bundle) };
-    const decision = this.#compiled.router?.decide(facts) ?? undecided('rules that cannot be read');
-    return { decision, policyNumber: bundle.number };
+    const match = this.#compiled.router?.match(facts);
+    const decision = match ? decisionForDmz(match.decision) : undecided('rules that cannot be read');
+    return { decision, policyNumber: bundle.number, atMs, completion: match?.rule?.completion ?? {} };
   }
 
   #compile(bundle: PolicyBundle): Router | undefined {

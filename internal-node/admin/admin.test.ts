@@ -248,6 +248,7 @@ const healthy: InternalStatus = {
   configUnconfirmedUntilMs: null,
   partners: { configured: 1, connected: [] },
   items: { waiting: 0, held: 0, unrouted: 0, quarantined: 0, offered: 0, oldestWaitingMs: null },
+  stopped: [],
   lastFailure: null,
   dmz: null,
 };
@@ -274,6 +275,9 @@ test('silence means healthy; otherwise the worst comes first, each with a next s
   const pinned = troubles({ ...healthy, tunnel: { ...healthy.tunnel, up: false, sinceMs: null, refusedBy: 'pin' } }, 0);
   assert.match(pinned[0]?.what ?? '', /has not been up yet/);
   assert.match(pinned[0]?.next ?? '', /compare what `sallyport fingerprint`/);
+  const stopped = troubles({ ...healthy, stopped: [{ destination: 'archive', sinceMs: 0, reason: 'no-space: full' }] }, 0);
+  assert.match(stopped[0]?.what ?? '', /archive is stopped .*no-space/);
+  assert.match(stopped[0]?.next ?? '', /destination resume archive/);
   const refused = troubles({ ...healthy, configRefused: 'a.yaml:1:1 x\nb.yaml:2:2 y' }, 0);
   assert.match(refused[0]?.what ?? '', /a\.yaml:1:1 x; b\.yaml:2:2 y$/, 'one line');
   const alone = troubles({ ...healthy, tunnel: { ...healthy.tunnel, up: false, address: null } }, 0);

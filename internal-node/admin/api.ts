@@ -54,6 +54,8 @@ export interface InternalStatus {
     /** How long the oldest of the waiting has waited, milliseconds. */
     readonly oldestWaitingMs: number | null;
   };
+  /** Destinations at which nothing is tried any more. */
+  readonly stopped: readonly { readonly destination: string; readonly sinceMs: number; readonly reason: string }[];
   /** The newest alarm or failed attempt. */
   readonly lastFailure: {
     readonly atMs: number;
@@ -156,6 +158,17 @@ export interface PartnerSummary {
   readonly disabled: boolean;
 }
 
+export interface DestinationSummary {
+  readonly name: string;
+  readonly kind: 'folder' | 'program';
+  /** Failures in a row. */
+  readonly errors: number;
+  /** The last of them. */
+  readonly reason: string | null;
+  /** Since when nothing is tried there any more; null: it is tried. */
+  readonly stoppedAtMs: number | null;
+}
+
 export interface Reloaded {
   readonly partners: number;
   readonly rules: number;
@@ -236,6 +249,11 @@ export interface InternalAdminApi {
   bans(): Promise<Bans>;
   /** @returns whether the source was banned. @throws SallyportError `tunnel-down`. */
   liftBan(source: string): Promise<boolean>;
+  destinations(): Promise<readonly DestinationSummary[]>;
+  /** @returns whether it was stopped. @throws SallyportError `no-such-file` for a name that is no destination. */
+  resumeDestination(name: string): Promise<{ readonly resumed: boolean }>;
+  /** Tries an item again that was given up. @throws SallyportError as `openItem`, `usage` when there is nothing to try. */
+  retry(ref: string): Promise<{ readonly item: string }>;
   /** Reads the configuration anew. @throws SallyportError `config-invalid`; the last good one then stays in use. */
   reload(): Promise<Reloaded>;
 }

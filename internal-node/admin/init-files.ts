@@ -29,7 +29,7 @@ state: state
 destinations:
   inside:
     folder: ${quoted(delivered)}
-    # When the name is taken: number, replace or fail.
+    # When the name is taken: number, replace, fail or skip.
     onExisting: number
 
 # Files that staff put below this folder, in one named after the partner, are offered to him.
@@ -53,7 +53,7 @@ export const rulesFile = `# Rules are tried in this order; the first that matche
 #     partner: acme
 #     path: "*.pdf"            # a glob over the path below Inbox, or m/inv_[0-9]+/i
 #     size: {max: 50MiB}
-#     outbox: globex           # exactly one of: deliver, outbox, hold, delete, ignore
+#     outbox: globex           # what becomes of it: docs/rules.md has all actions
 rules:
   - name: everything else
     deliver: inside

@@ -23,7 +23,7 @@ interface Group {
 function overview(store: Store, { nowMs }: { readonly nowMs: number }): Overview {
   const groups = store
     .sql(
-      `SELECT state, decision ->> '$.route.action' AS action, COUNT(*) AS n, MIN(registered_ms) AS oldest FROM ledger_items
+      `SELECT state, iif(reason IS NULL, decision ->> '$.route.action', 'hold') AS action, COUNT(*) AS n, MIN(registered_ms) AS oldest FROM ledger_items
        WHERE state IN ('registered', 'pulling', 'staged', 'quarantined') GROUP BY 1, 2`,
     )
     .all() as unknown as Group[];

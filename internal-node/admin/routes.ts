@@ -52,6 +52,14 @@ export const internalRoutes = (api: InternalAdminApi, tickets: PullTickets): rea
   { kind: 'json', method: 'POST', path: '/v1/apply/confirm', answer: async () => ({ confirmed: await api.confirmConfig() }) },
   { kind: 'json', method: 'POST', path: '/v1/apply/roll-back', answer: async () => ({ rolledBack: await api.rollBackConfig() }) },
   ...loginRoutes(api),
+  { kind: 'json', method: 'GET', path: '/v1/destinations', answer: () => api.destinations() },
+  {
+    kind: 'json',
+    method: 'POST',
+    path: '/v1/destinations/:name/resume',
+    answer: ({ params }) => api.resumeDestination(params.name ?? ''),
+  },
+  { kind: 'json', method: 'POST', path: '/v1/items/:ref/retry', answer: ({ params }) => api.retry(params.ref ?? '') },
   { kind: 'json', method: 'POST', path: '/v1/reload', answer: () => api.reload() },
   {
     kind: 'download',

@@ -42,6 +42,13 @@ export function troubles(status: InternalStatus, nowMs: number): readonly Troubl
     `the policy of the DMZ node ran out ${formatTime(policy?.expiresAtMs ?? 0)}; partners are refused`,
     'it is renewed as soon as the tunnel is up',
   );
+  for (const { destination, sinceMs, reason } of status.stopped) {
+    add(
+      true,
+      `destination ${destination} is stopped since ${formatTime(sinceMs)}, it failed too often: ${reason}`,
+      `mend it, then \`sallyport destination resume ${destination}\`; its files wait in the DMZ`,
+    );
+  }
   add(
     items.unrouted > 0,
     items.unrouted === 1 ? '1 item matches no rule and waits' : `${items.unrouted} items match no rule and wait`,

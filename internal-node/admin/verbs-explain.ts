@@ -8,11 +8,12 @@ import { formatSize, parseSize, UnitError } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { printable } from '../../shared/log.ts';
+import type { OnExisting } from '../../shared/matching/actions.ts';
 import { parseVirtualPath, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import { type Permission, permissionNames } from '../../shared/permissions/words.ts';
-import type { Route, Rule } from '../../shared/policy.ts';
+import type { InsideDecision, Rule } from '../../shared/policy.ts';
 import { loadInternalSettings } from '../config.ts';
-import { Explainer, type PermissionAnswer, type RouteAnswer, type Who } from '../explain.ts';
+import { Explainer, type PermissionAnswer, type RouteAnswer, type TargetAnswer, type Who } from '../explain.ts';
 import { unknownPartner } from './partner-change.ts';
 import { replayHistory } from './verb-replay.ts';
 
@@ -153,36 +154,43 @@ function addRulesTest(program: Program): void {
       const size = checkedSize(options.size);
       const atMs = moment(options.at);
       const answer = explainer.route(partner, path, size, atMs);
-      const exists = answer.file === null ? null : await isThere(answer.file);
-      if (context.output.json) context.output.document(documentOf({ partner, path, size, atMs }, answer, exists));
-      else show(context, answer, exists, size);
+      const targets = await Promise.all(answer.targets.map(looked));
+      if (context.output.json) context.output.document(documentOf({ partner, path, size, atMs }, answer, targets));
+      else show(context, answer, targets, size);
       if (answer.decision.route.action === 'unrouted') throw new EarlyExit(exitCodes.checkFailed);
     },
     group,
   );
 }
 
-function show(
-  { output }: VerbContext,
-  { rules, decision, file, onExisting }: RouteAnswer,
-  exists: boolean | null,
-  size: number,
-): void {
+/** With whether the name is taken. */
+interface LookedAt extends TargetAnswer {
+  readonly exists: boolean | null;
+}
+
+const looked = async (target: TargetAnswer): Promise<LookedAt> => ({
+  ...target,
+  exists: target.file === null ? null : await isThere(target.file),
+});
+
+const whenTaken: Readonly<Record<OnExisting, string>> = {
+  number: 'a number will be added',
+  replace: 'it will be replaced',
+  fail: 'the delivery will fail and be tried again',
+  skip: 'it will be passed over, and the file stays in the DMZ',
+};
+
+function show({ output }: VerbContext, { rules, decision }: RouteAnswer, targets: readonly LookedAt[], size: number): void {
   output.table(
     ['RULE', 'NAME', 'FOR', 'ANSWER'],
     rules.map(({ rule, answer }) => [rule.source, rule.name, conditionsOf(rule), answerText(answer)]),
   );
   const { route } = decision;
   if (route.action === 'unrouted') output.line(`→ no rule takes it: it waits, with an alarm   (${formatSize(size)})`);
-  else output.line(`→ ${printable(`${targetText(route)}   by ${decision.rule}`, 2000)}   (${formatSize(size)})`);
-  if (file !== null) {
-    const taken = {
-      number: 'a number will be added',
-      replace: 'it will be replaced',
-      fail: 'the delivery will fail and be tried again',
-    };
-    const note = exists && onExisting ? `   exists: ${taken[onExisting]}` : '';
-    output.line(`  file ${printable(file, 2000)}${note}`);
+  else output.line(`→ ${printable(`${actionText(decision)}   by ${decision.rule}`, 2000)}   (${formatSize(size)})`);
+  for (const { destination, file, exists, onExisting } of targets) {
+    const note = exists && onExisting ? `   exists: ${whenTaken[onExisting]}` : '';
+    output.line(file === null ? `  program ${destination}` : `  file ${printable(file, 2000)}${note}`);
   }
   output.note('Nothing was touched.');
 }
@@ -200,18 +208,19 @@ function conditionsOf({ partner, path, minBytes, maxBytes }: Rule): string {
   return parts.join(', ') || 'everything';
 }
 
-function targetText(route: Route): string {
-  if (route.action === 'deliver') return `deliver to ${route.destination}`;
+function actionText({ route, plan }: InsideDecision): string {
+  if (plan) return `${plan.action} to ${plan.targets.map(({ destination }) => destination).join(', ')}`;
   return route.action === 'outbox' ? `into the Outbox of ${route.partner}` : route.action;
 }
 
 function documentOf(
   facts: { readonly partner: string; readonly path: string; readonly size: number; readonly atMs: number },
-  { decision, rules, file, onExisting }: RouteAnswer,
-  exists: boolean | null,
+  { decision, rules }: RouteAnswer,
+  targets: readonly LookedAt[],
 ): object {
   const told = rules.map(({ rule, answer }) => ({ name: rule.name, source: rule.source, answer }));
-  return { ...facts, route: decision.route, rule: decision.rule, file, exists, onExisting, rules: told };
+  const action = decision.plan?.action ?? decision.route.action;
+  return { ...facts, action, route: decision.route, rule: decision.rule, targets, rules: told };
 }
 
 async function explainerFor({ configFile }: VerbContext, partner: string): Promise<Explainer> {

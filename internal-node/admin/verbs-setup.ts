@@ -113,7 +113,7 @@ function addConfigCheck(program: Program, deps: SetupDeps): void {
       const config = await loadInternalConfig(configFile);
       await deps.checkHost(config);
       const partners = Object.keys(config.partners).length;
-      const counts = { partners, rules: config.rules.length, destinations: config.destinations.length };
+      const counts = { partners, rules: config.rules.length, destinations: config.destinations.length + config.programs.length };
       const explainer = new Explainer(config);
       const nowMs = systemClock.nowMs();
       const found = findings(config, nowMs);

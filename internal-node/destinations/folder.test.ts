@@ -1,15 +1,18 @@
 /** Delivery into a folder: the conformance suite, and what is special about folders. */
 import assert from 'node:assert/strict';
+import { statSync, watch } from 'node:fs';
 import { chmod, link, lstat, mkdir, mkdtemp, readdir, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { newItemId } from '../../shared/ids.ts';
 import { destinationConformance, filesBelow } from '../../test/conformance/destination.ts';
+import { eventually } from '../../test/fixtures/eventually.ts';
+import type { Published } from '../destination.ts';
 import { FolderDestination, type FolderOptions } from './folder.ts';
 
 destinationConformance('a folder', async (folder) => ({
-  destination: new FolderDestination({ name: 'files', folder, onExisting: 'number', fileMode: 0o640 }),
+  destination: new FolderDestination({ name: 'files', folder, onExisting: 'number', makeFolders: 'all', fileMode: 0o640 }),
   visible: () => filesBelow(folder),
 }));
 
@@ -18,7 +21,7 @@ interface Scene extends AsyncDisposable {
   readonly outside: string;
   readonly destination: FolderDestination;
   /** Makes a draft and publishes it as far as that goes. */
-  deliver(content: string, ...components: string[]): Promise<'published' | 'taken'>;
+  deliver(content: string, ...components: string[]): Promise<Published>;
 }
 
 async function scene(options: Partial<FolderOptions> = {}): Promise<Scene> {
@@ -26,7 +29,14 @@ async function scene(options: Partial<FolderOptions> = {}): Promise<Scene> {
   const [folder, outside] = [join(top, 'in'), join(top, 'outside')];
   await mkdir(folder);
   await mkdir(outside);
-  const destination = new FolderDestination({ name: 'files', folder, onExisting: 'number', fileMode: 0o640, ...options });
+  const destination = new FolderDestination({
+    name: 'files',
+    folder,
+    onExisting: 'number',
+    makeFolders: 'all',
+    fileMode: 0o640,
+    ...options,
+  });
   const deliver = async (content: string, ...components: string[]) => {
     const item = newItemId();
     await writeFile(await destination.stage(item), content, { flag: 'wx', mode: 0o600 });
@@ -66,7 +76,7 @@ test('a link at the final name is neither followed nor replaced', async () => {
 test('replaces when its policy says so, and not the target of a link', async () => {
   await using s = await scene({ onExisting: 'replace' });
   await s.deliver('old', 'a.csv');
-  assert.equal(await s.deliver('new', 'a.csv'), 'published');
+  assert.equal(await s.deliver('new', 'a.csv'), 'replaced');
   assert.deepEqual(await filesBelow(s.folder), { 'acme/a.csv': 'new' });
   await writeFile(join(s.outside, 'target'), 'kept');
   await symlink(join(s.outside, 'target'), join(s.folder, 'acme', 'b.csv'));
@@ -134,7 +144,13 @@ test('a staging folder that is open to others, or lost its mark, is refused', as
 
 test('a folder that takes no files is unavailable', async () => {
   // Not even root can make files there.
-  const destination = new FolderDestination({ name: 'files', folder: '/proc', onExisting: 'number', fileMode: 0o640 });
+  const destination = new FolderDestination({
+    name: 'files',
+    folder: '/proc',
+    onExisting: 'number',
+    makeFolders: 'all',
+    fileMode: 0o640,
+  });
   await assert.rejects(destination.stage(newItemId()), refused);
   await assert.rejects(destination.plan({ partner: 'acme', components: ['a'] }), refused);
 });
@@ -208,4 +224,17 @@ test('a disk that vanishes under a running node is waited for; nothing is writte
   await rename(away, s.folder);
   await s.deliver('after', 'c');
   assert.deepEqual(await filesBelow(s.folder), { 'acme/a': 'before', 'acme/c': 'after' });
+});
+
+test('FD-29: who watches the folder sees a file under its final name only, and whole', async () => {
+  await using s = await scene();
+  await mkdir(join(s.folder, 'acme'));
+  const watcher = watch(join(s.folder, 'acme'));
+  const seen = new Set<string>();
+  watcher.on('change', (_kind, name) => seen.add(`${String(name)} ${statSync(join(s.folder, 'acme', String(name))).size}`));
+  const content = 'x'.repeat(1_000_000);
+  assert.equal(await s.deliver(content, 'x.bin'), 'published');
+  await eventually('the watcher sees it', () => seen.size > 0, 60_000);
+  watcher.close();
+  assert.deepEqual([...seen], [`x.bin ${content.length}`]);
 });

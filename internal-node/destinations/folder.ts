@@ -2,46 +2,45 @@
  * Delivery into a folder: `<folder>/<partner>/<path below the Inbox>`. A file gets its name by `link` (which never
  * replaces) from a draft in the hidden staging folder, and the folder is flushed.
  *
- * Only what is there proves anything: until the publication is recorded, a second name of the file in the staging folder
- * (`<item>.done`) tells of it. A draft that is missing without that was removed by somebody else, and was not published.
- *
  * It does not rename folders out of the way: where a partner sends a file `a` and later `a/b`, the second waits with
  * `destination-unavailable` until somebody makes room.
  */
-import { type BigIntStats, chmodSync, constants, linkSync, lstatSync, renameSync } from 'node:fs';
-import { type FileHandle, link, lstat, open, readdir, rename, statfs, unlink } from 'node:fs/promises';
+import { chmodSync, constants, linkSync, lstatSync, renameSync } from 'node:fs';
+import { type FileHandle, link, lstat, open, statfs } from 'node:fs/promises';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
-import { isId } from '../../shared/ids.ts';
+import type { OnExisting } from '../../shared/matching/actions.ts';
 import { withNumber } from '../../shared/paths/delivery-name.ts';
-import type { DeliveryTarget, Destination, DraftFacts } from '../destination.ts';
-import { entryOf, errnoOf, openFolder, unavailable } from '../folder-walk.ts';
+import type { DeliveryTarget, Destination, DraftFacts, Published } from '../destination.ts';
+import { entryOf, errnoOf, type MakeFolders, openFolder, unavailable } from '../folder-walk.ts';
+import { Drafts, proofOf, prove, removeProof, standingOf } from './drafts.ts';
 import { type FolderUse, SharedFolder } from './shared-folder.ts';
-import { draftPath, StagingFolder } from './staging-folder.ts';
 
 export interface FolderOptions {
   readonly name: string;
   /** Absolute path; must exist. */
   readonly folder: string;
-  /** When the name is taken: a numbered name, the new file in place of the old, or wait until the name is free. */
-  readonly onExisting: 'number' | 'replace' | 'fail';
+  /** When the name is taken: a numbered name, the new file in place of the old, wait until the name is free, or pass it over. */
+  readonly onExisting: OnExisting;
+  /** Which missing folders above a file are made. */
+  readonly makeFolders: MakeFolders;
   /** Mode of delivered files. */
   readonly fileMode: number;
 }
 
-export const folderDefaults = { onExisting: 'number', fileMode: 0o640 } as const;
+export const folderDefaults = { onExisting: 'number', makeFolders: 'all', fileMode: 0o640 } as const;
 const maxNumber = 1000;
 
 export class FolderDestination implements Destination {
   readonly name: string;
   readonly #options: FolderOptions;
-  readonly #staging: StagingFolder;
+  readonly #drafts: Drafts;
   /** Folders that are being delivered to, by their path. */
   readonly #targets = new Map<string, SharedFolder<{ readonly folder: FileHandle }>>();
 
   constructor(options: FolderOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#staging = new StagingFolder(options.folder);
+    this.#drafts = new Drafts(options.folder);
   }
 
   async space(): Promise<{ freeBytes: number; totalBytes: number }> {
@@ -51,51 +50,37 @@ export class FolderDestination implements Destination {
     return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
   }
 
-  async stage(item: string): Promise<string> {
-    await using staging = await this.#staging.enter(true);
-    await removeDraft(staging.folder, item);
-    return this.draftPath(item);
+  stage(item: string): Promise<string> {
+    return this.#drafts.stage(item);
   }
 
   draftPath(item: string): string {
-    return draftPath(this.#options.folder, item);
+    return this.#drafts.path(item);
   }
 
-  async keep(item: string): Promise<DraftFacts> {
-    await using staging = await this.#staging.enter(false);
-    await staging.sync();
-    const draft = await lstat(entryOf(staging.folder, item), { bigint: true }).catch((cause: unknown) => {
-      throw unavailable('the draft is missing', cause);
-    });
-    if (!draft.isFile()) throw unavailable('the draft is not a regular file');
-    return { place: staging.place, inode: String(draft.ino) };
+  keep(item: string): Promise<DraftFacts> {
+    return this.#drafts.keep(item);
   }
 
-  async discard(item: string): Promise<void> {
-    if (!(await this.#staging.exists())) return;
-    await using staging = await this.#staging.enter(false);
-    await removeDraft(staging.folder, item);
+  discard(item: string): Promise<void> {
+    return this.#drafts.discard(item);
   }
 
-  async forget(item: string): Promise<void> {
-    await using staging = await this.#staging.enter(false);
-    await removeEntry(staging.folder, item, proofEnding);
+  forget(item: string): Promise<void> {
+    return this.#drafts.forget(item);
   }
 
-  async drafts(): Promise<readonly string[]> {
-    if (!(await this.#staging.exists())) return [];
-    await using staging = await this.#staging.enter(false);
-    const names = await readdir(`/proc/self/fd/${staging.folder.fd}`);
-    return [...new Set(names.map((name) => name.replace(/\.done$/, '')))].filter(isId);
+  drafts(): Promise<readonly string[]> {
+    return this.#drafts.all();
   }
 
-  async plan(target: DeliveryTarget, look = true): Promise<string> {
+  async plan(target: DeliveryTarget, look = true, onExisting = this.#options.onExisting): Promise<string> {
     const above = [...(target.partner === undefined ? [] : [target.partner]), ...target.components.slice(0, -1)];
     const name = target.components.at(-1);
     if (name === undefined) throw new SallyportError('internal', 'a delivery needs a name');
     if (!look) return [...above, name].join('/');
-    await using folder = await openFolder(this.#options.folder, above, true);
-    if (this.#options.onExisting !== 'number') return [...above, name].join('/');
+    await using folder = await openFolder(this.#options.folder, above, this.#options.makeFolders);
+    if (onExisting !== 'number') return [...above, name].join('/');
     for (let n = 1; n <= maxNumber; n += 1) {
       const candidate = n === 1 ? name : withNumber(name, n);
       if (!(await exists(folder, candidate))) return [...above, candidate].join('/');
@@ -103,14 +88,21 @@ export class FolderDestination implements Destination {
     throw unavailable(`the name exists ${maxNumber} times`);
   }
 
-  async publish(item: string, facts: DraftFacts, file: string, allowed: () => void): Promise<'published' | 'taken'> {
+  async publish(
+    item: string,
+    facts: DraftFacts,
+    file: string,
+    allowed: () => void,
+    onExisting = this.#options.onExisting,
+  ): Promise<Published> {
     const parts = file.split('/');
     const name = parts.pop() ?? '';
-    await using staging = await this.#staging.enter(false);
+    await using staging = await this.#drafts.enter();
     await using target = await this.#enter(parts);
     const draft = entryOf(staging.folder, item);
     const final = entryOf(target.folder, name);
-    const replace = this.#options.onExisting === 'replace';
+    const replace = onExisting === 'replace';
+    const isThere = replace && (await exists(target.folder, name));
     try {
       if (replace) await link(draft, proofOf(staging.folder, item));
       allowed();
@@ -121,18 +113,18 @@ export class FolderDestination implements Destination {
       if (replace) renameSync(draft, final);
       else linkSync(draft, final);
     } catch (cause) {
-      if (replace) await removeEntry(staging.folder, item, proofEnding);
+      if (replace) await removeProof(staging.folder, item);
       // The folder may have been removed or renamed since others began to use it.
       if (errnoOf(cause) !== 'EEXIST') target.leaveForGood();
       if (replace || errnoOf(cause) !== 'EEXIST') throw unavailable('the file cannot be put in place', cause);
-      if (!sameFile(draft, final)) return this.#nameTaken(file);
+      if (!sameFile(draft, final)) return nameTaken(file, onExisting);
     }
     await settled(async () => {
       await target.sync();
-      if (!replace) await rename(draft, proofOf(staging.folder, item));
-      await staging.sync();
+      if (replace) await staging.sync();
+      else await prove(staging, item);
     });
-    return 'published';
+    return isThere ? 'replaced' : 'published';
   }
 
   /** The folder of a final name, made when it is missing. */
@@ -140,31 +132,26 @@ export class FolderDestination implements Destination {
     const key = parts.join('/');
     const target = this.#targets.get(key) ?? new SharedFolder(() => this.#targets.delete(key));
     this.#targets.set(key, target);
-    return await target.enter(async () => ({ folder: await openFolder(this.#options.folder, parts, true) }));
+    return await target.enter(async () => ({ folder: await openFolder(this.#options.folder, parts, this.#options.makeFolders) }));
   }
 
   async standing(item: string, facts: DraftFacts, file: string): Promise<'draft' | 'published' | 'missing'> {
-    await using staging = await this.#staging.enter(false);
-    if (staging.place !== facts.place) throw unavailable('another disk is mounted at the destination');
-    const isOurs = (found: BigIntStats | undefined) => String(found?.ino) === facts.inode;
-    const draft = await look(staging.folder, item);
-    const hasProof = isOurs(await look(staging.folder, item, proofEnding));
-    if (draft && !draft.isFile()) throw unavailable('the draft is not a regular file');
-    if (!draft || !isOurs(draft)) {
+    await using staging = await this.#drafts.enter();
+    const { draft, hasProof } = await standingOf(staging, item, facts);
+    if (!draft) {
       if (!hasProof) return 'missing';
       await settled(() => this.#flushFolderOf(file));
       return 'published';
     }
     if (hasProof || draft.nlink < 2n) {
       // A proof beside the draft was made before the step that it is to prove (`replace`).
-      await removeEntry(staging.folder, item, proofEnding);
+      await removeProof(staging.folder, item);
       return 'draft';
     }
     // Nobody else makes links in the private staging folder: a second name is the final one, wherever its taker moved it.
     await settled(async () => {
       await this.#flushFolderOf(file);
-      await rename(entryOf(staging.folder, item), proofOf(staging.folder, item));
-      await staging.sync();
+      await prove(staging, item);
     });
     return 'published';
   }
@@ -172,7 +159,7 @@ export class FolderDestination implements Destination {
   /** A crash may have come before the flush of `publish`. A folder that its taker removed needs none. */
   async #flushFolderOf(file: string): Promise<void> {
     const parts = file.split('/').slice(0, -1);
-    const folder = await openFolder(this.#options.folder, parts, false).catch((error: unknown) => {
+    const folder = await openFolder(this.#options.folder, parts, 'none').catch((error: unknown) => {
       if (asSallyportError(error).fields.errno === 'ENOENT') return undefined;
       throw error;
     });
@@ -183,7 +170,7 @@ export class FolderDestination implements Destination {
   async open(file: string): Promise<FileHandle> {
     const parts = file.split('/');
     const name = parts.pop() ?? '';
-    await using folder = await openFolder(this.#options.folder, parts, false);
+    await using folder = await openFolder(this.#options.folder, parts, 'none');
     try {
       const handle = await open(entryOf(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
       if ((await handle.stat()).isFile()) return handle;
@@ -193,24 +180,12 @@ export class FolderDestination implements Destination {
     }
     throw new SallyportError('no-such-file', 'the delivered file is no longer a regular file', { file });
   }
-
-  #nameTaken(file: string): 'taken' {
-    if (this.#options.onExisting === 'number') return 'taken';
-    throw new SallyportError('destination-unavailable', `${JSON.stringify(file)} exists already and must not be replaced`);
-  }
 }
 
-/** Behind the item id, in the name of the proof. */
-const proofEnding = '.done';
-const proofOf = (folder: FileHandle, item: string): string => entryOf(folder, `${item}${proofEnding}`);
-
-async function removeEntry(folder: FileHandle, item: string, ending = ''): Promise<void> {
-  if (!isId(item)) throw new SallyportError('internal', 'drafts are named after item ids');
-  try {
-    await unlink(entryOf(folder, `${item}${ending}`));
-  } catch (cause) {
-    if (errnoOf(cause) !== 'ENOENT') throw unavailable('a draft cannot be removed', cause);
-  }
+function nameTaken(file: string, onExisting: OnExisting): 'taken' | 'skipped' {
+  if (onExisting === 'number') return 'taken';
+  if (onExisting === 'skip') return 'skipped';
+  throw new SallyportError('destination-unavailable', `${JSON.stringify(file)} exists already and must not be replaced`);
 }
 
 /** The steps behind the one that publishes; after a failure they are gone through again. */
@@ -220,18 +195,6 @@ async function settled(steps: () => Promise<void>): Promise<void> {
   } catch (cause) {
     throw unavailable('a delivered file cannot be made durable', cause);
   }
-}
-
-async function removeDraft(folder: FileHandle, item: string): Promise<void> {
-  await removeEntry(folder, item);
-  await removeEntry(folder, item, proofEnding);
-}
-
-async function look(folder: FileHandle, item: string, ending = ''): Promise<BigIntStats | undefined> {
-  return await lstat(entryOf(folder, `${item}${ending}`), { bigint: true }).catch((cause: unknown) => {
-    if (errnoOf(cause) === 'ENOENT') return undefined;
-    throw unavailable('the draft cannot be looked at', cause);
-  });
 }
 
 async function exists(folder: FileHandle, name: string): Promise<boolean> {

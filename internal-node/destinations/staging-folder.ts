@@ -81,7 +81,7 @@ async function openStaging(root: string, create: boolean): Promise<OpenStaging> 
 }
 
 async function makeStaging(root: string): Promise<FileHandle> {
-  await using parent = await openFolder(root, [], false);
+  await using parent = await openFolder(root, [], 'none');
   try {
     await mkdir(entryOf(parent, stagingName), { mode: 0o700 });
     await parent.sync();

@@ -1,6 +1,6 @@
 /**
- * One attempt at what an item needs next: fetch and deliver, finish an interrupted delivery, or confirm. Delivered exactly
- * once: the ledger knows the draft and the final name before the one step that publishes, and the place tells afterwards
+ * One attempt at what an item needs next: fetch and deliver, finish an interrupted delivery, go on to its next destination,
+ * or confirm. Delivered exactly once to each destination: the ledger knows the draft and the final name before the one step that publishes, and the place tells afterwards
  * whether that step was done.
  *
  * A failed attempt never throws: the item waits for its next one. Bytes that are not the announced ones get one more try,
@@ -11,8 +11,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Records } from '../../shared/durable/database.ts';
 import { asSallyportError, type ErrorCode, SallyportError } from '../../shared/errors.ts';
 import { type Logger, printable } from '../../shared/log.ts';
-import { deliveryComponents } from '../../shared/paths/delivery-name.ts';
-import { belowInbox, parseVirtualPath } from '../../shared/paths/virtual-path.ts';
+import { insideAction, type OnExisting } from '../../shared/matching/actions.ts';
 import type { DeliveryTarget, Destination, DraftFacts } from '../destination.ts';
 import { type PaceOptions, paceDefaults } from '../pace.ts';
 import { type Collected, Collector, collectorDefaults } from './collector.ts';
@@ -21,8 +20,10 @@ import { confirmItem } from './confirm.ts';
 import { fetchItem, type Opener, type OpenWhole, openCollected } from './fetch.ts';
 import { fileSha256 } from './file-digest.ts';
 import { type InboxLink, Lease } from './lease.ts';
-import type { LedgerItem } from './ledger-item.ts';
+import type { Blame } from './ledger-destinations.ts';
+import { type LedgerItem, targetOf } from './ledger-item.ts';
 import type { LedgerOperations } from './ledger-operations.ts';
+import { copyLocally } from './local-copy.ts';
 import type { StagingArea } from './staging.ts';
 import type { Expected } from './trigger-content.ts';
 
@@ -41,6 +42,8 @@ export interface DeliveryDeps {
 export interface DeliveryOptions {
   readonly pace: PaceOptions;
   readonly retry: BackoffOptions;
+  /** Failures of a destination in a row after which nothing more is tried there; 0: never. */
+  readonly stopAfter: (destination: string) => number;
   /** Streams of the tunnel that small items may use. */
   readonly smallStreams: number;
 }
@@ -49,10 +52,13 @@ export const deliveryDefaults: DeliveryOptions = {
   pace: paceDefaults,
   smallStreams: collectorDefaults.streams,
   retry: { firstMs: 2000, maxMs: 300_000 },
+  stopAfter: () => 0,
 };
 
 /** The tunnel's troubles, not the item's. */
 const linkTroubles: readonly ErrorCode[] = ['tunnel-down', 'link-closed', 'stale-epoch', 'lease-lost'];
+/** The troubles of a destination. */
+const destinationTroubles: readonly ErrorCode[] = ['destination-unavailable', 'no-space', 'program-failed'];
 /** Nothing is wrong with the item. */
 const patient: readonly ErrorCode[] = [...linkTroubles, 'waits-for-other'];
 const wrongBytes: readonly ErrorCode[] = ['content-mismatch', 'sealed-damaged'];
@@ -73,21 +79,28 @@ export class Delivery {
 
   /** @param signal Ends a transfer. Once the final name is given the attempt goes on to its end. */
   async attempt(id: string, signal: AbortSignal): Promise<void> {
-    const item = await this.#deps.ledger.call('ledger.find', { id });
-    if (!item) return;
-    let settled: LedgerItem | undefined = item;
-    try {
-      if (item.todo === 'fetch') settled = await this.#fetch(item, signal);
-      else if (item.todo === 'publish') settled = await this.#finish(item, signal);
-    } catch (error) {
-      await this.#failed(item, error, signal);
-      return;
+    let item = await this.#next(id);
+    for (let before: LedgerItem | undefined; item && isWork(item) && item.step !== before?.step; ) {
+      before = item;
+      try {
+        item = item.todo === 'fetch' ? await this.#fetch(item, signal) : await this.#finish(item, signal);
+      } catch (error) {
+        await this.#failed(before, error, signal);
+        return;
+      }
+      if (item && isWork(item) && !signal.aborted) item = await this.#next(id);
     }
     try {
-      if (settled?.todo === 'confirm') await confirmItem(settled, this.#deps, signal);
+      if (item?.todo === 'confirm') await confirmItem(item, this.#deps, signal);
     } catch (error) {
-      await this.#putOff(item, error, { mismatch: false, silent: true });
+      if (item) await this.#putOff(item, error, { mismatch: false, silent: true });
     }
+  }
+
+  /** @returns undefined when nothing is to be done now. */
+  async #next(id: string): Promise<LedgerItem | undefined> {
+    const { ledger, clock } = this.#deps;
+    return await ledger.call('ledger.next', { id, putOffUntilMs: Math.ceil(clock.nowMs() + this.#options.retry.maxMs) });
   }
 
   /**
@@ -98,7 +111,7 @@ export class Delivery {
     const draft = stagedDraft(item);
     const destination = this.#destinationOf(item);
     const standing = await destination.standing(item.id, draft, draft.file);
-    if (standing === 'published') await this.#delivered(item.id, destination);
+    if (standing === 'published') await this.#delivered(item.id, destination, false);
     return standing;
   }
 
@@ -108,7 +121,8 @@ export class Delivery {
     await companions.mayFetch(item);
     const destination = this.#destinationOf(item);
     using _space = await staging.reserve(destination, item.partner, item.size);
-    const small = item.size <= smallBytes;
+    // What an earlier destination has need not come again.
+    const small = item.size <= smallBytes && item.step === 0;
     const collected = small ? await this.#collector.take(item, signal) : undefined;
     using _place = small && !collected ? this.#collector.alone(item) : undefined;
     const lease = collected?.lease ?? (await Lease.take(item.id, link, clock, signal));
@@ -117,7 +131,9 @@ export class Delivery {
     try {
       const draft = await this.#stage(begun, destination, collected ?? { lease }, signal);
       if (!draft) return await ledger.call('ledger.find', { id: item.id });
-      return await this.#publish(begun, draft, destination, lease, signal);
+      const now = await this.#publish(begun, draft, destination, lease, signal);
+      if (now?.todo === '') await lease.release(AbortSignal.timeout(5000));
+      return now;
     } catch (error) {
       await lease.release(AbortSignal.timeout(5000));
       throw error;
@@ -136,13 +152,15 @@ export class Delivery {
     const path = await destination.stage(id);
     let staged: StagedDraft & { readonly sha256: string; readonly expected: Expected | null };
     try {
-      const sha256 = sealed
-        ? await openCollected(item, path, sealed, openWhole)
-        : await fetchItem(item, path, lease, this.#deps, this.#options.pace, signal);
+      const sha256 = (await copyLocally(item, path, this.#deps, signal))
+        ? (item.contentSha256 ?? '')
+        : sealed
+          ? await openCollected(item, path, sealed, openWhole)
+          : await fetchItem(item, path, lease, this.#deps, this.#options.pace, signal);
       await companions.check(item, path, sha256, signal);
       const expected = await companions.read(item, path);
       const facts = await destination.keep(id);
-      staged = { ...facts, sha256, expected, file: await destination.plan(targetOf(item), false) };
+      staged = { ...facts, sha256, expected, file: await destination.plan(place(item), false) };
     } catch (error) {
       await destination
         .discard(id)
@@ -175,9 +193,10 @@ export class Delivery {
     let { file } = draft;
     for (let names = 0; names < maxNames; names += 1) {
       await lease?.keep(signal);
-      const outcome = await destination.publish(item.id, draft, file, () => lease?.check());
-      if (outcome === 'published') return await this.#delivered(item.id, destination);
-      file = await destination.plan(targetOf(item));
+      const outcome = await destination.publish(item.id, draft, file, () => lease?.check(), onExistingOf(item));
+      if (outcome === 'skipped') return await this.#skipped(item.id, destination);
+      if (outcome !== 'taken') return await this.#delivered(item.id, destination, outcome === 'replaced');
+      file = await destination.plan(place(item), true, onExistingOf(item));
       await ledger.call('ledger.retarget', { id: item.id, file });
     }
     throw new SallyportError('destination-unavailable', 'every name that was free was taken in the same moment', {
@@ -215,11 +234,18 @@ export class Delivery {
     }
   }
 
-  async #delivered(id: string, destination: Destination): Promise<LedgerItem | undefined> {
+  async #delivered(id: string, destination: Destination, replaced: boolean): Promise<LedgerItem | undefined> {
     const { ledger, clock, log } = this.#deps;
-    const item = await ledger.call('ledger.delivered', { id, nowMs: clock.nowMs() });
+    const item = await ledger.call('ledger.delivered', { id, replaced, nowMs: clock.nowMs() });
     // Not waited for: what is left the next start removes.
     void destination.forget(id).catch((cause: unknown) => log.warn({ item: id, err: cause }, 'a proof was not removed'));
+    return item;
+  }
+
+  async #skipped(id: string, destination: Destination): Promise<LedgerItem | undefined> {
+    const { ledger, clock, log } = this.#deps;
+    const item = await ledger.call('ledger.skipped', { id, nowMs: clock.nowMs() });
+    await destination.discard(id).catch((cause: unknown) => log.warn({ item: id, err: cause }, 'a draft was not removed'));
     return item;
   }
 
@@ -256,16 +282,29 @@ export class Delivery {
     log.info({ item: item.id, code, detail }, 'an attempt failed');
     // The tunnel's troubles end for all items at once: that must not cost the long wait of a failing item.
     const attempts = patient.includes(code) ? 0 : item.attempts;
-    const nextAttemptMs = nowMs + delayMs(attempts, this.#options.retry);
+    const nextAttemptMs = nowMs + delayMs(attempts, retryOf(item, this.#options.retry));
     const failure = how.silent ? null : { code, detail };
-    await ledger
-      .call('ledger.retry', { id: item.id, nextAttemptMs, nowMs, failure, mismatch: how.mismatch })
-      .catch((cause: unknown) => log.error({ item: item.id, err: cause }, 'the ledger did not take a failure down'));
+    const blame = destinationTroubles.includes(code) ? this.#blame(item) : null;
+    try {
+      const became = await ledger.call('ledger.retry', {
+        ...{ id: item.id, nextAttemptMs, nowMs, failure, blame },
+        mismatch: how.mismatch,
+      });
+      if (became === 'given up') await this.#destinationOf(item).discard(item.id);
+    } catch (cause) {
+      log.error({ item: item.id, err: cause }, 'the ledger did not take a failure down');
+    }
+  }
+
+  #blame(item: LedgerItem): Blame | null {
+    const destination = targetOf(item)?.destination;
+    if (destination === undefined) return null;
+    const limit = item.decision.plan?.retry?.limit ?? null;
+    return { destination, limit, stopAfter: this.#options.stopAfter(destination) };
   }
 
   #destinationOf(item: LedgerItem): Destination {
-    const { route } = item.decision;
-    const name = route.action === 'deliver' ? route.destination : '';
+    const name = targetOf(item)?.destination ?? '';
     const destination = this.#deps.destinations.get(name);
     if (!destination) throw new SallyportError('destination-unavailable', `there is no destination "${printable(name)}"`);
     return destination;
@@ -284,11 +323,20 @@ function stagedDraft({ id, place, inode, file }: LedgerItem): StagedDraft {
   return { place, inode, file };
 }
 
-function targetOf(item: LedgerItem): DeliveryTarget {
-  const { as } = item.decision;
-  // It was made of such components when the item was decided; what is in records is looked at again all the same.
-  if (as !== undefined) return { components: deliveryComponents(as) };
-  return { partner: item.partner, components: deliveryComponents(belowInbox(parseVirtualPath(item.path))) };
+const isWork = ({ todo }: LedgerItem): boolean => todo === 'fetch' || todo === 'publish';
+
+/** The components were made harmless when the item was decided; the destination takes no others. */
+const place = (item: LedgerItem): DeliveryTarget => ({ components: targetOf(item)?.file.split('/') ?? [] });
+
+/** What its rule says of names that are taken; undefined: what the destination says. */
+function onExistingOf({ decision: { plan } }: LedgerItem): OnExisting | undefined {
+  return plan && (insideAction(plan.action).onExisting ?? plan.onExisting);
+}
+
+/** The waits of its rule, where it has some of its own. */
+function retryOf({ decision: { plan } }: LedgerItem, usual: BackoffOptions): BackoffOptions {
+  const firstMs = plan?.retry?.waitMs;
+  return firstMs === undefined ? usual : { ...usual, firstMs, maxMs: Math.max(firstMs, usual.maxMs) };
 }
 
 /** The wait before the attempt after `attempts` failed ones, milliseconds. */

@@ -44,8 +44,7 @@ test('delivers an item once, confirms it, and does nothing when it is listed aga
 
 const filesAs = (path: string, as: string): Rule => ({
   ...rule('as', path, { action: 'deliver', destination: 'files' }),
-  path,
-  as,
+  plan: { action: 'deliver', targets: [{ destination: 'files', as }] },
 });
 
 test('FD-18, FD-20: a rule gives files a path of its own inside, and the DMZ does not hear of it', async () => {

@@ -4,7 +4,7 @@
  */
 import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
-import type { LedgerItem } from './ledger-item.ts';
+import { isUnderWay, type LedgerItem } from './ledger-item.ts';
 import { contextOf, find, rowToItem } from './ledger-rows.ts';
 import type { Expected } from './trigger-content.ts';
 
@@ -102,11 +102,9 @@ export function filesOf(
 ): { readonly open: number; readonly aside: number; readonly repeated: boolean } {
   const trigger = find(store, id);
   const rows = store.sql('SELECT * FROM ledger_items WHERE trigger_id = ?').all(id).map(rowToItem);
-  const isOpen = ({ state, decision }: LedgerItem): boolean =>
-    decision.route.action === 'deliver' && ['registered', 'pulling', 'staged'].includes(state);
   const missing = Math.max(0, (trigger?.releases ?? 0) - rows.length);
   return {
-    open: missing + rows.filter(isOpen).length,
+    open: missing + rows.filter(isUnderWay).length,
     aside: rows.filter(({ state }) => state === 'quarantined').length,
     repeated: rows.length > 0 && rows.every(({ state, duplicateOf }) => state === 'dropped' && duplicateOf !== null),
   };

@@ -1,5 +1,5 @@
 /** One item as the ledger of the inside holds it, and what follows from its state. Pure data: no storage here. */
-import type { Decision, InsideDecision } from '../../shared/policy.ts';
+import type { InsideDecision, PlannedTarget } from '../../shared/policy.ts';
 import type { ItemDescription, Segment } from '../../shared/tunnel/messages.ts';
 import type { Expected } from './trigger-content.ts';
 
@@ -46,7 +46,11 @@ export interface LedgerItem {
   readonly dmzState: ItemDescription['state'];
   readonly state: LedgerState;
   readonly todo: Todo;
+  /** Destinations of its plan that are done with: it goes to this one next. */
+  readonly step: number;
   readonly attempts: number;
+  /** Failures at its destination since the last one was done with; what is not the item's or destination's does not count. */
+  readonly failures: number;
   readonly mismatches: number;
   readonly nextAttemptMs: number;
   readonly place: string | null;
@@ -56,6 +60,7 @@ export interface LedgerItem {
   /** The final file, below the destination. */
   readonly file: string | null;
   readonly outcome: Outcome | null;
+  /** Why it was set aside; of one that waits: why nothing more is tried with it. */
   readonly reason: string | null;
   readonly registeredAtMs: number;
   readonly settledAtMs: number | null;
@@ -104,12 +109,18 @@ export interface Course {
  * The decision of the inside counts, whatever the DMZ has done with the item so far. Only what it has put into an outbox
  * cannot be fetched until it has adopted that decision.
  */
-export function courseOf(decision: Decision, dmzState: ItemDescription['state']): Course {
+export function courseOf(
+  { route, plan }: InsideDecision,
+  dmzState: ItemDescription['state'],
+  { step, reason }: Pick<LedgerItem, 'step' | 'reason'> = { step: 0, reason: null },
+): Course {
   const waiting: Course = { state: 'registered', todo: '', outcome: null, reader: null };
-  const { route } = decision;
+  if (plan && reason === null && step < plan.targets.length) {
+    return dmzState === 'offered' ? waiting : { ...waiting, todo: 'fetch' };
+  }
   switch (route.action) {
     case 'deliver':
-      return dmzState === 'offered' ? waiting : { ...waiting, todo: 'fetch' };
+      return waiting;
     case 'outbox':
       return { ...waiting, state: 'moved', reader: route.partner };
     case 'delete':
@@ -121,3 +132,11 @@ export function courseOf(decision: Decision, dmzState: ItemDescription['state'])
       return waiting;
   }
 }
+
+/** Where it goes next; undefined when every destination is done with. */
+export const targetOf = ({ decision, step }: Pick<LedgerItem, 'decision' | 'step'>): PlannedTarget | undefined =>
+  decision.plan?.targets[step];
+
+/** Whether the inside is still to give it to a destination. */
+export const isUnderWay = (item: LedgerItem): boolean =>
+  ['registered', 'pulling', 'staged'].includes(item.state) && item.reason === null && targetOf(item) !== undefined;

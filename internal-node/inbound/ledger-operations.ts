@@ -5,13 +5,13 @@
 import type { Store } from '../../shared/durable/operations.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
 import { dropTrigger, filesOf, triggerOf, twinUnderWay } from './ledger-companions.ts';
+import { delivered, deliveries, destinationsMigration, next, resume, skipped, stops, tryAgain } from './ledger-destinations.ts';
 import { counts, due, fetched, history, list, named, readable } from './ledger-queries.ts';
 import { contest, redecide, register, type Sighting, sight } from './ledger-registration.ts';
 import { find } from './ledger-rows.ts';
 import {
   begin,
   confirmed,
-  delivered,
   forget,
   gone,
   pulled,
@@ -76,6 +76,8 @@ export const companionMigrations = [
   `ALTER TABLE ledger_items ADD COLUMN completed_ms INTEGER`,
 ] as const;
 
+export const dispatchMigrations = [destinationsMigration] as const;
+
 export const operations = {
   'ledger.sight': (
     store: Store,
@@ -88,7 +90,13 @@ export const operations = {
   'ledger.begin': begin,
   'ledger.staged': staged,
   'ledger.retarget': retarget,
+  'ledger.next': next,
   'ledger.delivered': delivered,
+  'ledger.skipped': skipped,
+  'ledger.deliveries': deliveries,
+  'ledger.stops': stops,
+  'ledger.resume': resume,
+  'ledger.tryAgain': tryAgain,
   'ledger.pulled': pulled,
   'ledger.confirmed': confirmed,
   'ledger.retry': retry,

@@ -1,7 +1,7 @@
 /** How an item comes into the ledger, and how the decision about it changes while it waits. Runs in the worker thread. */
 import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
-import type { Decision } from '../../shared/policy.ts';
+import type { Decision, InsideDecision } from '../../shared/policy.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
 import { wakeCompanions } from './ledger-companions.ts';
 import { courseOf, type LedgerItem, sameContent } from './ledger-item.ts';
@@ -28,7 +28,9 @@ export function sight(store: Store, claim: ItemDescription, nowMs: number): Sigh
   }
   if (item.state === 'gone') store.sql("UPDATE ledger_items SET state = 'registered' WHERE id = ?").run(item.id);
   if (item.state === 'registered' || item.state === 'gone') {
-    if (item.path !== claim.path || item.decision.route.action === 'unrouted') return { kind: 'undecided', item };
+    // What one destination has stays decided as it was: another decision would send it somewhere twice.
+    const isUndecided = item.path !== claim.path || item.decision.route.action === 'unrouted';
+    if (isUndecided && item.step === 0) return { kind: 'undecided', item };
     if (item.dmzState !== claim.state || item.state === 'gone') follow(store, item, item.decision, claim.state);
   } else if (item.confirmedAtMs !== null) {
     // Listed again after a confirm: the answer was lost, or it is a replay. Confirming again is harmless.
@@ -38,8 +40,8 @@ export function sight(store: Store, claim: ItemDescription, nowMs: number): Sigh
 }
 
 /** Puts a registered item on the course that its decision and the DMZ's state give it. */
-function follow(store: Store, item: LedgerItem, decision: Decision, dmzState: ItemDescription['state']): void {
-  const { state, todo, outcome, reader } = courseOf(decision, dmzState);
+function follow(store: Store, item: LedgerItem, decision: InsideDecision, dmzState: ItemDescription['state']): void {
+  const { state, todo, outcome, reader } = courseOf(decision, dmzState, item);
   store
     .sql(
       `UPDATE ledger_items SET dmz_state = ?, state = ?, todo = ?, outcome = ?, reader = ?, next_attempt_ms = 0
@@ -51,23 +53,26 @@ function follow(store: Store, item: LedgerItem, decision: Decision, dmzState: It
 function emitDecision(
   store: Store,
   item: Pick<LedgerItem, 'id' | 'trace' | 'partner' | 'session' | 'path'>,
-  decision: Decision,
+  decision: InsideDecision,
   nowMs: number,
 ) {
-  const { route, rule } = decision;
+  const { route, rule, plan } = decision;
   const { path } = item;
   const context = contextOf(item);
+  if (plan) {
+    const target = plan.targets.map(({ destination }) => destination).join(', ');
+    store.emit(event('item.routed', nowMs, context, { action: plan.action, target, rule }));
+  }
   if (route.action === 'unrouted') store.emit(event('item.unrouted', nowMs, context, { path }));
   else if (route.action === 'hold') store.emit(event('item.held', nowMs, context, { path, rule }));
-  else if (route.action === 'deliver' || route.action === 'outbox') {
-    const target = route.action === 'deliver' ? route.destination : route.partner;
-    store.emit(event('item.routed', nowMs, context, { action: route.action, target, rule }));
-  } else store.emit(event('item.dropped', nowMs, context, { action: route.action, rule }));
+  else if (route.action === 'outbox')
+    store.emit(event('item.routed', nowMs, context, { action: 'outbox', target: route.partner, rule }));
+  else if (route.action !== 'deliver') store.emit(event('item.dropped', nowMs, context, { action: route.action, rule }));
 }
 
 interface Registration {
   readonly item: ItemDescription;
-  readonly decision: Decision;
+  readonly decision: InsideDecision;
   /** Why the item cannot be genuine; it is set aside then. */
   readonly forged: string | null;
   /** The DMZ's decision, when it differs though it was made by the same policy. */
@@ -147,7 +152,7 @@ export function register(
 /** A new decision for an item that waits: a rule was added, or the partner renamed it. */
 export function redecide(
   store: Store,
-  args: { readonly claim: ItemDescription; readonly decision: Decision; readonly nowMs: number },
+  args: { readonly claim: ItemDescription; readonly decision: InsideDecision; readonly nowMs: number },
 ): void {
   const { claim, decision, nowMs } = args;
   const item = find(store, claim.id);

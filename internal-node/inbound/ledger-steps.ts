@@ -5,7 +5,8 @@
 import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
 import { type DuplicatePolicy, firstOf, markDuplicate, wakeCompanions } from './ledger-companions.ts';
-import { courseOf, type LedgerItem, type LedgerState } from './ledger-item.ts';
+import { type Blame, blame } from './ledger-destinations.ts';
+import { courseOf, type LedgerItem } from './ledger-item.ts';
 import { contextOf, find, rowToItem } from './ledger-rows.ts';
 import type { Expected } from './trigger-content.ts';
 
@@ -44,7 +45,7 @@ export function staged(store: Store, args: Staged): 'staged' | 'suppressed' | 'q
   const fetched = find(store, id);
   if (fetched?.state !== 'pulling') return undefined;
   // A trigger says the same each time: it goes the way of its files.
-  const first = fetched.releases > 0 ? undefined : firstOf(store, fetched, sha256, duplicates, nowMs);
+  const first = fetched.releases > 0 || fetched.step > 0 ? undefined : firstOf(store, fetched, sha256, duplicates, nowMs);
   if (first !== undefined) {
     const { action } = duplicates;
     markDuplicate(store, { item: fetched, of: first, sha256, action }, nowMs);
@@ -72,46 +73,21 @@ export function retarget(store: Store, { id, file }: { readonly id: string; read
   store.sql("UPDATE ledger_items SET file = ? WHERE id = ? AND state = 'staged'").run(file, id);
 }
 
-/** @returns the item as it is then. */
-export function delivered(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): LedgerItem | undefined {
-  return settle(store, id, 'staged', 'delivered', nowMs, (item) => {
-    const destination = item.decision.route.action === 'deliver' ? item.decision.route.destination : '';
-    const { size, contentSha256, file } = item;
-    const fields = { destination, file: file ?? '', size, sha256: contentSha256 ?? '' };
-    store.emit(event('item.delivered', nowMs, contextOf(item), fields));
-  });
-}
-
 export function pulled(
   store: Store,
   { id, sha256, nowMs }: { readonly id: string; readonly sha256: string; readonly nowMs: number },
 ): void {
   store.sql("UPDATE ledger_items SET content_sha256 = ? WHERE id = ? AND state = 'pulling'").run(sha256, id);
-  settle(store, id, 'pulling', 'pulled', nowMs, (item) => {
-    store.emit(event('item.pulled', nowMs, contextOf(item), { path: item.path }));
-  });
-}
-
-function settle(
-  store: Store,
-  id: string,
-  from: LedgerState,
-  to: 'delivered' | 'pulled',
-  nowMs: number,
-  emit: (item: LedgerItem) => void,
-): LedgerItem | undefined {
   const { changes } = store
     .sql(
-      `UPDATE ledger_items SET state = ?, outcome = ?, todo = 'confirm', attempts = 0, next_attempt_ms = 0, settled_ms = ?
-       WHERE id = ? AND state = ?`,
+      `UPDATE ledger_items SET state = 'pulled', outcome = 'pulled', todo = 'confirm', attempts = 0, next_attempt_ms = 0, settled_ms = ?
+       WHERE id = ? AND state = 'pulling'`,
     )
-    .run(to, to, nowMs, id, from);
+    .run(nowMs, id);
   const item = find(store, id);
-  if (changes > 0 && item) {
-    emit(item);
-    wakeCompanions(store, item);
-  }
-  return item;
+  if (changes === 0 || !item) return;
+  store.emit(event('item.pulled', nowMs, contextOf(item), { path: item.path }));
+  wakeCompanions(store, item);
 }
 
 export function confirmed(store: Store, { id, nowMs }: { readonly id: string; readonly nowMs: number }): void {
@@ -129,12 +105,18 @@ interface Retry {
   readonly failure: { readonly code: string; readonly detail: string } | null;
   /** The bytes were not those that were announced. */
   readonly mismatch: boolean;
+  /** Whose failure it is, when it is that of a destination. */
+  readonly blame?: Blame | null;
 }
 
-/** An attempt failed: the item waits for the next one. `pulling` falls back; `staged` and what is to be confirmed stays so. */
-export function retry(store: Store, { id, nextAttemptMs, nowMs, failure, mismatch }: Retry): void {
+/**
+ * An attempt failed: the item waits for the next one. `pulling` falls back; `staged` and what is to be confirmed stays so.
+ * After too many failures it waits for staff instead.
+ */
+export function retry(store: Store, args: Retry): 'waits' | 'given up' {
+  const { id, nextAttemptMs, nowMs, failure, mismatch } = args;
   const before = find(store, id);
-  if (!before) return;
+  if (!before) return 'waits';
   store
     .sql(
       `UPDATE ledger_items SET next_attempt_ms = ?, mismatches = mismatches + ?, attempts = MAX(attempts, ?)
@@ -146,10 +128,11 @@ export function retry(store: Store, { id, nextAttemptMs, nowMs, failure, mismatc
     const attempt = Math.max(1, before.attempts);
     store.emit(event('item.delivery-failed', nowMs, contextOf(before), { ...failure, attempt }));
   }
+  return failure && args.blame && blame(store, before, args.blame, failure, nowMs) ? 'given up' : 'waits';
 }
 
 function fallBack(store: Store, item: LedgerItem, nextAttemptMs: number): void {
-  const { todo } = courseOf(item.decision, item.dmzState);
+  const { todo } = courseOf(item.decision, item.dmzState, item);
   store
     .sql("UPDATE ledger_items SET state = 'registered', todo = ?, next_attempt_ms = ? WHERE id = ? AND state = 'pulling'")
     .run(todo === 'fetch' ? 'fetch' : '', nextAttemptMs, item.id);

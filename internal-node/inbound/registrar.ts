@@ -178,7 +178,10 @@ export class Registrar {
   }
 }
 
-const factsOf = ({ id, partner, size, completedAtMs }: ItemDescription, path: string) => ({
+const factsOf = (
+  { id, partner, size, completedAtMs }: ItemDescription,
+  path: string,
+): RoutingFacts & { readonly item: string } => ({
   item: id,
   partner,
   path,

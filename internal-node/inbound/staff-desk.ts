@@ -199,8 +199,8 @@ export class StaffDesk {
   }
 
   async #openDelivered(item: LedgerItem, signal: AbortSignal): Promise<TakenItem> {
-    const { route } = item.decision;
-    const destination = route.action === 'deliver' ? this.#deps.destinations.get(route.destination) : undefined;
+    const name = item.decision.plan?.targets.at(-1)?.destination;
+    const destination = name === undefined ? undefined : this.#deps.destinations.get(name);
     if (!destination || item.file === null)
       throw new SallyportError('no-such-file', 'its destination is not configured any more');
     const file = await destination.open(item.file);

@@ -86,8 +86,8 @@ export class OutgoingFolder {
   async claim(id: string, components: readonly string[]): Promise<void> {
     const [above, name] = split(components);
     try {
-      await using source = await openFolder(this.#root, above, false);
-      await using target = await openFolder(this.#root, [claimedName, id, ...above], true);
+      await using source = await openFolder(this.#root, above, 'none');
+      await using target = await openFolder(this.#root, [claimedName, id, ...above], 'all');
       await rename(entryOf(source, name), entryOf(target, name));
       await target.sync();
       await source.sync();
@@ -155,7 +155,7 @@ export class OutgoingFolder {
     const [above, name] = split(components);
     await using source = await this.#claimedFolder(id, above);
     if (source) {
-      await using target = await openFolder(this.#root, [...into, ...above], true);
+      await using target = await openFolder(this.#root, [...into, ...above], 'all');
       await place(entryOf(source, name), target, name);
       await target.sync();
       await unlink(entryOf(source, name)).catch(unlessMissing);
@@ -167,7 +167,7 @@ export class OutgoingFolder {
   /** Where a claimed file lies; undefined when a crash left only some of its folders, or none. */
   async #claimedFolder(id: string, above: readonly string[]): Promise<FileHandle | undefined> {
     try {
-      return await openFolder(this.#root, [claimedName, id, ...above], false);
+      return await openFolder(this.#root, [claimedName, id, ...above], 'none');
     } catch (error) {
       // Without the hidden folder itself nothing can be told: its disk may not be mounted.
       const isMissing = asSallyportError(error).fields.errno === 'ENOENT';

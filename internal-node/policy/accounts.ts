@@ -5,11 +5,12 @@
  * refused; so is one of whose groups any is disabled.
  */
 import { BlockList, isIP } from 'node:net';
+import type { PlaceInside } from '../../shared/matching/routing.ts';
 import type { FolderGrant } from '../../shared/paths/layout.ts';
 import type { Grant } from '../../shared/policy.ts';
 import type { PasswordHash } from '../password-phc.ts';
 import type { SshPublicKey } from '../ssh-public-key.ts';
-import { homeOf, type PlaceInside } from './home.ts';
+import { homeOf } from './home.ts';
 import {
   defaultGroup,
   folderGrant,

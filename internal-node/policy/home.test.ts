@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { InsideDecision } from '../../shared/policy.ts';
+import { type PlaceInside, Router } from '../../shared/matching/routing.ts';
+import type { Rule } from '../../shared/policy.ts';
 import { accountsFrom } from '../../test/fixtures/accounts.ts';
 import { makeKey } from '../../test/fixtures/ssh-login.ts';
-import { homeOf, placed } from './home.ts';
+import { homeOf } from './home.ts';
 import { partnersSchema } from './partners.ts';
 
 const user = '$\u007bUSER}';
 const shared = '$\u007bSHARED}';
-const deliver: InsideDecision = { route: { action: 'deliver', destination: 'inside' }, rule: 'all (1)' };
-const facts = { partner: 'acme', below: 'in/a.csv', item: 'zutyel7ifwg4vksobtalkg7yzq' };
+const item = 'zutyel7ifwg4vksobtalkg7yzq';
 
 test('AC-02: the name of the partner stands where the home says so, at its end when it does not, and not in a shared one', () => {
   assert.deepEqual(homeOf('acme'), ['acme']);
@@ -33,20 +33,31 @@ test('AC-02, AC-04, AC-07: a home is that of the partner, else that of the first
   );
 });
 
+const landed = (place: PlaceInside | undefined, facts: { readonly path?: string; readonly as?: string } = {}) => {
+  const { path = 'in/a.csv', as } = facts;
+  const targets = [{ destination: 'inside', ...(as === undefined ? {} : { as }) }];
+  const rule: Rule = {
+    name: 'all',
+    source: '',
+    route: { action: 'deliver', destination: 'inside' },
+    plan: { action: 'deliver', targets },
+  };
+  const { plan } = new Router([rule], { timeZone: 'UTC' }).decide({ partner: 'acme', path, size: 1, atMs: 0, item, place });
+  return plan?.targets[0]?.file;
+};
+
 test('AC-02: deliveries of rules without a path of their own go there, others do not', () => {
   const home = homeOf('acme', 'suppliers');
-  assert.equal(placed(deliver, { home, amendName: 'no' }, facts).as, 'suppliers/acme/in/a.csv');
-  assert.equal(placed({ ...deliver, as: 'x/y' }, { home, amendName: 'no' }, facts).as, 'x/y');
-  assert.equal(placed(deliver, { home: ['acme'], amendName: 'no' }, facts), deliver);
-  const hold: InsideDecision = { route: { action: 'hold' }, rule: '' };
-  assert.equal(placed(hold, { home, amendName: 'id-prefix' }, facts), hold);
+  assert.equal(landed({ home, amendName: 'no' }), 'suppliers/acme/in/a.csv');
+  assert.equal(landed({ home, amendName: 'no' }, { as: 'x/y' }), 'x/y');
+  assert.equal(landed({ home: ['acme'], amendName: 'no' }), landed(undefined));
 });
 
 test('AC-16: the item is before the name of its file, so that two of one name are two files', () => {
   const place = { home: ['acme'], amendName: 'id-prefix' } as const;
-  assert.equal(placed(deliver, place, facts).as, `acme/in/${facts.item}-a.csv`);
-  assert.equal(placed({ ...deliver, as: 'x/y' }, place, facts).as, `x/${facts.item}-y`);
-  const long = placed(deliver, place, { ...facts, below: `${'x'.repeat(250)}.csv` }).as ?? '';
+  assert.equal(landed(place), `acme/in/${item}-a.csv`);
+  assert.equal(landed(place, { as: 'x/y' }), `x/${item}-y`);
+  const long = landed(place, { path: `${'x'.repeat(250)}.csv` }) ?? '';
   assert.ok(long.endsWith('.csv') && long.length < 230, long);
 });
 

@@ -7,13 +7,6 @@
  */
 import { SallyportError } from '../../shared/errors.ts';
 import { deliveryComponents } from '../../shared/paths/delivery-name.ts';
-import type { InsideDecision } from '../../shared/policy.ts';
-
-export interface PlaceInside {
-  /** Folders below a destination; a partner without settings has his name. */
-  readonly home: readonly string[];
-  readonly amendName: 'no' | 'id-prefix';
-}
 
 /* biome-ignore-start lint/suspicious/noTemplateCurlyInString: written so in the configuration */
 const user = '${USER}';
@@ -44,26 +37,4 @@ export function homeOf(name: string, text: string = user): readonly string[] {
     throw new SallyportError('config-invalid', 'the home holds an empty folder, "." or ".."');
   }
   return deliveryComponents(path);
-}
-
-/**
- * The decision with the path below the destination that the account gives it; what a rule's `as` says stays.
- * @param facts `below` the Inbox, as the partner named it; the `item`, whose id is the prefix.
- */
-export function placed(
-  decision: InsideDecision,
-  { home, amendName }: PlaceInside,
-  facts: { readonly partner: string; readonly below: string; readonly item: string },
-): InsideDecision {
-  const isUsual = amendName === 'no' && home.length === 1 && home[0] === facts.partner;
-  if (decision.route.action !== 'deliver' || (amendName === 'no' && (isUsual || decision.as !== undefined))) return decision;
-  try {
-    const parts = decision.as?.split('/') ?? [...home, ...deliveryComponents(facts.below)];
-    const name = amendName === 'no' ? parts.at(-1) : `${facts.item}-${parts.at(-1)}`;
-    return { ...decision, as: deliveryComponents([...parts.slice(0, -1), name].join('/')).join('/') };
-  } catch (error) {
-    if (!(error instanceof SallyportError)) throw error;
-    // Too long or too deep: it waits for staff, as with a path that a rule makes.
-    return { ...decision, route: { action: 'hold' } };
-  }
 }

@@ -81,7 +81,7 @@ try {
         ...{ session: newSessionId(), sessionProof: 'b'.repeat(64), trace: newTraceId(), segments: [segment], state: 'ready' },
         ...{ decision, policyNumber: 1 },
       },
-      decision,
+      decision: { ...decision, plan: { action: 'deliver', targets: [{ destination: 'inside', file: `${nameOf(n)}/${path}` }] } },
       ...{ forged: null, mismatch: null, nowMs: Date.now(), maxWaiting: items, maxSetAside: 10 },
     });
   }

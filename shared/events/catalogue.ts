@@ -312,6 +312,44 @@ export const eventCatalogue = {
     of: 'the item that was first',
     action: 'deliver, suppress or quarantine',
   }),
+  'item.replaced': kind('SP-1611', 'info', 'The file took the place of another one at its destination.', {
+    destination: 'name',
+    file: 'below the destination',
+  }),
+  'item.skipped': kind('SP-1612', 'warning', 'A destination has a file of that name, and the rule passes over those.', {
+    destination: 'name',
+    file: 'below the destination',
+  }),
+  'item.dispatched': kind('SP-1613', 'info', 'All destinations of an item are done with.', {
+    path: 'as the partner names it',
+    action: 'of the rule',
+    destinations: 'with the file that each has',
+    source: 'taken, or kept in the DMZ',
+  }),
+  'item.given-up': kind(
+    'SP-1614',
+    'alarm',
+    'An item failed as often as its rule allows; it waits in the DMZ.',
+    { destination: 'name', failures: 'count', reason: 'the last one' },
+    'Mend the destination, then `sallyport retry ITEM`; or take the file with `sallyport pull`.',
+  ),
+  'item.retried': kind('SP-1615', 'info', 'Staff had an item tried again that was given up.', {
+    path: 'as the partner names it',
+  }),
+  'destination.stopped': kind(
+    'SP-1621',
+    'alarm',
+    'A destination failed too often in a row; nothing is tried there any more.',
+    { destination: 'name', errors: 'in a row', reason: 'the last one' },
+    'Mend the destination, then `sallyport destination resume NAME`. Its files wait in the DMZ meanwhile.',
+  ),
+  'destination.resumed': kind('SP-1622', 'info', 'Staff had a stopped destination tried again.', { destination: 'name' }),
+  'program.ended': kind('SP-1623', 'info', 'A program was run on the file of an item.', {
+    program: 'name of the destination',
+    outcome: 'exit code, signal or timeout',
+    ranMs: 'for how long',
+    output: 'the beginning of what it wrote',
+  }),
   // outbound
   'outgoing.found': kind('SP-1701', 'info', 'A finished file was found in an outgoing folder.', {
     file: 'below the folder',

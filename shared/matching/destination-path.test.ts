@@ -4,14 +4,24 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { SallyportError } from '../errors.ts';
 import type { Rule } from '../policy.ts';
+import { ZoneClock } from './dates.ts';
 import { DestinationPath } from './destination-path.ts';
 import { Router } from './routing.ts';
 
 const atMs = Date.UTC(2026, 10, 1, 9, 5, 7);
-const made = (rule: Pick<Rule, 'path' | 'as'>, path: string, partner = 'acme') =>
-  new Router([{ name: 'r', source: 'rules.yaml:2', route: { action: 'deliver', destination: 'inside' }, ...rule }], {
-    timeZone: 'UTC',
-  }).decide({ partner, path, size: 1, atMs });
+interface Written {
+  readonly path?: string;
+  readonly as: string;
+}
+
+function made({ as, ...conditions }: Written, path: string, partner = 'acme') {
+  const rule: Rule = {
+    ...{ name: 'r', source: 'rules.yaml:2', route: { action: 'deliver', destination: 'inside' }, ...conditions },
+    plan: { action: 'deliver', targets: [{ destination: 'inside', as }] },
+  };
+  const { route, plan } = new Router([rule], { timeZone: 'UTC' }).decide({ partner, path, size: 1, atMs });
+  return { route, as: plan?.targets[0]?.file };
+}
 
 test('FD-18: groups of the expression are put into the path', () => {
   const rule = { path: 'm/^inbox\\/(\\w+)\\/(\\w+)\\//', as: 'reports/{2}/teams/{1}/' };
@@ -34,7 +44,7 @@ test('FD-22: what is known of the file is put into the path', () => {
 });
 
 test('FD-23: groups that are not there are refused when the rule is read', () => {
-  const refused = (rule: Pick<Rule, 'path' | 'as'>, message: RegExp): void => {
+  const refused = (rule: Written, message: RegExp): void => {
     assert.throws(
       () => made(rule, 'x'),
       (error) => error instanceof SallyportError && error.code === 'config-invalid' && message.test(error.message),
@@ -125,5 +135,8 @@ test('FD-38: no name of a file leads out of the destination, whatever the rule p
 });
 
 test('what a partner calls himself is plain text in the path', () => {
-  assert.equal(new DestinationPath('{account.name}/', 0, 'UTC').render({ partner: 'a.b', path: 'x', atMs }, []), 'a.b/x');
+  assert.equal(
+    new DestinationPath('{account.name}/', 0, new ZoneClock('UTC')).render({ partner: 'a.b', path: 'x', atMs }, []),
+    'a.b/x',
+  );
 });

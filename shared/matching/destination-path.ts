@@ -8,7 +8,7 @@
  */
 import { didYouMean } from '../config/suggest.ts';
 import { deliveryComponents } from '../paths/delivery-name.ts';
-import { placeholders, ZoneClock } from './dates.ts';
+import { placeholders, type ZoneClock } from './dates.ts';
 import { expressionFault } from './fault.ts';
 
 /** What is known of a file. */
@@ -50,8 +50,8 @@ export class DestinationPath {
    * @param groups How many groups the expression of the rule has.
    * @throws SallyportError `config-invalid` with the column of a variable that is not known, or of a group that is not there.
    */
-  constructor(text: string, groups: number, timeZone: string) {
-    this.#clock = new ZoneClock(timeZone);
+  constructor(text: string, groups: number, clock: ZoneClock) {
+    this.#clock = clock;
     this.#isFolder = /[\\/]$/.test(text);
     const parts: (string | Value)[] = [];
     let end = 0;

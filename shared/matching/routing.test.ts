@@ -23,7 +23,11 @@ const router = new Router(rules);
 
 test('the first matching rule decides and is named with its source', () => {
   const decision = router.decide({ partner: 'acme', path: 'invoices/2026/A.PDF', size: 10, atMs });
-  assert.deepEqual(decision, { route: { action: 'deliver', destination: 'erp' }, rule: 'acme invoices (rules.yaml:8)' });
+  const route = { action: 'deliver', destination: 'erp' };
+  assert.deepEqual(decision, {
+    ...{ route, rule: 'acme invoices (rules.yaml:8)' },
+    plan: { action: 'deliver', targets: [{ destination: 'erp', file: 'acme/invoices/2026/A.PDF' }] },
+  });
 });
 
 test('FD-05: an earlier rule wins over a later, better fitting one', () => {

@@ -3,11 +3,15 @@
  * function; the answer of the inside is the one that counts. It looks at nothing but the rules and the facts.
  */
 import { SallyportError } from '../errors.ts';
-import type { InsideDecision, Rule } from '../policy.ts';
-import { hostTimeZone } from './dates.ts';
+import { deliveryComponents, withPrefix } from '../paths/delivery-name.ts';
+import type { Decision, InsideDecision, Plan, PlanOfRule, Rule } from '../policy.ts';
+import { insideAction } from './actions.ts';
+import { hostTimeZone, ZoneClock } from './dates.ts';
 import { DestinationPath } from './destination-path.ts';
 import { compileExpression, type Expression } from './expression.ts';
+import { RuleIndex } from './rule-index.ts';
 import { Subject } from './subject.ts';
+import { TimedName } from './timed-name.ts';
 
 export interface RoutingFacts {
   readonly partner: string;
@@ -17,6 +21,17 @@ export interface RoutingFacts {
   readonly size: number;
   /** When the item was complete: the moment whose dates `t/…/` means. */
   readonly atMs: number;
+  /** Id of the item, once there is one: what makes names unique that must be. */
+  readonly item?: string;
+  /** Where the files of the partner lie inside; undefined: below a folder of his name. */
+  readonly place?: PlaceInside | undefined;
+}
+
+/** Where what a partner sends lands below a destination, when the rule names no path of its own, and how it is named there. */
+export interface PlaceInside {
+  /** Folders, made of harmless components. */
+  readonly home: readonly string[];
+  readonly amendName: 'no' | 'id-prefix';
 }
 
 /** The condition of a rule that does not hold. */
@@ -32,8 +47,15 @@ interface CompiledRule {
   readonly rule: Rule;
   readonly partner: Expression | undefined;
   readonly path: Expression | undefined;
-  readonly decision: InsideDecision;
-  readonly as: DestinationPath | undefined;
+  readonly decision: Decision;
+  readonly plan: CompiledPlan | undefined;
+}
+
+interface CompiledPlan {
+  readonly plan: PlanOfRule;
+  /** Of each target, what it says about its path. */
+  readonly paths: readonly (DestinationPath | undefined)[];
+  readonly names: TimedName;
 }
 
 interface Prepared extends RoutingFacts {
@@ -43,17 +65,31 @@ interface Prepared extends RoutingFacts {
 
 export class Router {
   readonly #rules: readonly CompiledRule[];
+  readonly #index: RuleIndex;
 
   /** @throws SallyportError `config-invalid` naming the rule, its source and the column in its expression. */
   constructor(rules: readonly Rule[], options: { readonly timeZone?: string } = {}) {
-    this.#rules = rules.map((rule) => compileRule(rule, options.timeZone));
+    const clock = new ZoneClock(options.timeZone ?? hostTimeZone());
+    this.#rules = rules.map((rule) => compileRule(rule, options.timeZone, clock));
+    this.#index = new RuleIndex(rules);
   }
 
   /** What is absent in a rule matches everything; bounds of the size are inclusive. Never throws. */
   decide(facts: RoutingFacts): InsideDecision {
+    return this.match(facts).decision;
+  }
+
+  /** The same, with the rule that decided. */
+  match(facts: RoutingFacts): { readonly decision: InsideDecision; readonly rule: Rule | undefined } {
     const prepared = prepare(facts);
-    const found = this.#rules.find((rule) => misfit(rule, prepared) === undefined);
-    return found ? decisionOf(found, prepared) : { route: { action: 'unrouted' }, rule: '' };
+    const { partnerSubject, pathSubject } = prepared;
+    const fits = (index: number): boolean => {
+      const rule = this.#rules[index];
+      return rule !== undefined && misfit(rule, prepared) === undefined;
+    };
+    const found = this.#rules[this.#index.first(partnerSubject.text, pathSubject.text, fits)];
+    const decision: InsideDecision = found ? decisionOf(found, prepared) : { route: { action: 'unrouted' }, rule: '' };
+    return { decision, rule: found?.rule };
   }
 
   /** The same decision, with what every rule has to say. */
@@ -79,14 +115,29 @@ const prepare = (facts: RoutingFacts): Prepared => ({
 });
 
 /** A file whose path cannot be made, because it would be too long or too deep, waits for staff. */
-function decisionOf({ decision, as, path }: CompiledRule, facts: Prepared): InsideDecision {
-  if (!as) return decision;
+function decisionOf({ decision, plan, path }: CompiledRule, facts: Prepared): InsideDecision {
+  if (!plan) return decision;
   try {
-    return { ...decision, as: as.render(facts, path?.groups?.(facts.pathSubject) ?? []) };
+    return { ...decision, plan: planned(plan, facts, path?.groups?.(facts.pathSubject) ?? []) };
   } catch (error) {
     if (!(error instanceof SallyportError)) throw error;
     return { ...decision, route: { action: 'hold' } };
   }
+}
+
+/** @throws SallyportError `bad-name` */
+function planned({ plan, paths, names }: CompiledPlan, facts: Prepared, groups: readonly string[]): Plan {
+  const { place } = insideAction(plan.action);
+  const usual = (): string => {
+    const components = deliveryComponents(facts.path);
+    if (place === 'name') return components.at(-1) ?? '';
+    return [...(facts.place?.home ?? deliveryComponents(facts.partner)), ...components].join('/');
+  };
+  const targets = plan.targets.map(({ destination }, index) => {
+    const file = paths[index]?.render(facts, groups) ?? usual();
+    return { destination, file: amended(names.apply(file, facts), facts) };
+  });
+  return { ...plan, targets };
 }
 
 function misfit({ rule, partner, path }: CompiledRule, facts: Prepared): Misfit | undefined {
@@ -95,9 +146,8 @@ function misfit({ rule, partner, path }: CompiledRule, facts: Prepared): Misfit 
   return path?.test(facts.pathSubject, facts.atMs) === false ? 'path' : undefined;
 }
 
-function compileRule(rule: Rule, timeZone: string | undefined): CompiledRule {
-  const compile = <T>(part: 'partner' | 'path' | 'as', make: (text: string) => T): T | undefined => {
-    const text = rule[part];
+function compileRule(rule: Rule, timeZone: string | undefined, clock: ZoneClock): CompiledRule {
+  const compile = <T>(part: 'partner' | 'path' | 'as', text: string | undefined, make: (text: string) => T): T | undefined => {
     if (text === undefined) return undefined;
     try {
       return make(text);
@@ -113,12 +163,31 @@ function compileRule(rule: Rule, timeZone: string | undefined): CompiledRule {
     }
   };
   const expression = (text: string): Expression => compileExpression(text, { timeZone });
-  const path = compile('path', expression);
+  const path = compile('path', rule.path, expression);
+  const plan = planOf(rule);
+  const pathOf = (as: string | undefined) => compile('as', as, (text) => new DestinationPath(text, path?.groupCount ?? 0, clock));
   return {
     rule,
-    partner: compile('partner', expression),
+    partner: compile('partner', rule.partner, expression),
     path,
-    as: compile('as', (text) => new DestinationPath(text, path?.groupCount ?? 0, timeZone ?? hostTimeZone())),
+    plan: plan && {
+      plan,
+      paths: plan.targets.map(({ as }) => pathOf(as)),
+      names: new TimedName(insideAction(plan.action).naming, clock),
+    },
     decision: { route: rule.route, rule: rule.source === '' ? rule.name : `${rule.name} (${rule.source})` },
   };
+}
+
+/** With the item before its name, for those who want no two deliveries to meet. */
+function amended(file: string, { place, item = 'ITEM' }: RoutingFacts): string {
+  if (place?.amendName !== 'id-prefix') return file;
+  const slash = file.lastIndexOf('/') + 1;
+  return file.slice(0, slash) + withPrefix(file.slice(slash), `${item}-`);
+}
+
+/** A rule that says no more than where to deliver is a plan with one destination. */
+function planOf({ plan, route }: Rule): PlanOfRule | undefined {
+  if (plan || route.action !== 'deliver') return plan;
+  return { action: 'deliver', targets: [{ destination: route.destination }] };
 }

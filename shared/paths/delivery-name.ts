@@ -46,6 +46,13 @@ export function withNumber(name: string, n: number): string {
   return fit(name, ` (${n})`, nameLimits.componentBytes);
 }
 
+/** A harmless name with something before its ending: `report.SOMETHING.pdf`; the stem gives way where it must. */
+export const withInfix = (name: string, infix: string): string => fit(name, infix, nameLimits.componentBytes - headRoomBytes);
+
+/** A harmless name with something before it. */
+export const withPrefix = (name: string, prefix: string): string =>
+  trimEnd(fit(prefix + name, '', nameLimits.componentBytes - headRoomBytes));
+
 function deliveryName(component: string): string {
   const mapped = component.normalize('NFC').replace(windowsCharacters, '_');
   const name = trimEnd(mapped.trim()).replace(shortName, '$1_$2');

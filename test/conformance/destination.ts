@@ -13,9 +13,12 @@ export interface DestinationUnderTest {
   visible(): Promise<Record<string, string>>;
 }
 
-/** @param make On an empty folder; an existing file must lead to a numbered name. */
-export function destinationConformance(name: string, make: (folder: string) => Promise<DestinationUnderTest>): void {
-  const check = (title: string, body: (under: DestinationUnderTest) => Promise<void>): void => {
+type Make = (folder: string) => Promise<DestinationUnderTest>;
+const allowed = () => undefined;
+
+const checking =
+  (name: string, make: Make) =>
+  (title: string, body: (under: DestinationUnderTest) => Promise<void>): void => {
     test(`${name}: ${title}`, async () => {
       const folder = await mkdtemp(join(tmpdir(), 'sallyport-destination-'));
       try {
@@ -25,7 +28,10 @@ export function destinationConformance(name: string, make: (folder: string) => P
       }
     });
   };
-  const allowed = () => undefined;
+
+/** What holds for drafts, wherever they end. @param make On an empty folder. */
+export function draftConformance(name: string, make: Make): void {
+  const check = checking(name, make);
 
   check('shows nothing before the file is published, then all of it at once', async ({ destination, visible }) => {
     const { item, facts } = await draft(destination, 'content');
@@ -75,6 +81,33 @@ export function destinationConformance(name: string, make: (folder: string) => P
     assert.equal(await destination.publish(item, facts, file, allowed), 'published');
   });
 
+  check('begins a draft anew and discards one', async ({ destination }) => {
+    const { item } = await draft(destination, 'old');
+    await writeFile(await destination.stage(item), 'new', { flag: 'wx' });
+    assert.equal(await readFile(destination.draftPath(item), 'utf8'), 'new');
+    await destination.discard(item);
+    await destination.discard(item);
+    assert.deepEqual(await destination.drafts(), []);
+  });
+
+  check('refuses components that are no plain names', async ({ destination, visible }) => {
+    for (const bad of ['..', '.', '', 'a/b', 'a\0b']) {
+      await assert.rejects(destination.plan({ partner: 'acme', components: [bad, 'x'] }));
+    }
+    assert.deepEqual(await visible(), {});
+  });
+
+  check('knows its free space', async ({ destination }) => {
+    const { freeBytes, totalBytes } = await destination.space();
+    assert.ok(freeBytes >= 0 && totalBytes > 0 && freeBytes <= totalBytes);
+  });
+}
+
+/** Of destinations that keep files. @param make On an empty folder; an existing file must lead to a numbered name. */
+export function destinationConformance(name: string, make: Make): void {
+  draftConformance(name, make);
+  const check = checking(name, make);
+
   check('keeps an existing file, also one that came after the plan', async ({ destination, visible }) => {
     const target = { partner: 'acme', components: ['x.csv'] };
     const [one, two, three] = [await draft(destination, '1'), await draft(destination, '2'), await draft(destination, '3')];
@@ -88,15 +121,6 @@ export function destinationConformance(name: string, make: (folder: string) => P
     assert.deepEqual(await visible(), { 'acme/x.csv': '1', 'acme/x (2).csv': '2', 'acme/x (3).csv': '3' });
   });
 
-  check('begins a draft anew and discards one', async ({ destination }) => {
-    const { item } = await draft(destination, 'old');
-    await writeFile(await destination.stage(item), 'new', { flag: 'wx' });
-    assert.equal(await readFile(destination.draftPath(item), 'utf8'), 'new');
-    await destination.discard(item);
-    await destination.discard(item);
-    assert.deepEqual(await destination.drafts(), []);
-  });
-
   check('opens what it delivered, and only that', async ({ destination }) => {
     const { item, facts } = await draft(destination, 'content');
     const file = await destination.plan({ partner: 'acme', components: ['x'] });
@@ -104,18 +128,6 @@ export function destinationConformance(name: string, make: (folder: string) => P
     await using handle = await destination.open(file);
     assert.equal(await handle.readFile('utf8'), 'content');
     await assert.rejects(destination.open('acme/none'), { code: 'no-such-file' });
-  });
-
-  check('refuses components that are no plain names', async ({ destination, visible }) => {
-    for (const bad of ['..', '.', '', 'a/b', 'a\0b']) {
-      await assert.rejects(destination.plan({ partner: 'acme', components: [bad, 'x'] }));
-    }
-    assert.deepEqual(await visible(), {});
-  });
-
-  check('knows its free space', async ({ destination }) => {
-    const { freeBytes, totalBytes } = await destination.space();
-    assert.ok(freeBytes >= 0 && totalBytes > 0 && freeBytes <= totalBytes);
   });
 }
 

@@ -264,6 +264,7 @@ const status = {
   configUnconfirmedUntilMs: null,
   partners: { configured: 1, connected: [] },
   items: { waiting: 0, held: 1, unrouted: 0, quarantined: 0, offered: 0, oldestWaitingMs: null },
+  stopped: [],
   lastFailure: null,
   dmz: null,
 } satisfies InternalStatus;
@@ -336,6 +337,18 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
     forgetPartner: async (partner) => {
       seen.calls.push(['forget', partner]);
     },
+    destinations: async () => [
+      { name: 'inside', kind: 'folder', errors: 0, reason: null, stoppedAtMs: null },
+      { name: 'scan', kind: 'program', errors: 3, reason: 'program-failed: exit 1', stoppedAtMs: 0 },
+    ],
+    resumeDestination: async (name) => {
+      seen.calls.push(['resume', name]);
+      return { resumed: true };
+    },
+    retry: async (ref) => {
+      seen.calls.push(['retry', ref]);
+      return { item: item.item };
+    },
     reload: async () => {
       seen.calls.push('reload');
       return { partners: 2, rules: 1 };
@@ -391,6 +404,19 @@ test('pull refuses bytes that are not the promised ones, and the item stays', as
     assert.equal((await run('internal', ['pull', 'x'.repeat(26), to, '-c', inner])).code, 1);
     assert.deepEqual([await readdir(to), calls], [[], []]);
   }, 'amount;43\n');
+});
+
+test('FD-34: destinations are listed with those that are stopped, one is resumed, and an item is tried again', async () => {
+  await withNode(async ({ calls }) => {
+    const listed = await run('internal', ['destination', 'list', '-c', inner]);
+    assert.equal(listed.out, 'inside\tfolder\twell\t\nscan\tprogram\tstopped 1970-01-01 00:00:00 UTC\tprogram-failed: exit 1\n');
+    assert.equal((await run('internal', ['destination', 'resume', 'scan', '-c', inner])).out, 'scan is tried again\n');
+    assert.equal((await run('internal', ['retry', 'globex/Inbox/a b.csv', '-c', inner, '--json'])).code, 0);
+    assert.deepEqual(calls, [
+      ['resume', 'scan'],
+      ['retry', 'globex/Inbox/a b.csv'],
+    ]);
+  });
 });
 
 test('push sends a file under the name that was asked for', async () => {

@@ -1,8 +1,8 @@
 /** Items that are whole but held back: their name, or their partner's way of completing, says "not yet". */
 import type { Store } from '../../../shared/durable/operations.ts';
 import { event } from '../../../shared/events/event.ts';
-import type { Decision } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
+import type { Ruling } from '../../cache-view.ts';
 import { contextOf, describe, findItem, type Item, nextCount, toItem } from './items.ts';
 import { route } from './routing.ts';
 import type { Pairing } from './triggers.ts';
@@ -77,28 +77,19 @@ export const holdOperations = {
   },
 
   /** Completes one that is due. @returns what the inside is to hear; undefined when it was touched meanwhile. */
-  'holds.release': (
-    store: Store,
-    args: { readonly id: string; readonly decision: Decision; readonly policyNumber: number; readonly nowMs: number },
-  ): ItemDescription | undefined => {
-    const { nowMs } = args;
+  'holds.release': (store: Store, args: { readonly id: string; readonly ruling: Ruling }): ItemDescription | undefined => {
     const item = findItem(store, args.id);
-    if (item?.state !== 'temporary' || item.dueMs === null || item.dueMs > nowMs) return undefined;
-    return describe(release(store, item, args));
+    if (item?.state !== 'temporary' || item.dueMs === null || item.dueMs > args.ruling.atMs) return undefined;
+    return describe(release(store, item, args.ruling));
   },
 };
 
 /** It is complete now, and decided. */
-function release(
-  store: Store,
-  item: Item,
-  args: { readonly decision: Decision; readonly policyNumber: number; readonly nowMs: number },
-): Item {
-  const { decision, policyNumber, nowMs } = args;
+function release(store: Store, item: Item, { decision, policyNumber, atMs }: Ruling): Item {
   store.emit(
-    event('item.released', nowMs, contextOf(item), { path: item.path, why: item.hold === null ? '' : reasons[item.hold] }),
+    event('item.released', atMs, contextOf(item), { path: item.path, why: item.hold === null ? '' : reasons[item.hold] }),
   );
-  return route(store, { ...item, seq: nextCount(store, 'seq'), completedMs: nowMs, policyNumber }, decision, nowMs);
+  return route(store, { ...item, seq: nextCount(store, 'seq'), completedMs: atMs, policyNumber }, decision, atMs);
 }
 
 /** Held, and not due: a newer upload may take its place. A name that is being written anew is not quiet, however late it is. */

@@ -3,7 +3,8 @@
 import type { Store } from '../../../shared/durable/operations.ts';
 import { SallyportError } from '../../../shared/errors.ts';
 import { type EventContext, event } from '../../../shared/events/event.ts';
-import type { Decision, Grant } from '../../../shared/policy.ts';
+import type { Grant } from '../../../shared/policy.ts';
+import type { Ruling } from '../../cache-view.ts';
 import {
   type Entry,
   findEntry,
@@ -86,16 +87,19 @@ export const nameOperations = {
       readonly actor: Actor;
       readonly place: NamePlace;
       readonly modifiedMs: number;
-      readonly quietMs: number;
       readonly nowMs: number;
     },
   ): void => {
     const entry = seenEntry(store, args.actor, args.place, args.nowMs);
     store.sql('UPDATE entries SET modified_ms = ? WHERE row = ?').run(args.modifiedMs, entry.row);
-    // Who touched it last can answer for it: the session that sent it may be over for too long by then.
+    // Its quiet time begins anew, however long that is. Who touched it last can answer for it: the session that sent it may be
+    // over for too long by then.
     store
-      .sql("UPDATE items SET due_ms = ?, session = ?, session_proof = ? WHERE id = ? AND hold = 'quiet'")
-      .run(args.nowMs + args.quietMs, args.actor.session, args.actor.sessionProof, entry.item);
+      .sql(
+        `UPDATE items SET due_ms = ?1 + due_ms - updated_ms, updated_ms = ?1, session = ?2, session_proof = ?3
+         WHERE id = ?4 AND hold = 'quiet'`,
+      )
+      .run(args.nowMs, args.actor.session, args.actor.sessionProof, entry.item);
   },
 
   /**
@@ -269,8 +273,7 @@ export interface RenameArgs {
   readonly mayRename: boolean;
   /** Why it is not complete under the new name; null when it is. */
   readonly hold: Hold | null;
-  readonly decision: Decision;
-  readonly policyNumber: number;
+  readonly ruling: Ruling;
   readonly overwrite: boolean;
   readonly onExisting: Grant['onExisting'];
   readonly leased: readonly string[];
@@ -305,7 +308,7 @@ function renameItem(store: Store, item: Item, args: RenameArgs): number | null {
     sessionProof: actor.sessionProof,
     trace: actor.trace,
     registered: false,
-    policyNumber: args.policyNumber,
+    policyNumber: args.ruling.policyNumber,
   };
   if (wasPromised(item)) {
     const { path, size, sha256 } = complete;
@@ -318,7 +321,7 @@ function renameItem(store: Store, item: Item, args: RenameArgs): number | null {
     tellHeld(store, held, kind, nowMs);
     return pair(store, held, to, hold, nowMs) ?? dueMs;
   }
-  route(store, { ...complete, seq: nextCount(store, 'seq'), completedMs: nowMs }, args.decision, nowMs);
+  route(store, { ...complete, seq: nextCount(store, 'seq'), completedMs: args.ruling.atMs }, args.ruling.decision, nowMs);
   return null;
 }
 

@@ -3,8 +3,9 @@
 import type { Store } from '../../../shared/durable/operations.ts';
 import { SallyportError } from '../../../shared/errors.ts';
 import { event } from '../../../shared/events/event.ts';
-import type { Decision, Grant } from '../../../shared/policy.ts';
+import type { Grant } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
+import type { Ruling } from '../../cache-view.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry } from './entries.ts';
 import { type Hold, isHeld, tellHeld, waitsForRename } from './holds.ts';
 import {
@@ -292,8 +293,7 @@ export const uploadOperations = {
       readonly content: UploadContent;
       /** Why it is not complete yet; null when it is. */
       readonly hold: Hold | null;
-      readonly decision: Decision;
-      readonly policyNumber: number;
+      readonly ruling: Ruling;
       readonly onExisting: Grant['onExisting'];
       readonly leased: readonly string[];
       readonly modifiedMs: number;
@@ -302,15 +302,15 @@ export const uploadOperations = {
       readonly nowMs: number;
     },
   ): { unlink: string[]; usage: Usage; announcement: ItemDescription | undefined; dueMs: number | null } => {
-    const { facts, hold, nowMs } = args;
+    const { facts, hold, ruling, nowMs } = args;
     const { partner, place } = facts;
     tellStart(store, facts);
     const unlink = makeRoom(store, { ...args, partner, place, by: facts.id, object: facts.object });
     const item: Item = {
       ...itemOf(facts, { ...args.content, liveFile: null }, nowMs),
       seq: hold ? null : nextCount(store, 'seq'),
-      completedMs: nowMs,
-      policyNumber: args.policyNumber,
+      completedMs: ruling.atMs,
+      policyNumber: ruling.policyNumber,
       state: 'temporary',
     };
     putEntry(store, { ...entryFor(item, place, args.modifiedMs), partial: false });
@@ -322,7 +322,7 @@ export const uploadOperations = {
       const dueMs = pair(store, item, place, hold, nowMs) ?? hold.dueMs;
       return { unlink, usage: usageOf(store, partner), announcement: undefined, dueMs };
     }
-    const routed = route(store, item, args.decision, nowMs);
+    const routed = route(store, item, ruling.decision, nowMs);
     return { unlink, usage: usageOf(store, partner), announcement: describe(routed), dueMs: null };
   },
 };
