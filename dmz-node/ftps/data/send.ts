@@ -1,12 +1,13 @@
 /** Downloads and listings: bytes into a data connection, with back-pressure, to an end that the receiver can trust. */
 import { SallyportError } from '../../../shared/errors.ts';
 import { giveBack } from '../../../shared/memory.ts';
+import { windowBytes } from '../../../shared/seal/sealed-reader.ts';
 import type { ReadHandle } from '../../partner-view.ts';
 import type { DataConnection } from './data-connection.ts';
 import { type Watching, watchProgress } from './progress.ts';
 
-/** One read of a file. */
-const blockBytes = 256 * 1024;
+/** One read of a file: what is decrypted in one piece is handed on without a copy. */
+const blockBytes = windowBytes;
 /** Reads under way ahead of what was sent. */
 const ahead = 3;
 
@@ -71,10 +72,11 @@ export async function* fileBlocks(handle: Pick<ReadHandle, 'read' | 'size'>, off
   let at = offset;
   const fill = (): void => {
     while (reads.length < ahead && at < handle.size) {
-      const read = handle.read(at, Math.min(blockBytes, handle.size - at));
+      const length = Math.min(blockBytes - (at % blockBytes), handle.size - at);
+      const read = handle.read(at, length);
       read.catch(() => undefined);
       reads.push(read);
-      at += blockBytes;
+      at += length;
     }
   };
   fill();
