@@ -120,14 +120,17 @@ export class AuthDesk {
     if (exhausted) rejections.limited(params, exhausted);
     if (exhausted === 'link') return unavailable;
     if (exhausted) return { rejected: 'too many failures', partner: this.#known(params.user) };
-    return this.#inChain(params, attempt, signal);
+    return await this.#inChain(params, attempt, signal); // awaited: the attempt lasts until then
   }
 
   async #inChain(params: Check<'password'>, attempt: Attempt, signal: AbortSignal): Promise<Finding> {
     const { budgets, rejections, chain } = this.#deps;
     const { user, protocol } = params;
     const login = { user, protocol, password: new Secret(params.password), code: codeOf(params), rehearsal: false };
-    const { steps, answer, failing } = await chain.walk(login, signal);
+    const { steps, answer, failing } = await chain.walk(login, signal).catch((error: unknown) => {
+      attempt.undecided();
+      throw error;
+    });
     rejections.walked(params, steps);
     if (answer.outcome === 'accept') {
       const { account, partner } = answer;
@@ -136,8 +139,11 @@ export class AuthDesk {
       attempt.succeeded();
       return this.#open(params, answer, account.require === 'any' ? 'password' : 'key+password', undefined, signal);
     }
+    if (answer.outcome === 'failed') {
+      attempt.undecided();
+      return { failed: true };
+    }
     if (budgets.manyAccountsFail) rejections.limited(params, 'distinct-accounts');
-    if (answer.outcome === 'failed') return { failed: true };
     return { rejected: reasonOf(answer), partner: this.#known(user), failing };
   }
 
@@ -152,7 +158,7 @@ export class AuthDesk {
     const account = this.#deps.users.find(partner);
     const fits = account?.require === 'any' && account.certificates.includes(fingerprint);
     if (!fits || this.#ownObjection(account, params)) return { verdict: 'continue', methods: ['password'] };
-    return this.#open(params, { partner, account }, 'certificate', undefined, signal);
+    return await this.#open(params, { partner, account }, 'certificate', undefined, signal);
   }
 
   async #keyInBudget(params: Check<'key' | 'key-probe'>, signal: AbortSignal): Promise<Finding> {
@@ -168,7 +174,7 @@ export class AuthDesk {
     const key = this.#deps.users.keyOf(account, Buffer.from(params.key, 'base64'));
     if (!key) return { rejected: 'key not registered', partner };
     if (!fitsAlgorithm(key, params.algorithm)) return { rejected: 'algorithm does not fit the key', partner };
-    return params.method === 'key' ? this.#signedKey(params, account, key, signal) : { verdict: 'key-acceptable' };
+    return params.method === 'key' ? await this.#signedKey(params, account, key, signal) : { verdict: 'key-acceptable' };
   }
 
   async #signedKey(params: Check<'key'>, account: Account, key: SshPublicKey, signal: AbortSignal): Promise<Finding> {

@@ -57,6 +57,8 @@ export interface Attempt extends Disposable {
   spend(): 'account' | 'link' | undefined;
   /** The password was right: the failures of the account are forgotten. */
   succeeded(): void;
+  /** Nobody could say whether it was right: it was no failure of the account. */
+  undecided(): void;
 }
 
 interface Tally {
@@ -154,6 +156,10 @@ export class AuthBudgets {
       succeeded: () => {
         tally.bucket.giveBack();
         tally.failures = 0;
+      },
+      undecided: () => {
+        tally.bucket.giveBack();
+        tally.failures = Math.max(0, tally.failures - 1);
       },
       [Symbol.dispose]: leave,
     };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { accountsFrom } from '../../test/fixtures/accounts.ts';
 import { AuthBench, hashFor } from '../../test/fixtures/auth-bench.ts';
 import { makeKey } from '../../test/fixtures/ssh-login.ts';
@@ -95,6 +96,24 @@ test('AU-06: a method that fails lets nobody in, whoever knows the user after it
     assert.deepEqual(steps(bench), ['one failed']);
     assert.equal((await bench.key('acme', key)).verdict, 'accepted', 'keys are of the own accounts');
   }
+});
+
+test('a login that nobody could decide about, or whose link was lost, is no failure of its account', async () => {
+  const one = new Fixed({ outcome: 'failed', detail: 'no server' });
+  await using bench = await benchWith({ one }, ['own', 'one']);
+  for (let i = 0; i < 30; i += 1) assert.deepEqual(await bench.password('stranger', 'x'), unavailable);
+  const check = { method: 'password', user: 'acme', password: 'correct', peer: '', protocol: 'sftp' } as const;
+  for (let i = 0; i < 30; i += 1) {
+    const gone = new AbortController();
+    bench.onHash = () => gone.abort(new Error('link closed'));
+    const ids = { session: newSessionId(), trace: newTraceId() };
+    await assert.rejects(bench.check({ ...check, ...ids }, gone.signal), /link closed/);
+  }
+  bench.onHash = () => undefined;
+  one.answer = { outcome: 'unknown', detail: 'back' };
+  assert.equal((await bench.password('acme', 'correct')).verdict, 'accepted');
+  assert.deepEqual(await bench.password('stranger', 'x'), rejected);
+  assert.equal(bench.lastReason, 'unknown user');
 });
 
 test('while a method fails, all refusals sound alike and take alike', async () => {

@@ -91,9 +91,7 @@ export class LoginChain {
 
 async function checked(method: LoginMethod, login: PasswordLogin, signal: AbortSignal): Promise<StepAnswer> {
   try {
-    const answer = await method.check(login, signal);
-    signal.throwIfAborted();
-    return answer;
+    return await method.check(login, signal);
   } catch (error) {
     signal.throwIfAborted();
     const { code, message } = asSallyportError(error);

@@ -94,11 +94,11 @@ test('D9: answers for unknown names and wrong passwords are equal, byte for byte
   assert.equal(JSON.stringify(await bench.probe('acme', wrongKey)), JSON.stringify(await bench.probe('nobody', wrongKey)));
 });
 
-test('D9: an accepted login tells nothing but token and grant', async () => {
+test('D9: an accepted login tells nothing but token, its life and grant', async () => {
   await using bench = await AuthBench.make(partners);
   const verdict = await bench.password('acme', 'correct horse');
   assert.ok(verdict.verdict === 'accepted');
-  assert.deepEqual(Object.keys(verdict).sort(), ['grant', 'token', 'verdict']);
+  assert.deepEqual(Object.keys(verdict).sort(), ['grant', 'lifeMs', 'token', 'verdict']);
   assert.equal(JSON.stringify(verdict).includes('argon2'), false);
 });
 
