@@ -91,8 +91,11 @@ test('a planned folder is loaded as it would be in place, with the main file in 
   assert.equal(found.state, present.state);
   assert.equal(found.admin.socket, present.admin.socket);
   assert.equal(found.partnerSources.get('acme'), 'conf.d/all.yaml:4');
-  await writeFile(join(planned, 'sallyport.yaml'), main.replace('delivered', 'elsewhere'));
+  const changed = `${main.replace('delivered', 'elsewhere').replace('UTC', 'UTC, expires: 1h')}authentication: {keyChecksPerMinute: 7}\n`;
+  await writeFile(join(planned, 'sallyport.yaml'), changed);
   const moved = await loadPlannedSettings(planned, present.file);
   assert.equal(moved.destinations[0]?.folder, join(present.file, '../elsewhere'));
-  assert.deepEqual(changesBetween(present, moved).afterRestart, ['destinations']);
+  assert.deepEqual([...changesBetween(present, moved).afterRestart].sort(), [
+    ...['authentication.keyChecksPerMinute', 'destinations', 'policy.expires'],
+  ]);
 });

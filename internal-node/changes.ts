@@ -91,6 +91,8 @@ function ofKind(kind: 'partner' | 'group', before: Compared, after: Compared): r
 
 /** Permissions are told line by line; former passwords are nobody's business. */
 const toldElsewhere = new Set(['permissions', 'formerPasswords']);
+/** Of what is called so, only that it is another one. */
+const secret = /password|secret|seed|token/i;
 const sizes = new Set(['quota', 'maxFileSize', 'uploadRate', 'downloadRate']);
 
 function partsBetween(had: Has, has: Has): string[] {
@@ -98,7 +100,7 @@ function partsBetween(had: Has, has: Has): string[] {
   return names.flatMap((name): string[] => {
     const [old, now] = [had[name], has[name]];
     if (isDeepStrictEqual(old, now)) return [];
-    if (name === 'password') return [`password ${old === undefined ? 'set' : now === undefined ? 'removed' : 'changed'}`];
+    if (secret.test(name)) return [`${name} ${old === undefined ? 'set' : now === undefined ? 'removed' : 'changed'}`];
     if (name === 'keys') return keysBetween(old, now);
     if (old === undefined && isUnset(now)) return [];
     return [`${name}: ${shown(name, old)} → ${shown(name, now)}`];
@@ -186,18 +188,32 @@ function rulesBetween(before: readonly Rule[], after: readonly Rule[]): readonly
   ];
 }
 
-/** Of these, `policy` is in force with the next bundle; the others are read when the node starts. */
-const compared = [
-  ...(['name', 'state', 'keys', 'admin', 'dmz', 'tunnel', 'destinations', 'outgoing', 'sessions', 'authentication'] as const),
-  ...(['pull', 'staging', 'drainTimeout', 'workers', 'log'] as const),
-] as const;
+/** Told in other ways, or no settings. */
+const notSettings = new Set([
+  ...['version', 'file', 'files', 'partners', 'groups', 'sharedOutboxes', 'permissions', 'place', 'partnerSources', 'rules'],
+]);
+/** Told key by key: these are in force with the next bundle or the next login, but for those that are read when the node starts. */
+const inForceAtOnce = ['policy', 'authentication'];
+const readAtStart = new Set([
+  'policy.expires',
+  ...['concurrentHashes', 'failuresPerAccount', 'passwordChecksPerMinute', 'keyChecksPerMinute'].map(
+    (key) => `authentication.${key}`,
+  ),
+]);
 
 /** @returns what is in force at once, and what is after a restart. */
 function settingsBetween(before: Compared, after: Compared): readonly [readonly string[], readonly string[]] {
-  const policy = Object.keys(after.policy)
-    .filter((key) => !isDeepStrictEqual(part(before.policy, key), part(after.policy, key)))
-    .map((key) => `policy.${key}`);
-  return [policy, compared.filter((key) => !isDeepStrictEqual(before[key], after[key]))];
+  const changed = differing(before, after).filter((key) => !notSettings.has(key));
+  const names = changed.flatMap((key) =>
+    inForceAtOnce.includes(key) ? differing(part(before, key), part(after, key)).map((name) => `${key}.${name}`) : [key],
+  );
+  const atOnce = names.filter((name) => inForceAtOnce.includes(name.split('.')[0] ?? '') && !readAtStart.has(name));
+  return [atOnce, names.filter((name) => !atOnce.includes(name))];
 }
 
-const part = (of: object, key: string): unknown => (of as Has)[key];
+const differing = (before: object, after: object): readonly string[] =>
+  [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
+    (key) => !isDeepStrictEqual((before as Has)[key], (after as Has)[key]),
+  );
+
+const part = (of: object, key: string): object => ((of as Has)[key] ?? {}) as object;

@@ -1,12 +1,13 @@
 /** A change of the configuration on a running pair: told before it happens, put in force, cut sessions, and back by itself. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { appendFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { InternalStatus } from '../../internal-node/admin/api.ts';
 import { commands } from '../../scripts/site/site.ts';
 import { curlFtps, delivered, eventually, filesBelow, sftp } from '../../scripts/site/walk.ts';
+import { AdminClient } from '../../shared/admin/client.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
 
 let pair: Pair;
@@ -21,7 +22,8 @@ before(async () => {
   scratch = join(pair.site.folder, 'scratch');
   await mkdir(scratch);
   await writeFile(local('small.csv'), 'small');
-  await writeFile(local('large.bin'), Buffer.alloc(8 * 1024 * 1024));
+  await writeFile(local('large.bin'), '');
+  await truncate(local('large.bin'), 256 * 1024 * 1024);
 });
 after(async () => {
   await pair?.[Symbol.asyncDispose]();
@@ -60,14 +62,20 @@ async function planned(name: string, change: (partners: string) => string): Prom
 }
 const withoutAcme = (partners: string): string => partners.replace(/^ {2}acme:\n/m, '  acme:\n    disabled: true\n');
 
-const statusOf = async (): Promise<InternalStatus> => JSON.parse(await succeeds('status', '--json')) as InternalStatus;
+const statusOf = (): Promise<InternalStatus> =>
+  new AdminClient({ socket: join(pair.site.internal.state, 'admin/socket') }).get<InternalStatus>(['v1', 'status']);
 const logsIn = async (): Promise<boolean> => (await sftp(pair.site, pair.acme, ['ls /'])).code === 0;
 
-async function audited(name: string): Promise<number> {
-  const trail = join(pair.site.internal.state, 'audit');
+type Audited = Readonly<Record<string, unknown>>;
+
+/** Events of a node's audit trail with this name. */
+async function audited(state: string, name: string): Promise<readonly Audited[]> {
+  const trail = join(state, 'audit');
   const texts = await Promise.all((await filesBelow(trail)).map((file) => readFile(join(trail, file), 'utf8')));
-  return texts.join('').split(`"name":"${name}"`).length - 1;
+  const lines = texts.flatMap((text) => text.trimEnd().split('\n'));
+  return lines.map((line) => JSON.parse(line) as Audited).filter((event) => event.name === name);
 }
+const timeOf = (event: Audited | undefined): number => Date.parse(String(event?.time));
 
 describe('plan and apply on a running pair', () => {
   it('past files are decided again under other rules, and differences name both lines', async () => {
@@ -112,8 +120,8 @@ describe('plan and apply on a running pair', () => {
   it('AC-20: disabling a partner cuts his live sessions over SFTP and FTPS, and what is not confirmed goes back', async (t) => {
     const folder = await planned('disabled', withoutAcme);
     const uploads = [
-      sftp(pair.site, pair.acme, [`put ${local('large.bin')} /Inbox/slow-sftp`], ['-l', '200']),
-      curlFtps(pair.site, pair.acme, ['--limit-rate', '30k', '-T', local('large.bin')], '/Inbox/slow-ftps'),
+      sftp(pair.site, pair.acme, [`put ${local('large.bin')} /Inbox/slow-sftp`], ['-l', '8000']),
+      curlFtps(pair.site, pair.acme, ['--limit-rate', '1M', '-T', local('large.bin')], '/Inbox/slow-ftps'),
     ];
     await eventually('both sessions', async () => {
       const { partners } = await statusOf();
@@ -121,11 +129,22 @@ describe('plan and apply on a running pair', () => {
     });
     const plan = await succeeds('plan', folder);
     assert.match(plan, /^sessions of acme would end: 2$/m);
-    const startedMs = performance.now();
+    const askedAtMs = Date.now();
     const applied = await succeeds('apply', folder, '--confirm-timeout', '1h');
     assert.match(applied, /^In place; the DMZ node holds policy \d+\.\nIt goes back at .* UTC/);
     const cut = await Promise.all(uploads);
-    t.diagnostic(`both sessions were cut ${Math.round(performance.now() - startedMs)} ms after the command was given`);
+    const ends = await eventually('the end of both', async () => {
+      const found = (await audited(pair.site.dmz.state, 'session.ended')).filter(
+        ({ reason }) => reason === 'revoked by the inside',
+      );
+      return found.length === 2 ? found : undefined;
+    });
+    const [applying] = (await audited(pair.site.internal.state, 'partner.changed')).slice(-1);
+    const lastMs = Math.max(...ends.map(timeOf));
+    const since = (atMs: number): string => `${Math.round(lastMs - atMs)} ms`;
+    t.diagnostic(
+      `both sessions ended ${since(askedAtMs)} after the command was typed, ${since(timeOf(applying))} after it was in force`,
+    );
     for (const { code } of cut) assert.notEqual(code, 0);
     assert.equal(await logsIn(), false);
     assert.ok((await statusOf()).configUnconfirmedUntilMs);
@@ -154,14 +173,16 @@ describe('plan and apply on a running pair', () => {
     pair.supervisor.bringUp('internal');
     await eventually('acme is back', async () => (await logsIn()) || undefined);
     assert.doesNotMatch(await readFile(join(dirname(pair.site.internal.config), 'conf.d/partners.yaml'), 'utf8'), /disabled/);
-    await eventually('the record of it', async () => (await audited('config.rolled-back')) >= 2 || undefined);
+    await eventually('the record of it', async () => {
+      return (await audited(pair.site.internal.state, 'config.rolled-back')).length >= 2 || undefined;
+    });
   });
 
   it('what is confirmed stays over a restart', async () => {
     const folder = await planned('wanted', (partners) => partners.replace(/^ {2}acme:\n/m, '  acme:\n    maxFileSize: 1KiB\n'));
     await succeeds('apply', folder, '--confirm-timeout', '1h');
     await succeeds('apply', '--confirm');
-    await pair.supervisor.takeDown('internal');
+    await pair.supervisor.takeDown('internal', 0);
     pair.supervisor.bringUp('internal');
     await eventually('acme is served', async () => (await logsIn()) || undefined);
     const { code, output } = await sftp(pair.site, pair.acme, [`put ${local('large.bin')} /Inbox/too-large`]);
