@@ -8,7 +8,7 @@ import type { Logger } from '../../../shared/log.ts';
 import type { VirtualPath } from '../../../shared/paths/virtual-path.ts';
 import type { PartnerSession } from '../../partner-view.ts';
 import type { Reply } from '../control/replies.ts';
-import type { DataConnection, Way } from '../data/data-connection.ts';
+import type { DataConnection } from '../data/data-connection.ts';
 import type { BlockStore } from '../data/gatherer.ts';
 import type { Fact } from '../listing.ts';
 
@@ -35,7 +35,6 @@ export interface SessionState {
 export interface TransferPlan {
   /** Said before the data connection is awaited. */
   readonly opening: Reply;
-  readonly way: Way;
   /**
    * Moves the bytes and decides. Past its decision `signal` changes nothing any more.
    * @returns the final reply.

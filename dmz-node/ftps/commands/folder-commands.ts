@@ -61,7 +61,6 @@ async function list(conversation: Conversation, argument: Buffer, line: EntryLin
   const source = await entryLines(conversation, argument, line);
   conversation.begin({
     opening: reply(150, 'Here comes the listing'),
-    way: 'send',
     move: async (connection: DataConnection, signal) => {
       await send(connection, source, { clock: conversation.clock, stallMs: conversation.settings.stallMs }, signal);
       return reply(226, 'Listing sent');

@@ -99,7 +99,6 @@ async function retrieve(conversation: Conversation, argument: Buffer): Promise<u
   }
   conversation.begin({
     opening: reply(150, `Sending ${handle.size - offset} bytes`),
-    way: 'send',
     move: async (connection, signal) => {
       try {
         const bytes = await send(connection, fileBlocks(handle, offset), watching(conversation), signal);
@@ -139,7 +138,6 @@ async function upload(conversation: Conversation, { argument, options, from }: U
 function beginUpload(conversation: Conversation, handle: WriteHandle, offset: number, opening: string): undefined {
   conversation.begin({
     opening: reply(150, opening),
-    way: 'receive',
     move: (connection, signal) => complete(conversation, connection, handle, offset, signal),
     abandon: (reason) => handle.abandon(reason).catch(() => undefined),
   });

@@ -5,7 +5,7 @@
 import { connect, type Socket } from 'node:net';
 import { SallyportError } from '../../../shared/errors.ts';
 import type { SessionTls } from '../tls/door-tls.ts';
-import { type DataConnection, plainConnection, secureConnection, type Way } from './data-connection.ts';
+import { type DataConnection, plainConnection, secureConnection } from './data-connection.ts';
 import type { DataDoor } from './data-door.ts';
 
 export interface ActiveDoorOptions {
@@ -30,13 +30,13 @@ export class ActiveDoor implements DataDoor {
     this.#options = options;
   }
 
-  async take(way: Way, signal: AbortSignal): Promise<DataConnection> {
+  async take(signal: AbortSignal): Promise<DataConnection> {
     const { requireBinding, connectMs } = this.#options;
     const limit = AbortSignal.any([signal, this.#closing.signal, AbortSignal.timeout(connectMs)]);
     try {
       const socket = await this.#connect(limit);
       if (!this.#tls) return plainConnection(socket);
-      const connection = await secureConnection(socket, this.#tls, way, limit);
+      const connection = await secureConnection(socket, this.#tls, limit);
       if (!requireBinding || connection.bound) return connection;
       connection.destroy();
       throw new Error('the TLS session of the control connection was not resumed');

@@ -1,13 +1,9 @@
 /** One data connection that is ready for bytes: plain, or secured and bound to its control connection. */
 import type { Socket } from 'node:net';
+import { constants } from 'node:os';
 import type { TLSSocket } from 'node:tls';
-import { freeNow } from '../../../shared/memory.ts';
 import type { SessionTls } from '../tls/door-tls.ts';
 import { handshake } from '../tls/handshake.ts';
-import { RawStream } from './raw-stream.ts';
-
-/** Of the server: whether a transfer brings bytes to it or takes them away. */
-export type Way = 'receive' | 'send';
 
 export interface DataConnection {
   readonly socket: Socket | TLSSocket;
@@ -15,7 +11,7 @@ export interface DataConnection {
   movedBytes(): number;
   /**
    * After the end: whether the sender said that it was the end. Over TLS that is close_notify; a plain connection cannot tell,
-   * and its end counts. Never on a connection that was made for sending.
+   * and its end counts.
    */
   endedCleanly(): boolean;
   /** Whether a clean end is the sender's word: over TLS it is, without TLS anybody on the way could have ended it. */
@@ -54,52 +50,39 @@ export function plainConnection(socket: Socket): DataConnection {
   };
 }
 
-interface Secured {
-  readonly socket: TLSSocket;
-  movedBytes(): number;
-  endedCleanly(): boolean;
-}
-
-/** How the sender ends is seen between the connection and TLS. */
-function forReceiving(raw: Socket, tls: SessionTls): Secured {
-  const stream = new RawStream(raw);
-  stream.on('error', () => undefined);
-  const socket = tls.secure(stream);
-  // TLS, which listens first, has taken a copy.
-  stream.on('data', freeNow);
+/**
+ * Watches how the sender ends, which Node's TLS does not tell: it reports close_notify and a connection that was cut as the same
+ * end. TLS ends its stream either while it reads close_notify, when the connection is still being read; or when the system has
+ * reported the end of the connection, which stops the reading first. Asked to begin reading, a handle that reads says so.
+ * @returns Whether the end was the sender's word (RFC 5246 §7.2.1, RFC 8446 §6.1).
+ */
+function watchEnd(raw: Socket, socket: TLSSocket): () => boolean {
   let told = false;
-  // TLS ends its stream as soon as it has read close_notify, or when it is given the end of the connection.
+  const { _handle: below } = raw as unknown as { readonly _handle: { readStart(): number } | null };
+  const { _handle: above } = socket as unknown as { readonly _handle: { readonly reading: boolean } | null };
   const push = socket.push.bind(socket);
   socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-    if (chunk === null && !stream.endGiven && !stream.destroyed) told = true;
+    // When this side has stopped the reading because of its own queue, nothing of the system can have come meanwhile.
+    if (chunk === null && !socket.destroyed) told = above?.reading === false || below?.readStart() === alreadyReading;
     return push(chunk, encoding);
   };
-  return { socket, movedBytes: () => raw.bytesRead + raw.bytesWritten, endedCleanly: () => told };
+  return () => told;
 }
 
-/** TLS right on the connection: sending costs two thirds of what it costs through a stream of ours. */
-function forSending(raw: Socket, tls: SessionTls): Secured {
-  const socket = tls.secure(raw);
-  return { socket, movedBytes: () => socket.bytesWritten - queuedBytes(raw), endedCleanly: () => false };
-}
+const alreadyReading = -constants.errno.EALREADY;
 
 /** Of what TLS gave to the connection, what the system has not taken. Node tells it only inside. */
 const queuedBytes = (raw: Socket): number =>
   (raw as unknown as { readonly _handle?: { readonly writeQueueSize?: number } })._handle?.writeQueueSize ?? 0;
 
 /**
- * @param way Undefined: not known yet, so it must be able to receive.
  * @throws Error in OpenSSL's words, for our log only; the socket is destroyed.
  */
-export async function secureConnection(
-  raw: Socket,
-  tls: SessionTls,
-  way: Way | undefined,
-  signal: AbortSignal,
-): Promise<DataConnection> {
+export async function secureConnection(raw: Socket, tls: SessionTls, signal: AbortSignal): Promise<DataConnection> {
   raw.on('error', () => undefined);
   if (raw.destroyed) throw new Error('the peer left before the TLS handshake');
-  const { socket, movedBytes, endedCleanly } = way === 'send' ? forSending(raw, tls) : forReceiving(raw, tls);
+  const socket = tls.secure(raw);
+  const endedCleanly = watchEnd(raw, socket);
   try {
     await handshake(socket, signal);
   } catch (error) {
@@ -113,7 +96,7 @@ export async function secureConnection(
   }
   return {
     socket,
-    movedBytes,
+    movedBytes: () => raw.bytesRead + socket.bytesWritten - queuedBytes(raw),
     endedCleanly,
     endIsProven: true,
     bound: socket.isSessionReused(),

@@ -12,7 +12,7 @@ import { type Logger, printable } from '../../../shared/log.ts';
 import type { Balancers } from '../../balancers.ts';
 import { peerAddress } from '../../peer-address.ts';
 import type { SessionTls } from '../tls/door-tls.ts';
-import { type DataConnection, plainConnection, secureConnection, type Way } from './data-connection.ts';
+import { type DataConnection, plainConnection, secureConnection } from './data-connection.ts';
 import type { PassivePorts } from './passive-ports.ts';
 
 export interface DataDoorDeps {
@@ -45,7 +45,7 @@ export interface DataDoor {
    * The data connection, from the transfer command on.
    * @throws SallyportError `limit-reached` when none came that may be used.
    */
-  take(way: Way, signal: AbortSignal): Promise<DataConnection>;
+  take(signal: AbortSignal): Promise<DataConnection>;
   /** Stops listening and drops whoever was not taken. Idempotent. */
   close(): void;
 }
@@ -60,7 +60,6 @@ export class PassiveDoor implements DataDoor {
   readonly #candidates = new Set<Socket>();
   readonly #found = Promise.withResolvers<DataConnection>();
   readonly #closing = new AbortController();
-  readonly #way = Promise.withResolvers<Way>();
   #listener: { readonly port: number; close(): void } | undefined;
   #settled = false;
   #taking = false;
@@ -84,8 +83,7 @@ export class PassiveDoor implements DataDoor {
     return this.#listener?.port ?? 0;
   }
 
-  async take(way: Way, signal: AbortSignal): Promise<DataConnection> {
-    this.#way.resolve(way);
+  async take(signal: AbortSignal): Promise<DataConnection> {
     const onAbort = (): void => this.#fail('given up');
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
@@ -147,27 +145,12 @@ export class PassiveDoor implements DataDoor {
   async #prepare(socket: Socket): Promise<DataConnection> {
     const { tls } = this.#deps;
     if (!tls) return plainConnection(socket);
-    const connection = await secureConnection(socket, tls, await this.#wayOrBytes(socket), this.#closing.signal);
+    const connection = await secureConnection(socket, tls, this.#closing.signal);
     if (this.#options.requireBinding && !connection.bound) {
       connection.destroy();
       throw new Error('the TLS session of the control connection was not resumed');
     }
     return connection;
-  }
-
-  /** The way of the transfer when the command comes before the client begins TLS, as with most; undefined when TLS comes first. */
-  #wayOrBytes(socket: Socket): Promise<Way | undefined> {
-    return new Promise((resolve) => {
-      const settle = (way?: Way): void => {
-        socket.off('readable', onBytes);
-        socket.off('close', onBytes);
-        resolve(way);
-      };
-      const onBytes = (): void => settle();
-      socket.on('readable', onBytes);
-      socket.on('close', onBytes);
-      void this.#way.promise.then(settle);
-    });
   }
 
   /** The listener stays bound until the transfer is over, so that nobody else gets the port meanwhile, but takes nobody. */

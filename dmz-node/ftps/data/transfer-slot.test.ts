@@ -24,7 +24,7 @@ test('the next command is free as soon as the final reply goes out, before it is
     },
   });
   slot.prepare(door);
-  slot.begin({ opening: reply(150, 'Go'), way: 'send', move: async () => reply(226, 'Done'), abandon: async () => undefined });
+  slot.begin({ opening: reply(150, 'Go'), move: async () => reply(226, 'Done'), abandon: async () => undefined });
   await final.promise;
   assert.deepEqual(said, [
     [reply(150, 'Go'), true],

@@ -94,7 +94,7 @@ export class TransferSlot {
   async #move(plan: TransferPlan, door: DataDoor, signal: AbortSignal): Promise<Reply> {
     let connection: DataConnection;
     try {
-      connection = await door.take(plan.way, signal);
+      connection = await door.take(signal);
     } catch (error) {
       await plan.abandon('no data connection');
       if (signal.aborted) return aborted;
