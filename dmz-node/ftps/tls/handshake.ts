@@ -22,7 +22,8 @@ export function handshake(socket: TLSSocket, signal: AbortSignal): Promise<void>
     socket.on('error', settle);
     socket.on('_tlsError', settle);
     socket.once('close', () => settle(new Error('the peer left during the TLS handshake')));
-    socket.once('secure', () => settle());
+    // Our last message of it goes out after this turn: whoever is refused now shall see a connection that ends, not a failed handshake.
+    socket.once('secure', () => setImmediate(settle));
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
   });
