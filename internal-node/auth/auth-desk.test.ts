@@ -30,6 +30,18 @@ test('accepts the right password and hands out a token that the session book kno
   assert.equal(await bench.sessions.byToken(verdict.token), undefined, 'it was told how long the token lives');
 });
 
+test('AC-14: a session lives no longer than its account', async () => {
+  await using bench = await AuthBench.make({});
+  const expires = new Date(bench.clock.nowMs() + 600_000).toISOString().replace('.000', '');
+  await using soon = await AuthBench.make({ acme: { password: hashFor('correct'), expires } });
+  const verdict = await soon.password('acme', 'correct');
+  assert.ok(verdict.verdict === 'accepted');
+  assert.equal(verdict.lifeMs, 600_000);
+  soon.clock.advance(600_000);
+  assert.equal(await soon.sessions.byToken(verdict.token), undefined);
+  assert.deepEqual(await soon.password('acme', 'correct'), rejected);
+});
+
 test('refuses everything else with the same answer, the same number of hashes and the least time', async () => {
   await using bench = await AuthBench.make(partners);
   const attempts: readonly (readonly [string, string, string])[] = [

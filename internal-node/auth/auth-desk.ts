@@ -217,7 +217,8 @@ export class AuthDesk {
     signal: AbortSignal,
   ): Promise<Finding> {
     signal.throwIfAborted(); // the last moment: from here on a session may exist
-    const opened = await this.#deps.sessions.open({ session, trace, partner, method, peer, protocol, identifier });
+    const login = { session, trace, partner, method, peer, protocol, identifier };
+    const opened = await this.#deps.sessions.open(login, account.expires);
     this.#deps.halfLogins.remove(session);
     switch (opened.outcome) {
       case 'opened':

@@ -20,6 +20,8 @@ export interface Account {
   /** `any`: a key or the password. `key+password`: first a key, then the password. */
   readonly require: 'any' | 'key+password';
   readonly disabled: boolean;
+  /** When the account ends, milliseconds since 1970. */
+  readonly expires: number | undefined;
   /** Why nobody can log in as this one now; the address is what the DMZ says, and so advisory. */
   refusal(
     peer: string,

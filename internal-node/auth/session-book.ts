@@ -75,11 +75,15 @@ export class SessionBook implements Service {
     if (this.#linkIsUp) await this.linkDown();
   }
 
-  /** Issues a token. It exists in the answer and at the DMZ only; here its hash is kept. Records `auth.accepted`. */
-  async open(session: Omit<NewSession, 'proof'>): Promise<Opened> {
+  /**
+   * Issues a token, for at most `maxLifeMs`, and not beyond the end of the account. It exists in the answer and at the DMZ only; here its hash is kept. Records `auth.accepted`.
+   */
+  async open(session: Omit<NewSession, 'proof'>, accountEndsMs = Number.MAX_SAFE_INTEGER): Promise<Opened> {
     const token = newToken();
-    const { maxLifeMs, graceMs, maxLivePerPartner } = this.#options;
-    const args = { ...session, proof: tokenHash(token), nowMs: this.#nowMs(), maxLifeMs, graceMs, maxLivePerPartner };
+    const { graceMs, maxLivePerPartner } = this.#options;
+    const nowMs = this.#nowMs();
+    const maxLifeMs = Math.max(0, Math.min(this.#options.maxLifeMs, accountEndsMs - nowMs));
+    const args = { ...session, proof: tokenHash(token), nowMs, maxLifeMs, graceMs, maxLivePerPartner };
     const outcome = await this.#deps.records.call('auth.open', args);
     return outcome === 'opened' ? { outcome, token, lifeMs: maxLifeMs } : { outcome };
   }

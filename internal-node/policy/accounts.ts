@@ -40,6 +40,8 @@ export interface PartnerAccount {
   readonly certificates: readonly string[];
   readonly require: 'any' | 'key+password';
   readonly disabled: boolean;
+  /** When the account ends, milliseconds since 1970; its sessions end then, too. */
+  readonly expires: number | undefined;
   readonly uploads: OwnUploads | undefined;
   readonly place: PlaceInside;
   /** Nobody who knew him by this account gets in any more: a login under way may still hold it. */
@@ -95,6 +97,7 @@ function accountOf(name: string, partner: PartnerConfig, settings: AccountSettin
   return {
     ...{ password, directory, keys, certificates, require, disabled },
     requireTotp: partner.totp === 'required',
+    expires: partner.expires,
     uploads: partner.uploads ?? members[0]?.group.uploads,
     place: {
       home: homeOf(name, partner.home ?? members[0]?.group.home),
