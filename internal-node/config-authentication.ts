@@ -78,6 +78,23 @@ const groupMapping = z
     }
   });
 
+const home = z
+  .strictObject({
+    attribute: attribute.describe('Must have exactly one value.'),
+    template: z
+      .string()
+      .max(256)
+      .regex(/^[^\\/{}][^\\{}]*\{[^{}]+\}[^\\{}]*$|^\{[^{}]+\}[^\\{}]*$/, 'a path with {ATTRIBUTE}, without a leading slash')
+      .optional()
+      .describe('`teams/{department}`; hyphens of the attribute are underscores in it.'),
+  })
+  .superRefine(({ attribute: name, template = '' }, context) => {
+    const wanted = `{${name.replaceAll('-', '_')}}`;
+    if (template === '' || (template.includes(wanted) && !template.split('/').some((part) => ['', '.', '..'].includes(part))))
+      return;
+    context.addIssue({ code: 'custom', path: ['template'], message: `must hold ${wanted}, and no empty folder, "." or ".."` });
+  });
+
 const server = z.string().regex(/^ldaps?:\/\/(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/, {
   message: 'expected ldaps://HOST or ldap://HOST, with :PORT if it is not 636 or 389',
 });
@@ -134,6 +151,9 @@ const directory = z
       .describe(
         'What partners are called; default: usernameAttribute, or else the first part of the DN. What is no name becomes dots.',
       ),
+    home: home
+      .optional()
+      .describe('Where deliveries of rules without `as` go, below a destination; without it as the groups say.'),
     groupMapping: groupMapping
       .default([])
       .describe('Which values of which attribute make which groups; the first that fits decides.'),

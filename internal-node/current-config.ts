@@ -20,6 +20,8 @@ export interface AdoptedUser {
   readonly partner: string;
   readonly directory: string;
   readonly groups: readonly string[];
+  /** Where his deliveries go, below a destination; absent: as his groups say. */
+  readonly home?: string;
 }
 
 interface Derived {
@@ -71,10 +73,10 @@ export class CurrentConfig {
   }
 
   /** What the configuration gives to a user of a directory. */
-  withGroups(partner: string, groups: readonly string[]): PartnerAccount {
+  adoptedAccount({ partner, groups, home }: AdoptedUser): PartnerAccount {
     const { config } = this.#now;
     const known = groups.filter((group) => Object.hasOwn(config.groups, group));
-    return memberAccount(partner, known, { ...config, timeZone: config.policy.timeZone });
+    return memberAccount({ name: partner, groups: known, home }, { ...config, timeZone: config.policy.timeZone });
   }
 
   get config(): InternalConfig {
@@ -100,7 +102,7 @@ export class CurrentConfig {
 
   #accountOf(partner: string): PartnerAccount | undefined {
     const adopted = this.#adoptedUser(partner);
-    return adopted ? this.withGroups(partner, adopted.groups) : this.#now.accounts.get(partner);
+    return adopted ? this.adoptedAccount(adopted) : this.#now.accounts.get(partner);
   }
 
   /** Not one whose directory is gone, or whose name the configuration has given to somebody. */

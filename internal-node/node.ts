@@ -111,7 +111,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     records: database.room<DirectoryOperations>(),
     accounts: {
       configured: (partner) => current.accounts.get(partner),
-      withGroups: (partner, groups) => current.withGroups(partner, groups),
+      adoptedAccount: (user) => current.adoptedAccount(user),
       adopt: (partners) => current.adopt(partners),
     },
     clock,

@@ -18,6 +18,7 @@ export const migrations: readonly string[] = [
   ...directory.migrations,
   ...totp.migrations,
   ...ledger.dispatchMigrations,
+  ...directory.homeMigrations,
 ];
 
 export const operations = {

@@ -12,6 +12,8 @@ export const migrations: readonly string[] = [
      UNIQUE (directory, entry)
    ) STRICT, WITHOUT ROWID`,
 ];
+/** Later ones: they follow those of other rooms. */
+export const homeMigrations: readonly string[] = ['ALTER TABLE auth_directory_users ADD COLUMN home TEXT'];
 
 /** A user of a directory who has logged in. */
 export interface DirectoryUser {
@@ -20,6 +22,8 @@ export interface DirectoryUser {
   /** Names the entry for as long as it exists. */
   readonly entry: string;
   readonly groups: readonly string[];
+  /** Below a destination. */
+  readonly home?: string;
 }
 
 interface Row {
@@ -27,9 +31,10 @@ interface Row {
   readonly directory: string;
   readonly entry: string;
   readonly groups: string;
+  readonly home: string | null;
 }
 
-const select = 'SELECT partner, directory, entry, groups FROM auth_directory_users';
+const select = 'SELECT partner, directory, entry, groups, home FROM auth_directory_users';
 
 function ownerOf(store: Store, partner: string): Row | undefined {
   return store.sql(`${select} WHERE partner = ?`).get(partner) as Row | undefined;
@@ -44,10 +49,10 @@ function claim(store: Store, { nowMs, ...user }: DirectoryUser & { readonly nowM
   store.sql('DELETE FROM auth_directory_users WHERE directory = ? AND entry = ? AND partner <> ?').run(directory, entry, partner);
   store
     .sql(
-      `INSERT INTO auth_directory_users(partner, directory, entry, groups, seen_ms) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (partner) DO UPDATE SET groups = excluded.groups, seen_ms = excluded.seen_ms`,
+      `INSERT INTO auth_directory_users(partner, directory, entry, groups, home, seen_ms) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (partner) DO UPDATE SET groups = excluded.groups, home = excluded.home, seen_ms = excluded.seen_ms`,
     )
-    .run(partner, directory, entry, groups, nowMs);
+    .run(partner, directory, entry, groups, user.home ?? null, nowMs);
   if (!owner) store.emit(event('partner.adopted', nowMs, { partner }, { directory, entry }));
   return true;
 }
@@ -59,9 +64,10 @@ export const operations = {
     return !owner || (owner.directory === directory && owner.entry === entry);
   },
   'directory.all': (store: Store): readonly DirectoryUser[] =>
-    (store.sql(`${select} ORDER BY partner`).all() as unknown as readonly Row[]).map((row) => ({
+    (store.sql(`${select} ORDER BY partner`).all() as unknown as readonly Row[]).map(({ home, groups, ...row }) => ({
       ...row,
-      groups: JSON.parse(row.groups) as readonly string[],
+      groups: JSON.parse(groups) as readonly string[],
+      ...(home === null ? {} : { home }),
     })),
   'directory.forget': (store: Store, { partner, nowMs }: { readonly partner: string; readonly nowMs: number }): boolean => {
     const forgotten = Number(store.sql('DELETE FROM auth_directory_users WHERE partner = ?').run(partner).changes) === 1;

@@ -39,7 +39,7 @@ async function bench() {
       records: database,
       accounts: {
         configured: (partner) => (partner === 'whoever' ? undefined : accounts.get(partner)),
-        withGroups: () => member,
+        adoptedAccount: () => member,
         adopt: (users) => told.push(users),
       },
       clock: new ManualClock(),

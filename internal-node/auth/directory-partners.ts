@@ -15,8 +15,8 @@ export interface DirectoryPartnersDeps {
   readonly accounts: {
     /** A partner of the configuration. */
     configured(partner: string): Account | undefined;
-    /** What the configuration gives to somebody with these groups. */
-    withGroups(partner: string, groups: readonly string[]): Account;
+    /** What the configuration gives to a user with his groups. */
+    adoptedAccount(user: DirectoryUser): Account;
     /** These are partners too. */
     adopt(users: readonly DirectoryUser[]): void;
   };
@@ -45,10 +45,9 @@ export class AdoptedPartners implements DirectoryPartners, Service {
     if (configured) return configured.directory === user.directory ? configured : undefined;
     if (!keep) {
       const { partner, directory, entry } = user;
-      return (await records.call('directory.owns', { partner, directory, entry }))
-        ? accounts.withGroups(partner, user.groups)
-        : undefined;
+      return (await records.call('directory.owns', { partner, directory, entry })) ? accounts.adoptedAccount(user) : undefined;
     }
+    const account = accounts.adoptedAccount(user); // before the claim: what cannot be an account is not kept
     if (!(await records.call('directory.claim', { ...user, nowMs: Math.floor(clock.nowMs()) }))) return undefined;
     if (JSON.stringify(this.#users.get(user.partner)) !== JSON.stringify(user)) {
       for (const [name, { directory, entry }] of this.#users) {
@@ -57,7 +56,7 @@ export class AdoptedPartners implements DirectoryPartners, Service {
       this.#users.set(user.partner, user);
       this.#tell();
     }
-    return accounts.withGroups(user.partner, user.groups);
+    return account;
   }
 
   /** The name is free again. @returns whether it was somebody's. */

@@ -10,7 +10,7 @@ import type { FolderGrant } from '../../shared/paths/layout.ts';
 import type { Grant } from '../../shared/policy.ts';
 import type { PasswordHash } from '../password-phc.ts';
 import type { SshPublicKey } from '../ssh-public-key.ts';
-import { homeOf } from './home.ts';
+import { exactHome, homeOf } from './home.ts';
 import {
   defaultGroup,
   folderGrant,
@@ -76,10 +76,22 @@ interface Member {
 export const accountsOf = (settings: AccountSettings): ReadonlyMap<string, PartnerAccount> =>
   new Map(Object.entries(settings.partners).map(([name, partner]) => [name, accountOf(name, partner, settings)]));
 
-/** The account of somebody whom the configuration does not name, but has groups for; with none, those of `default`. */
-export function memberAccount(name: string, groups: readonly string[], settings: AccountSettings): PartnerAccount {
-  const partner: PartnerConfig = { formerPasswords: [], keys: [], certificates: [], require: 'any', disabled: false };
-  return accountOf(name, groups.length === 0 ? partner : { ...partner, groups: [...groups] }, settings);
+/** Somebody whom the configuration does not name, but has groups for. */
+export interface MemberSettings {
+  readonly name: string;
+  /** With none, those of `default`. */
+  readonly groups: readonly string[];
+  /** His own, as it is: without his name at its end. */
+  readonly home: string | undefined;
+}
+
+export function memberAccount({ name, groups, home }: MemberSettings, settings: AccountSettings): PartnerAccount {
+  const partner: PartnerConfig = {
+    ...{ formerPasswords: [], keys: [], certificates: [], require: 'any', disabled: false },
+    ...(groups.length === 0 ? {} : { groups: [...groups] }),
+    ...(home === undefined ? {} : { home: exactHome(home) }),
+  };
+  return accountOf(name, partner, settings);
 }
 
 function accountOf(name: string, partner: PartnerConfig, settings: AccountSettings): PartnerAccount {

@@ -13,6 +13,9 @@ const user = '${USER}';
 const shared = '${SHARED}';
 /* biome-ignore-end lint/suspicious/noTemplateCurlyInString: written so in the configuration */
 
+/** A home that gets no name at its end. */
+export const exactHome = (path: string): string => `${shared}/${path}`;
+
 /** @throws SallyportError `config-invalid`, `bad-name` */
 export function checkHome(text: string): void {
   const rest = text.startsWith(shared) ? text.slice(shared.length) : text;

@@ -83,16 +83,16 @@ const stepsOf = async (user: string): Promise<string[]> =>
     .filter((line) => line.name === 'auth.step' && line.user === user)
     .map(({ method, outcome }) => `${method} ${outcome}`);
 
-test('LD-46, AU-03, AU-19, AU-22: a user of the directory logs in over SFTP and FTPS, sends, and is a partner from then on', async () => {
+test('LD-17, LD-46, AU-03, AU-19, AU-22: a user of the directory logs in over SFTP and FTPS, sends, and is a partner from then on', async () => {
   {
     await using sftp = await sftpLogin('John', userPassword);
     const handle = await sftp.open('/Inbox/by-sftp', openFlags.write | openFlags.create);
     await sftp.ask(op.write, handle, 0n, 'from the directory');
     await sftp.ask(op.close, handle);
   }
-  assert.equal(String(await delivered(pair.site, 'john/by-sftp')), 'from the directory');
+  assert.equal(String(await delivered(pair.site, 'teams/AcmeCo/report/by-sftp')), 'from the directory');
   assert.equal(await sent({ name: 'John', password: userPassword }, 'by-ftps'), 0);
-  assert.equal(String(await delivered(pair.site, 'john/by-ftps')), 'from John');
+  assert.equal(String(await delivered(pair.site, 'teams/AcmeCo/report/by-ftps')), 'from John');
   assert.deepEqual((await stepsOf('John')).slice(0, 2), ['own unknown', 'corporate accept']);
   const status = JSON.parse(await ask(pair.site, 'internal', 'status', '--json')) as InternalStatus;
   assert.equal(status.partners.configured, 3);

@@ -148,6 +148,20 @@ test('LD-24, LD-25, LD-26, LD-27, LD-28, LD-29, LD-30, LD-31, LD-32, LD-33: grou
   assert.deepEqual(based.partners.get('one')?.groups, ['base']);
 });
 
+test('LD-17, LD-19, LD-21, LD-22: the home is what the entry says; without one nobody comes in, unless none is asked for', async () => {
+  const home = { attribute: 'street', template: 'teams/{street}' };
+  for (const more of [{}, { service }]) {
+    await using bench = directoryBench(settings({ ...more, home }));
+    assert.equal(await outcomeOf(bench, 'John'), 'partner john');
+    assert.equal(bench.partners.get('john')?.home, 'teams/AcmeCo/report');
+    const none = await bench.login('one', userPassword);
+    assert.equal(none.outcome === 'reject' && none.reason, 'not in the directory as it must be');
+  }
+  await using without = directoryBench(settings());
+  assert.equal(await outcomeOf(without, 'one'), 'partner one');
+  assert.equal(without.partners.get('one')?.home, undefined);
+});
+
 test('LD-34: groups that groups are members of count when they are asked for', async () => {
   const groupMapping = [{ attribute: 'memberOf', matches: `cn=world,ou=groups,${suffix}`, groups: ['world'] }];
   for (const more of [{}, { service }]) {

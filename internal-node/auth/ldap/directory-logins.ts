@@ -22,6 +22,7 @@ import { DirectoryFault } from './directory-fault.ts';
 import type { DirectoryOptions } from './directory-options.ts';
 import { comparable, isBelow, parseName } from './distinguished-name.ts';
 import { allMemberships, type EntryGroups, groupAttributes, groupsOf } from './entry-groups.ts';
+import { homeFrom } from './entry-home.ts';
 import { entryIdentity, identityAttributes, partnerNameOf } from './partner-name.ts';
 import { cutOn, DirectoryServers } from './servers.ts';
 
@@ -38,6 +39,8 @@ export interface DirectoryPartners {
       readonly directory: string;
       readonly entry: string;
       readonly groups: readonly string[];
+      /** Below a destination; absent: as the groups say. */
+      readonly home?: string;
     },
     keep: boolean,
   ): Promise<Account | undefined>;
@@ -116,7 +119,7 @@ export class DirectoryLogins implements LoginMethod {
       return { outcome: 'reject', reason: error.reason, detail: error.message };
     }
     // A name or a secret in the entry that cannot be used is a fault of this one user.
-    if (error instanceof SallyportError && ['usage', 'config-invalid'].includes(error.code)) {
+    if (error instanceof SallyportError && ['usage', 'config-invalid', 'bad-name'].includes(error.code)) {
       return { outcome: 'reject', reason: 'not in the directory as it must be', detail: error.message };
     }
     this.#failing = true;
@@ -252,8 +255,21 @@ export class DirectoryLogins implements LoginMethod {
 
   /** The entry with all that is needed of it, if it satisfies the filter. */
   async #read(dn: string, key: string, connection: Search): Promise<ReadEntry> {
-    const { searchFilter = '(objectClass=*)', nestedGroups, partnerAttribute = '', usernameAttribute, totp } = this.#options;
-    const own = [usernameAttribute, partnerAttribute, totp?.attribute ?? '', nestedGroups ? 'memberOf' : ''];
+    const {
+      searchFilter = '(objectClass=*)',
+      nestedGroups,
+      partnerAttribute = '',
+      usernameAttribute,
+      totp,
+      home,
+    } = this.#options;
+    const own = [
+      usernameAttribute,
+      partnerAttribute,
+      totp?.attribute ?? '',
+      home?.attribute ?? '',
+      nestedGroups ? 'memberOf' : '',
+    ];
     const wanted = [...groupAttributes(this.#options), ...identityAttributes, ...own];
     const attributes = [...new Set(wanted.filter((name) => name !== ''))];
     const { entries } = await connection.search({ base: dn, scope: 'base', filter: searchFilter, attributes, most: 1 });
@@ -273,7 +289,11 @@ export class DirectoryLogins implements LoginMethod {
     );
     if (!found) throw refused('no line of groupMapping fits, and there are no baseGroups');
     const { groups, because } = found;
-    const user = { partner, directory: this.#options.name, entry: entryIdentity(entry), groups };
+    const place = this.#options.home;
+    const home = place && homeFrom(place, textsOf(entry, place.attribute));
+    if (place && home === undefined) throw refused(`${place.attribute} has no single value that can be a home`);
+    const identity = { partner, directory: this.#options.name, entry: entryIdentity(entry) };
+    const user = { ...identity, groups, ...(home === undefined ? {} : { home }) };
     const account = await this.#deps.partners.accountFor(user, !login.rehearsal);
     if (!account) {
       const detail = `${entry.dn}: the name ${partner} is that of another partner`;
