@@ -11,11 +11,12 @@ const points: readonly CrashPoint[] = [
   { action: 'delivery', thread: 'libuv-worker', call: 'fdatasync', n: 1 },
   { action: 'delivery', thread: 'MainThread', call: 'link', n: 1 },
   { action: 'delivery', thread: 'records', call: 'fsync', n: 4 },
+  { action: 'destinations', thread: 'MainThread', call: 'link', n: 2 },
   { action: 'offer', thread: 'libuv-worker', call: 'link', n: 1 },
   { action: 'store', thread: 'records', call: 'fsync', n: 4 },
 ];
 
-it('loses, duplicates and leaves nothing when a node dies right before a system call', { timeout: 300_000 }, async (t) => {
+it('FD-39: loses, duplicates and leaves nothing when a node dies right before a system call', { timeout: 300_000 }, async (t) => {
   await using walk = await CrashStep.start((line) => t.diagnostic(line));
   for (const point of points) await walk.step(point);
   const result = await walk.end();

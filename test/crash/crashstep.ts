@@ -15,7 +15,18 @@ import { Consumer, residue } from './oracle.ts';
 
 type NodeKind = 'dmz' | 'internal';
 /** What is done while the node is killed. */
-export const actions = ['upload', 'rename', 'trigger', 'session-end', 'continue', 'delivery', 'pair', 'offer', 'store'] as const;
+export const actions = [
+  'upload',
+  'rename',
+  'trigger',
+  'session-end',
+  'continue',
+  'delivery',
+  'destinations',
+  'pair',
+  'offer',
+  'store',
+] as const;
 export type Action = (typeof actions)[number];
 
 const victimOf: Readonly<Record<Action, NodeKind>> = {
@@ -25,6 +36,7 @@ const victimOf: Readonly<Record<Action, NodeKind>> = {
   'session-end': 'dmz',
   continue: 'dmz',
   delivery: 'internal',
+  destinations: 'internal',
   pair: 'internal',
   offer: 'internal',
   store: 'dmz',
@@ -51,6 +63,8 @@ const own = {
   globex: '{}',
   flags: '{complete: trigger, duplicates: suppress}',
   leaver: '{complete: session-end}',
+  // His files go to two destinations.
+  both: '{}',
 } as const;
 type Sender = Exclude<keyof typeof own, 'globex'>;
 
@@ -62,6 +76,8 @@ export class CrashStep implements AsyncDisposable {
   readonly #site: Site;
   readonly #supervisor: Supervisor;
   readonly #consumers: Readonly<Record<Sender, Consumer>>;
+  /** At the second destination of `both`. */
+  readonly #second: Consumer;
   readonly #log: (line: string) => void;
   readonly #faults: string[] = [];
   readonly #offered = new Map<string, string>();
@@ -79,7 +95,9 @@ export class CrashStep implements AsyncDisposable {
       acme: consumer('acme'),
       flags: consumer('flags'),
       leaver: consumer('leaver'),
+      both: consumer('both'),
     };
+    this.#second = new Consumer(join(secondOf(site), 'both'));
   }
 
   static async start(log: (line: string) => void): Promise<CrashStep> {
@@ -89,10 +107,11 @@ export class CrashStep implements AsyncDisposable {
     });
     await setUploads(site);
     await hurry(site);
+    await addSecond(site);
     const walk = new CrashStep(site, log);
     await walk.#supervisor.start(AbortSignal.timeout(patienceMs));
     await walk.#together();
-    for (const consumer of Object.values(walk.#consumers)) consumer.start();
+    for (const consumer of walk.#allConsumers) consumer.start();
     return walk;
   }
 
@@ -126,11 +145,7 @@ export class CrashStep implements AsyncDisposable {
       this.#faults.push(error.message),
     );
     await this.#stop();
-    const faults = [
-      ...this.#faults,
-      ...Object.values(this.#consumers).flatMap(({ faults: seen }) => seen),
-      ...(await residue(this.#site)),
-    ];
+    const faults = [...this.#faults, ...this.#allConsumers.flatMap(({ faults: seen }) => seen), ...(await residue(this.#site))];
     if (faults.length > 0) this.#log(`kept for a look: ${this.#site.folder}`);
     else await rm(this.#site.folder, { recursive: true, force: true });
     return { points: this.#points, deaths: this.#deaths, acknowledged: this.#acknowledged, faults };
@@ -144,7 +159,11 @@ export class CrashStep implements AsyncDisposable {
     if (this.#stopped) return;
     this.#stopped = true;
     await this.#supervisor.stop();
-    for (const consumer of Object.values(this.#consumers)) await consumer.stop();
+    for (const consumer of this.#allConsumers) await consumer.stop();
+  }
+
+  get #allConsumers(): readonly Consumer[] {
+    return [...Object.values(this.#consumers), this.#second];
   }
 
   /** @returns what must come true in the end, to be awaited when the node runs again. */
@@ -166,6 +185,19 @@ export class CrashStep implements AsyncDisposable {
         await sleep(300); // the steps behind the delivery
         return settled;
       }
+      case 'destinations': {
+        this.#second.sent(name, contentOf(name, 300_001));
+        const before = this.#acknowledged;
+        const atFirst = await this.#upload(name, 300_001, [], 'both');
+        if (this.#acknowledged === before) return atFirst;
+        const atSecond = async (): Promise<boolean> => this.#second.has(name);
+        await eventually('both have it or it is dead', async () => isOver() || (await atSecond()), patienceMs);
+        await sleep(300);
+        return async () => {
+          await atFirst();
+          await eventually(`${name} is at the second destination`, async () => (await atSecond()) || undefined, patienceMs);
+        };
+      }
       case 'pair': {
         const settled = await this.#pair(name);
         const trigger = `${name}.sha256`;
@@ -180,7 +212,7 @@ export class CrashStep implements AsyncDisposable {
   }
 
   async #upload(name: string, size: number, more: readonly string[], sender: Sender = 'acme'): Promise<() => Promise<void>> {
-    const content = Buffer.alloc(size, `${name}; `);
+    const content = contentOf(name, size);
     const local = await this.#toSend(sender, name, content);
     return await this.#send(sender, [name], [`put ${local} "/Inbox/${name}${more.length > 0 ? '.part' : ''}"`, ...more]);
   }
@@ -291,6 +323,20 @@ async function setUploads({ internal }: Site): Promise<void> {
   let text = await readFile(file, 'utf8');
   for (const [name, uploads] of Object.entries(own)) text = text.replace(`  ${name}:\n`, `  ${name}:\n    uploads: ${uploads}\n`);
   await writeFile(file, text);
+}
+
+const contentOf = (name: string, size: number): Buffer => Buffer.alloc(size, `${name}; `);
+const secondOf = ({ inside }: Site): string => join(inside.delivered, '../second');
+
+/** Before the nodes start. */
+async function addSecond(site: Site): Promise<void> {
+  const { config } = site.internal;
+  await mkdir(secondOf(site), { mode: 0o700 });
+  const text = await readFile(config, 'utf8');
+  await writeFile(config, text.replace(/^destinations:$/m, `destinations:\n  second: {folder: ${secondOf(site)}}`));
+  const rules = join(config, '../conf.d/rules.yaml');
+  const both = 'rules:\n  - {name: both, partner: both, deliver: [inside, second]}\n';
+  await writeFile(rules, (await readFile(rules, 'utf8')).replace(/^rules:\n/m, both));
 }
 
 /** Short waits, so that a step takes seconds. Before the nodes start. */

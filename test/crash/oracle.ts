@@ -102,6 +102,7 @@ async function residueInside({ internal: { state }, inside }: Site): Promise<str
     join(state, 'spool'),
     join(state, 'by-hand'),
     join(inside.delivered, '.sallyport-staging'),
+    join(inside.delivered, '../second/.sallyport-staging'),
     join(inside.outgoing, '.sallyport-claimed'),
   ];
   for (const folder of folders) {
