@@ -96,6 +96,10 @@ export class CurrentConfig {
     return this.#now.accounts.has(partner) || this.#adoptedUser(partner) !== undefined;
   }
 
+  quotaFiles(partner: string): number {
+    return this.#accountOf(partner)?.quotaFiles ?? 0;
+  }
+
   names(): readonly string[] {
     return [...this.#now.accounts.keys(), ...this.adopted().map(({ partner }) => partner)];
   }

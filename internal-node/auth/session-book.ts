@@ -34,7 +34,7 @@ const dayMs = 86_400_000;
 export const defaultSessionOptions: SessionBookOptions = {
   maxLifeMs: dayMs,
   graceMs: 15 * 60_000,
-  maxLivePerPartner: 1000,
+  maxLivePerPartner: 10_000,
   identifierKeepMs: 400 * dayMs,
 };
 

@@ -247,6 +247,14 @@ test('D16: one partner cannot fill the ledger for the others', async () => {
   assert.equal(await run.state(honest.description.id), 'registered');
 });
 
+test('what a partner may have waiting by his quota is never refused as too much: no session might answer for it later', async () => {
+  await using site = await Site.make({ registrar: { maxWaitingPerPartner: 2 }, quotaFiles: 3, rules: [] });
+  await using run = await Run.open(site);
+  const all = await Promise.all([1, 2, 3].map((n) => site.upload({ path: `/Inbox/${n}`, contents: [text('x')] })));
+  await run.settle();
+  for (const item of all) assert.equal(await run.state(item.description.id), 'registered');
+});
+
 test("D16: forged items are bounded and do not take an honest partner's places", async () => {
   await using site = await Site.make({ registrar: { maxWaitingPerPartner: 1, maxSetAside: 2 }, rules: [] });
   await using run = await Run.open(site);

@@ -25,7 +25,11 @@ export interface Routing {
 
 export interface RegistrarDeps {
   readonly ledger: Records<LedgerOperations>;
-  readonly partners: { has(partner: string): boolean };
+  readonly partners: {
+    has(partner: string): boolean;
+    /** Files that may wait in his Inbox. */
+    quotaFiles(partner: string): number;
+  };
   /** Whoever has an Outbox. */
   readonly addressees: { has(name: string): boolean };
   readonly sessions: { prove(sessionProof: string, partner: string): Promise<'live' | 'grace' | 'unknown'> };
@@ -39,7 +43,10 @@ export interface RegistrarOptions {
   /** Hints that may be worked on at the same time, in all and of one partner. */
   readonly maxPending: number;
   readonly maxPendingPerPartner: number;
-  /** Items of one partner that may wait in the ledger. */
+  /**
+   * Items of one partner that may wait in the ledger, at least. Never fewer than an honest DMZ may hold of him: what is refused
+   * today might have no session to answer for it tomorrow.
+   */
   readonly maxWaitingPerPartner: number;
   /** Forged items that are kept for looking at, of all names together. */
   readonly maxSetAside: number;
@@ -132,7 +139,7 @@ export class Registrar {
       forged,
       mismatch: differs ? { dmz: routeText(item.decision), inside: routeText(decision) } : null,
       nowMs: clock.nowMs(),
-      maxWaiting: this.#options.maxWaitingPerPartner,
+      maxWaiting: Math.max(this.#options.maxWaitingPerPartner, 2 * this.#deps.partners.quotaFiles(item.partner)),
       maxSetAside: this.#options.maxSetAside,
     });
     if (outcome === 'full') {

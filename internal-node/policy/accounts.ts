@@ -44,6 +44,8 @@ export interface PartnerAccount {
   readonly expires: number | undefined;
   readonly uploads: OwnUploads | undefined;
   readonly place: PlaceInside;
+  /** The most files that may wait in his Inbox, wherever he comes from. */
+  readonly quotaFiles: number;
   /** Nobody who knew him by this account gets in any more: a login under way may still hold it. */
   retire(): void;
   /** @param peer Undefined: from anywhere. */
@@ -51,6 +53,8 @@ export interface PartnerAccount {
   /** What a session from there may do; `refusal` was asked before. */
   grantFor(peer: string | undefined): Grant;
 }
+
+const defaultQuotaFiles = 10_000;
 
 /** What accounts are made of. */
 export interface AccountSettings {
@@ -111,6 +115,7 @@ function accountOf(name: string, partner: PartnerConfig, settings: AccountSettin
     requireTotp: partner.totp === 'required',
     expires: partner.expires,
     uploads: partner.uploads ?? members[0]?.group.uploads,
+    quotaFiles: partner.quotaFiles ?? Math.max(...members.map(({ group }) => group.quotaFiles ?? 0), defaultQuotaFiles),
     place: {
       home: homeOf(name, partner.home ?? members[0]?.group.home),
       amendName: partner.amendName ?? members[0]?.group.amendName ?? 'no',
@@ -151,7 +156,7 @@ function grantOf(name: string, partner: PartnerConfig, members: readonly Member[
     partner: name,
     permissions: permissionsFor(name, permissions.partners.get(name), ofGroups, settings.timeZone),
     quotaBytes: partner.quota ?? first?.quota ?? 10 * gib,
-    quotaFiles: partner.quotaFiles ?? first?.quotaFiles ?? 10_000,
+    quotaFiles: partner.quotaFiles ?? first?.quotaFiles ?? defaultQuotaFiles,
     maxFileBytes: partner.maxFileSize ?? first?.maxFileSize ?? 10 * gib,
     maxPartials: partner.maxPartials ?? first?.maxPartials ?? 100,
     ...(maxSessions === undefined ? {} : { maxSessions }),
