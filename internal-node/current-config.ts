@@ -1,7 +1,7 @@
 /** The configuration in force, with what is made of it once: accounts, router, contents of the policy. */
 import { Router, type RoutingFacts } from '../shared/matching/routing.ts';
 import { parseVirtualPath, type VirtualPath } from '../shared/paths/virtual-path.ts';
-import type { InsideDecision } from '../shared/policy.ts';
+import { type InsideDecision, ruleForDmz } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
 import { sessionsEnded } from './changes.ts';
 import type { InternalConfig } from './config.ts';
@@ -144,8 +144,7 @@ export class CurrentConfig {
       banner: policy.banner,
       askForCode: this.#now.config.authentication.askForCode,
       recipients: [this.#recipient],
-      // What happens inside and examples are none of the DMZ's business.
-      rules: rules.map(({ plan: _inside, expect: _examples, ...rule }) => rule),
+      rules: rules.map(ruleForDmz),
       timeZone: policy.timeZone,
       limits: policy.limits,
       uploads: forDmz(policy.uploads),

@@ -85,6 +85,9 @@ export interface PlannedTarget {
   readonly file: string;
 }
 
+/** What the DMZ is told of a rule: neither what happens inside nor its examples. */
+export const ruleForDmz = ({ plan: _inside, expect: _examples, ...rule }: Rule): z.infer<typeof ruleSchema> => rule;
+
 /** A decision: the route and the rule that made it, or that no rule matched. */
 export const decisionSchema = z.strictObject({
   route: z.union([routeSchema, z.strictObject({ action: z.literal('unrouted') })]),
@@ -93,6 +96,8 @@ export const decisionSchema = z.strictObject({
 export type Decision = z.infer<typeof decisionSchema>;
 /** A decision as the inside keeps it. */
 export interface InsideDecision extends Decision {
+  /** The path that its rule makes inside cannot be: it waits for staff, whatever the route of the rule is. */
+  readonly unplaced?: true;
   /** What is done inside, when anything is. */
   readonly plan?: Plan;
 }

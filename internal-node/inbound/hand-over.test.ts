@@ -73,6 +73,15 @@ test('FD-38: names that look like ways out end up below the destination', async 
   assert.deepEqual((await readdir(join(site.folder, 'delivered'))).sort(), ['.sallyport-staging', 'd']);
 });
 
+test('a path that a rule makes too deep leaves the file waiting for staff, and is no difference between the nodes', async () => {
+  await using site = await Site.make({ rules: [filesAs('*', '{data.directory_name}/'.repeat(20))] });
+  await using run = await Run.open(site);
+  const item = await site.upload({ path: '/Inbox/a/b/c.csv', contents: [text('x')] });
+  await run.settle();
+  assert.deepEqual(await site.delivered(), {});
+  assert.deepEqual(await readTraceOf(site, run, item), ['item.registered', 'item.held']);
+});
+
 test('joins the segments of a resumed upload and delivers empty files', async () => {
   await using site = await Site.make();
   await using run = await Run.open(site);

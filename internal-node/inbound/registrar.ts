@@ -131,8 +131,9 @@ export class Registrar {
     const path = checkPath(item.path);
     const forged = await this.#whyForged(item, path);
     const below = 'below' in path ? path.below : '';
-    const decision = forged === null ? this.#usable(router.decide(factsOf(item, below))) : setAside;
-    const differs = forged === null && policyNumber === item.policyNumber && routeText(decision) !== routeText(item.decision);
+    const decision: InsideDecision = forged === null ? this.#usable(router.decide(factsOf(item, below))) : setAside;
+    const isComparable = forged === null && policyNumber === item.policyNumber && !decision.unplaced;
+    const differs = isComparable && routeText(decision) !== routeText(item.decision);
     const outcome = await ledger.call('ledger.register', {
       item,
       decision,

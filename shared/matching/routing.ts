@@ -121,7 +121,7 @@ function decisionOf({ decision, plan, path }: CompiledRule, facts: Prepared): In
     return { ...decision, plan: planned(plan, facts, path?.groups?.(facts.pathSubject) ?? []) };
   } catch (error) {
     if (!(error instanceof SallyportError)) throw error;
-    return { ...decision, route: { action: 'hold' } };
+    return { ...decision, route: { action: 'hold' }, unplaced: true };
   }
 }
 
