@@ -176,6 +176,26 @@ test('2.9 completion mode quiet: a name that is written anew is not quiet, and t
   assert.equal((await bench.events('item.superseded')).length, 1);
 });
 
+test('2.9 completion mode quiet: who writes a new version answers for the one before it, which may be completed long after its own session', async () => {
+  await using bench = await usual();
+  const quiet = { uploads: { complete: 'quiet', quietMs: 10_000 } } as const;
+  const [sent, anew] = [bench.view('acme', quiet), bench.view('acme', quiet)];
+  await put(sent, '/Inbox/x', 'old');
+  await sent.end('left');
+  await put(anew, '/Inbox/y', 'of the second session');
+  const handle = await anew.openForWriting(path('/Inbox/x'), begin);
+  await handle.write(0, Buffer.from('newer'));
+  bench.clock.advance(60_000);
+  await bench.cache.settle();
+  await handle.abandon('lost');
+  bench.clock.advance(11_000);
+  await bench.cache.settle();
+  const items = await bench.list();
+  assert.deepEqual(items.map((item) => item.path).sort(), ['/Inbox/x', '/Inbox/y']);
+  assert.equal(new Set(items.map(({ sessionProof }) => sessionProof)).size, 1);
+  assert.equal((await bench.content(items.find((item) => item.path === '/Inbox/x')?.id ?? '')).toString(), 'old');
+});
+
 test('2.9 completion mode quiet: a failed new version leaves the old one to be completed', async () => {
   await using bench = await usual();
   const view = bench.view('acme', { uploads: { complete: 'quiet', quietMs: 10_000 } });

@@ -55,7 +55,7 @@ export class Inbox {
     const place = placeOf(path);
     const { takeOverMs, idleUploadMs } = completion.settingsOf(user);
     await this.#takeOver(user, place, takeOverMs);
-    const slot = live.claim(user.partner, user.session, place, idleUploadMs);
+    const slot = live.claim(user, place, idleUploadMs);
     try {
       const upload = await this.#open(user, path, options, slot);
       slot.upload = upload;

@@ -1,5 +1,6 @@
 /** Uploads under way, by partner and name: one writer for one name, and a growing size for the session that writes. */
 import { SallyportError } from '../../shared/errors.ts';
+import type { CacheUser } from '../cache-view.ts';
 import type { WriteHandle } from '../partner-view.ts';
 import type { NamePlace } from './records/entries.ts';
 
@@ -7,8 +8,11 @@ interface Running extends Pick<WriteHandle, 'stat' | 'setAttributes' | 'abandon'
   readonly idleMs: number;
 }
 
+type Writer = Pick<CacheUser, 'partner' | 'session' | 'sessionProof'>;
+
 export interface LiveSlot {
   readonly session: string;
+  readonly sessionProof: string;
   readonly place: NamePlace;
   /** Undefined while the upload is still being opened. */
   upload: Running | undefined;
@@ -21,11 +25,11 @@ export class LiveUploads {
   readonly #byPartner = new Map<string, Map<string, LiveSlot>>();
 
   /** @throws SallyportError `upload-in-progress` */
-  claim(partner: string, session: string, place: NamePlace, idleLimitMs: number): LiveSlot {
+  claim({ partner, session, sessionProof }: Writer, place: NamePlace, idleLimitMs: number): LiveSlot {
     const slots = this.#byPartner.get(partner) ?? new Map<string, LiveSlot>();
     if (slots.has(place.pathKey)) throw new SallyportError('upload-in-progress', 'another live handle writes this name');
     const release = (): void => this.#release(partner, slot);
-    const slot: LiveSlot = { session, place, upload: undefined, idleLimitMs, release };
+    const slot: LiveSlot = { session, sessionProof, place, upload: undefined, idleLimitMs, release };
     slots.set(place.pathKey, slot);
     this.#byPartner.set(partner, slots);
     return slot;

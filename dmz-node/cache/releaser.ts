@@ -4,7 +4,7 @@
  */
 import { belowInbox, parseVirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { CacheCore } from './core.ts';
-import type { DueItem } from './records/holds.ts';
+import type { AnsweringFor, DueItem } from './records/holds.ts';
 
 /** Asked of the records at once; each is a commit of its own that shares its flush with the others. */
 const batch = 64;
@@ -59,9 +59,16 @@ export class Releaser {
     for (let more = true; more && !this.#stopped; ) {
       const args = { nowMs: clock.nowMs(), liveSessions: [...sessions], except: busy, limit: batch };
       const { items, nextMs } = await records.call('holds.due', args);
-      const written = items.filter(({ partner, pathKey }) => live.find(partner, pathKey) !== undefined);
-      busy.push(...written.map(({ id }) => id));
-      await Promise.all(items.filter((item) => !written.includes(item)).map((item) => this.#release(item)));
+      const answering: AnsweringFor[] = [];
+      const quiet: DueItem[] = [];
+      for (const item of items) {
+        const writing = live.find(item.partner, item.pathKey);
+        if (writing) answering.push({ id: item.id, session: writing.session, sessionProof: writing.sessionProof });
+        else quiet.push(item);
+      }
+      busy.push(...answering.map(({ id }) => id));
+      if (answering.length > 0) await records.call('holds.answer', answering);
+      await Promise.all(quiet.map((item) => this.#release(item)));
       more = items.length === batch;
       if (nextMs !== null) this.expect(nextMs);
     }

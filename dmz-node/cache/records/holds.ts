@@ -47,6 +47,12 @@ export interface DueItem {
   readonly size: number;
 }
 
+export interface AnsweringFor {
+  readonly id: string;
+  readonly session: string;
+  readonly sessionProof: string;
+}
+
 export const holdOperations = {
   /** What is held back no longer, in the order in which it came, and when the next one is. */
   'holds.due': (
@@ -74,6 +80,17 @@ export const holdOperations = {
       .all(nowMs, JSON.stringify(args.except), limit) as unknown as DueItem[];
     const next = store.sql('SELECT MIN(due_ms) AS ms FROM items WHERE due_ms > ?').get(nowMs) as { ms: number | null };
     return { items, nextMs: next.ms };
+  },
+
+  /**
+   * Who writes a name anew answers for the version before it, which waits for that: the session that sent it may be over for too
+   * long when the new one fails.
+   */
+  'holds.answer': (store: Store, answers: readonly AnsweringFor[]): void => {
+    const answer = store.sql(
+      "UPDATE items SET session = ?2, session_proof = ?3 WHERE id = ?1 AND hold = 'quiet' AND session <> ?2",
+    );
+    for (const { id, session, sessionProof } of answers) answer.run(id, session, sessionProof);
   },
 
   /** Completes one that is due. @returns what the inside is to hear; undefined when it was touched meanwhile. */
