@@ -428,14 +428,14 @@ function checkReferences({ main, parts }: LoadedConfig<Settings, Part>, problems
       const path = ['sharedOutboxes', index];
       problems.push({ file: part.label, ...part.at(path), path: pathText(path), message: `there is a partner "${name}"` });
     }
-    checkFolders(part, parts, shared, problems);
+    checkAccounts(part, parts, shared, problems);
     checkRules(part, part.value.rules ?? [], known, problems);
     if (part.value.fallback) checkRule(part, ['fallback'], part.value.fallback, known, problems);
   }
 }
 
-/** Shared Outboxes that folders name, and that the folders of a partner and of his groups fit together. */
-function checkFolders(
+/** Shared Outboxes that folders name, and that what a partner has of his own and of his groups fits together. */
+function checkAccounts(
   part: Loaded<Part>,
   parts: readonly Loaded<Part>[],
   shared: readonly string[],
@@ -457,6 +457,10 @@ function checkFolders(
     try {
       const all = [partner, ...(partner.groups ?? [defaultGroup]).flatMap((group) => groups[group] ?? [])];
       const layout = new Layout(foldersOf(all));
+      refuseTooMany('folders', layout.folders.length, 64);
+      refuseTooMany('makeFolders', all.flatMap(({ makeFolders }) => makeFolders ?? []).length, 256);
+      const lines = (partner.permissions ? [partner] : all).flatMap(({ permissions }) => permissions?.paths ?? []);
+      refuseTooMany('lines of permissions', lines.length, 255);
       const outside = all.flatMap(({ startIn }) => startIn ?? []).find((start) => areaOf(start, layout) === 'nowhere');
       if (outside !== undefined) throw new SallyportError('config-invalid', `startIn: there is no folder ${outside}`);
     } catch (error) {
@@ -465,6 +469,12 @@ function checkFolders(
       problems.push({ file: part.label, ...part.keyAt(path), path: pathText(path), message: error.message });
     }
   }
+}
+
+/** More does not fit into a grant. */
+function refuseTooMany(what: string, count: number, most: number): void {
+  if (count <= most) return;
+  throw new SallyportError('config-invalid', `${count} ${what} with those of his groups; the most is ${most}`);
 }
 
 function checkGroupNames(part: Loaded<Part>, known: readonly string[], problems: ConfigProblem[]): void {

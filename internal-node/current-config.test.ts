@@ -46,6 +46,15 @@ test('AC-20: whoever could not log in like that any more is cut', async () => {
   assert.deepEqual(before.replace(await configOf(`partners:\n  acme: {keys: ["${other}"]}\n`)), ['acme', 'globex']);
 });
 
+test('at a new link sessions go on whose partner could still log in, also those of users of a directory', async () => {
+  const config = await partners(', disabled: true');
+  const directories = { corporate: {} } as unknown as InternalConfig['authentication']['directories'];
+  const current = new CurrentConfig({ ...config, authentication: { ...config.authentication, directories } }, 'age1x');
+  current.adopt([{ partner: 'john', directory: 'corporate', groups: ['g'] }]);
+  const staying = ['acme', 'globex', 'john', 'nobody'].filter((name) => current.mayStay(name, 0));
+  assert.deepEqual(staying, ['globex', 'john']);
+});
+
 test('AC-20: a login that is under way meanwhile does not get in with what was right before', async () => {
   const current = new CurrentConfig(await partners(''), 'age1x');
   const [acme, globex] = [current.accounts.get('acme'), current.accounts.get('globex')];

@@ -100,6 +100,12 @@ export class CurrentConfig {
     return this.#accountOf(partner)?.quotaFiles ?? 0;
   }
 
+  /** Whether a session of a partner may go on: he could still log in from somewhere. */
+  mayStay(partner: string, nowMs: number): boolean {
+    const account = this.#accountOf(partner);
+    return account !== undefined && account.refusal(undefined, nowMs) === undefined;
+  }
+
   names(): readonly string[] {
     return [...this.#now.accounts.keys(), ...this.adopted().map(({ partner }) => partner)];
   }

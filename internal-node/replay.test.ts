@@ -80,6 +80,8 @@ test('what a partner could not send any more is refused, with the line that refu
   );
   const gone = replay(items, asRecorded, await decider(`partners:\n  globex: {keys: ["${key}"]}\n`), 10);
   assert.equal(gone.refused, 3);
+  const ofDirectory = asConfigured(new Explainer(await settings(`partners:\n  globex: {keys: ["${key}"]}\n${rules}`)), true);
+  assert.equal(replay(items, asRecorded, ofDirectory, 10).differ, 0);
   const expired = replay(items, asRecorded, await decider(partners(', disabled: true', rules)), 10);
   assert.match(expired.differences[0]?.after.what ?? '', /no login: disabled/);
 });

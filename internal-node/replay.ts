@@ -52,18 +52,23 @@ export type Decider = (past: PastItem) => Outcome;
 /** As it was decided then: nobody refused it. */
 export const asRecorded: Decider = ({ decision }) => outcomeOf(decision);
 
-/** As this configuration decides. A file whose partner may not send it (any more) is refused. */
-export function asConfigured(explainer: Explainer): Decider {
+/**
+ * As this configuration decides. A file whose partner may not send it (any more) is refused.
+ * @param directories Whether users of directories can be partners: which of them are is not known here, so they are not refused.
+ */
+export function asConfigured(explainer: Explainer, directories = false): Decider {
   const limits = new Map<string, Limits>();
   return (past) => {
     const { partner, path, size, atMs, item } = past;
-    if (!explainer.has(partner)) return { what: 'refused: there is no such partner', kind: 'refused', by: '' };
+    const decided = (): Outcome => outcomeOf(explainer.decide({ partner, path: belowOf(path), size, atMs, item }));
+    if (!explainer.has(partner)) {
+      return directories ? decided() : { what: 'refused: there is no such partner', kind: 'refused', by: '' };
+    }
     const own = limits.get(partner) ?? limitsOf(explainer, partner);
     limits.set(partner, own);
     const sent = parsed(path);
     const refusal = refused(explainer, past, sent, own);
-    if (refusal) return refusal;
-    return outcomeOf(explainer.decide({ partner, path: belowOf(path), size, atMs, item }));
+    return refusal ?? decided();
   };
 }
 

@@ -302,8 +302,7 @@ export class StaffApi implements InternalAdminApi {
     const nowMs = Math.floor(clock.nowMs());
     const { connected } = await overview.call('admin.overview', { nowMs });
     for (const { partner } of connected) {
-      const account = current.accounts.get(partner);
-      if (!account || account.refusal(undefined, nowMs)) this.#toCut.add(partner);
+      if (!current.mayStay(partner, nowMs)) this.#toCut.add(partner);
     }
     for (const partner of [...this.#toCut]) await this.#cut(partner);
   }

@@ -40,9 +40,12 @@ export async function replayHistory(context: VerbContext, options: ReplayOptions
 
 /** @param other Compared with the present configuration; without it, the present one is compared with what was recorded. */
 export function replayed(items: readonly PastItem[], present: InternalSettings, other: InternalSettings | undefined): Replay {
-  const now = asConfigured(new Explainer(present));
-  return other ? replay(items, now, asConfigured(new Explainer(other)), mostShown) : replay(items, asRecorded, now, mostShown);
+  const now = deciderOf(present);
+  return other ? replay(items, now, deciderOf(other), mostShown) : replay(items, asRecorded, now, mostShown);
 }
+
+const deciderOf = (settings: InternalSettings) =>
+  asConfigured(new Explainer(settings), Object.keys(settings.authentication.directories).length > 0);
 
 async function otherSettings(place: string, present: InternalSettings): Promise<InternalSettings> {
   const found = await stat(place).catch(() => undefined);

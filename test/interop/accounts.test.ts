@@ -152,6 +152,29 @@ describe('accounts and groups with OpenSSH', () => {
     assert.equal(String(await delivered(pair.site, 'suppliers/acme/by-ftps.csv')), 'of the partner');
   });
 
+  it('AC-05, AC-14, AC-17: a disabled group, an account that is over, and a source that is denied refuse the next login', async () => {
+    const file = join(pair.site.internal.config, '../conf.d/groups.yaml');
+    const written = await readFile(file, 'utf8');
+    const reload = (): boolean => process.kill(pair.supervisor.pid('internal'), 'SIGHUP');
+    const login = async (who: 'acme' | 'globex'): Promise<boolean> => (await sftp(pair.site, pair[who], ['ls /'])).code === 0;
+    for (const line of ['disabled: true', 'from: [deny 127.0.0.1, 0.0.0.0/0]']) {
+      await writeFile(file, written.replace('  suppliers:\n', `  suppliers:\n    ${line}\n`));
+      reload();
+      await eventually(`${line} refuses`, async () => !(await login('acme')) || undefined);
+      assert.equal(await login('globex'), false);
+      await writeFile(file, written);
+      reload();
+      await eventually('both are back', async () => ((await login('acme')) && (await login('globex'))) || undefined);
+    }
+    await edit((text) => text.replace(/^ {2}acme:\n/m, '  acme:\n    expires: 2026-01-01\n'));
+    reload();
+    await eventually('acme is over', async () => !(await login('acme')) || undefined);
+    assert.equal(await login('globex'), true);
+    await edit((text) => text.replace('    expires: 2026-01-01\n', ''));
+    reload();
+    await eventually('acme is back', async () => (await login('acme')) || undefined);
+  });
+
   it('AC-13: each of several keys logs in, until it is taken out', async () => {
     const second = local('second');
     const made = await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', second]);
