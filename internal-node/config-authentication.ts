@@ -195,6 +195,42 @@ const directory = z
 
 const denied = ['root', 'administrator'] as const;
 
+const httpService = z
+  .strictObject({
+    urls: z
+      .array(z.url({ protocol: /^https?$/ }).max(1024))
+      .min(1)
+      .max(8)
+      .describe('Asked in this order. http:// needs a reason.'),
+    plain: z
+      .strictObject({ reason: z.string().min(10).max(200) })
+      .optional()
+      .describe('Admit http://: passwords cross the network in clear.'),
+    authorities: path().optional().describe('PEM file of the authorities of the service; default: those of this program.'),
+    clientCertificate: z
+      .strictObject({ certificate: path(), key: path() })
+      .optional()
+      .describe('PEM files that this node shows to the service (mutual TLS).'),
+    basic: z
+      .strictObject({ name: z.string().min(1).max(256), passwordFile: path() })
+      .optional()
+      .describe('Basic authentication; the password is on the first line of the file, mode 0600.'),
+    baseGroups: z.array(groupName).max(16).default([]).describe('Groups of whoever the service names no group for.'),
+    timeout: duration({ min: '100ms', max: '12s' }).prefault('5s').describe('For one answer.'),
+    suspendFor: duration({ min: '1s', max: '1d' })
+      .prefault('5m')
+      .describe('How long an address that did not answer is left alone.'),
+    concurrent: whole(1, 64).default(16).describe('Logins that are under way in it at once.'),
+    requestsPerMinute: whole(1, 100_000).default(300).describe('Passwords of all users together that it is asked about.'),
+    failuresPerUser: whole(1, 1000).default(4).describe('Wrong passwords of one user within failureWindow.'),
+    failureWindow: duration({ min: '1m', max: '1d' }).prefault('15m'),
+    stopped: z.boolean().default(false).describe('Takes it out of use: the chain passes it over.'),
+  })
+  .superRefine(({ urls, plain }, context) => {
+    if (plain || urls.every((url) => url.startsWith('https:'))) return;
+    context.addIssue({ code: 'custom', path: ['urls'], message: 'http:// needs plain with a reason' });
+  });
+
 export const authenticationSchema = z
   .strictObject({
     failuresPerAccount: whole(1, 100_000)
@@ -230,16 +266,27 @@ export const authenticationSchema = z
       .record(methodName, directory)
       .default({})
       .describe('LDAP and Active Directory, by name; docs/authentication.md.'),
+    http: z
+      .record(methodName, httpService)
+      .default({})
+      .describe('HTTP authentication services, by name; docs/authentication.md.'),
   })
   .prefault({})
   .describe('Who may come in. Budgets are counted without trusting the addresses that the DMZ node reports.');
 
 export type Authentication = z.output<typeof authenticationSchema>;
 export type DirectorySettings = Authentication['directories'][string];
+export type HttpSettings = Authentication['http'][string];
+
+/** What knows users beside the configuration, by name. */
+export const sourcesOf = ({ directories, http }: Authentication): Readonly<Record<string, { readonly stopped: boolean }>> => ({
+  ...directories,
+  ...http,
+});
 
 /** Names, in their order, of the methods that a service asks. */
 export function chainOf(authentication: Authentication, service: 'sftp' | 'ftps'): readonly string[] {
-  return authentication[service] ?? authentication.methods ?? [ownMethod, ...Object.keys(authentication.directories)];
+  return authentication[service] ?? authentication.methods ?? [ownMethod, ...Object.keys(sourcesOf(authentication))];
 }
 
 /** With absolute paths. */
@@ -252,7 +299,18 @@ export function resolvedAuthentication(authentication: Authentication, folder: s
       ...(given.service ? { service: { ...given.service, passwordFile: resolve(folder, given.service.passwordFile) } } : {}),
     },
   ]);
-  return { ...authentication, directories: Object.fromEntries(directories) };
+  const http = Object.entries(authentication.http).map(([name, { authorities, clientCertificate: client, basic, ...given }]) => [
+    name,
+    {
+      ...given,
+      ...(authorities === undefined ? {} : { authorities: resolve(folder, authorities) }),
+      ...(client
+        ? { clientCertificate: { certificate: resolve(folder, client.certificate), key: resolve(folder, client.key) } }
+        : {}),
+      ...(basic ? { basic: { ...basic, passwordFile: resolve(folder, basic.passwordFile) } } : {}),
+    },
+  ]);
+  return { ...authentication, directories: Object.fromEntries(directories), http: Object.fromEntries(http) };
 }
 
 /** Names that must mean something: methods of chains, groups of directories. */
@@ -269,7 +327,14 @@ export function checkAuthentication(
   for (const name of authentication.denyUsers) {
     if (partners.includes(name.toLowerCase())) wrong(['denyUsers'], `"${name}" is a partner, and could never log in`);
   }
-  const known = [ownMethod, ...Object.keys(authentication.directories)];
+  const known = [ownMethod, ...Object.keys(sourcesOf(authentication))];
+  for (const name of Object.keys(authentication.http)) {
+    if (Object.hasOwn(authentication.directories, name)) wrong(['http', name], `"${name}" is a directory already`);
+    for (const group of authentication.http[name]?.baseGroups ?? []) {
+      if (!groups.includes(group))
+        wrong(['http', name, 'baseGroups'], `there is no group "${group}"${didYouMean(group, groups)}`);
+    }
+  }
   for (const key of ['methods', 'sftp', 'ftps'] as const) {
     for (const [index, name] of (authentication[key] ?? []).entries()) {
       if (!known.includes(name)) wrong([key, index], `there is no method "${name}"${didYouMean(name, known)}`);

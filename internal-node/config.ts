@@ -30,7 +30,7 @@ import { Layout } from '../shared/paths/layout.ts';
 import { areaOf } from '../shared/permissions/acts.ts';
 import type { PolicyLimits, Rule } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
-import { authenticationSchema, checkAuthentication, resolvedAuthentication } from './config-authentication.ts';
+import { authenticationSchema, checkAuthentication, resolvedAuthentication, sourcesOf } from './config-authentication.ts';
 import {
   type Destination,
   destinationName,
@@ -422,7 +422,7 @@ function checkReferences({ main, parts }: LoadedConfig<Settings, Part>, problems
   checkAuthentication(main, { partners, groups }, problems);
   for (const part of parts) {
     checkGroupNames(part, groups, problems);
-    checkDirectoryNames(part, Object.keys(main.value.authentication.directories), problems);
+    checkDirectoryNames(part, Object.keys(sourcesOf(main.value.authentication)), problems);
     for (const [index, name] of (part.value.sharedOutboxes ?? []).entries()) {
       if (!partners.includes(name)) continue;
       const path = ['sharedOutboxes', index];

@@ -5,6 +5,7 @@ import { type InsideDecision, ruleForDmz } from '../shared/policy.ts';
 import { withOwn } from '../shared/uploads.ts';
 import { sessionsEnded } from './changes.ts';
 import type { InternalConfig } from './config.ts';
+import { sourcesOf } from './config-authentication.ts';
 import { accountsOf, memberAccount, type PartnerAccount } from './policy/accounts.ts';
 import type { PolicyContents } from './policy/publish.ts';
 import { forDmz, type Uploads } from './policy/uploads.ts';
@@ -118,8 +119,8 @@ export class CurrentConfig {
   /** Not one whose directory is gone, or whose name the configuration has given to somebody. */
   #adoptedUser(partner: string): AdoptedUser | undefined {
     const user = this.#adopted.get(partner);
-    const { directories } = this.#now.config.authentication;
-    return user && !this.#now.accounts.has(partner) && Object.hasOwn(directories, user.directory) ? user : undefined;
+    const sources = sourcesOf(this.#now.config.authentication);
+    return user && !this.#now.accounts.has(partner) && Object.hasOwn(sources, user.directory) ? user : undefined;
   }
 
   /** Whoever has an Outbox: partners, and what they share. */
@@ -160,7 +161,7 @@ export class CurrentConfig {
 
 /** What decides whether a user of a directory can log in. */
 function adoptedLogin({ authentication, groups, partners }: InternalConfig, { partner, directory, groups: named }: AdoptedUser) {
-  const settings = authentication.directories[directory];
+  const settings = sourcesOf(authentication)[directory];
   const members = named.map((group) => [groups[group]?.disabled ?? false, groups[group]?.from]);
   return JSON.stringify([settings === undefined || settings.stopped, Object.hasOwn(partners, partner), members]);
 }

@@ -25,10 +25,12 @@ import { PeerEvents } from './audit/peer-events.ts';
 import { AuthDesk } from './auth/auth-desk.ts';
 import { AuthBudgets, defaultBudgets } from './auth/budgets.ts';
 import { type ChainSettings, LoginChain } from './auth/chain.ts';
+import { ConfiguredMethods } from './auth/configured-methods.ts';
 import type { DirectoryOperations } from './auth/directory-operations.ts';
 import { AdoptedPartners } from './auth/directory-partners.ts';
 import { HalfLogins } from './auth/half-logins.ts';
-import { Directories } from './auth/ldap/directories.ts';
+import { HttpLogins } from './auth/http/http-logins.ts';
+import { DirectoryLogins } from './auth/ldap/directory-logins.ts';
 import { LocalUsers } from './auth/local-users.ts';
 import { ownAccounts } from './auth/login-method.ts';
 import { OwnAccounts } from './auth/own-accounts.ts';
@@ -40,7 +42,7 @@ import { CodeGate } from './auth/totp/code-gate.ts';
 import { SecondFactors } from './auth/totp/second-factors.ts';
 import type { TotpOperations } from './auth/totp/totp-operations.ts';
 import { type InternalConfig, loadInternalConfig, loadPlannedSettings } from './config.ts';
-import { chainOf } from './config-authentication.ts';
+import { chainOf, sourcesOf } from './config-authentication.ts';
 import { ConfigSwap } from './config-swap.ts';
 import { CurrentConfig } from './current-config.ts';
 import type { Destination } from './destination.ts';
@@ -123,18 +125,19 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     sealingKey: (make) => loadTotpKey(config.keys, make),
     clock,
   });
-  const directories = new Directories({
-    partners: adopted,
-    codes: gate,
-    options: () => directoriesOf(current.config),
-    clock,
-    log,
+  const directories = new ConfiguredMethods({
+    options: () => named(current.config.authentication.directories),
+    make: (options) => new DirectoryLogins({ partners: adopted, codes: gate, clock, log }, options),
+  });
+  const askedServices = new ConfiguredMethods({
+    options: () => named(current.config.authentication.http),
+    make: (options) => new HttpLogins({ partners: adopted, clock, log }, options),
   });
   const own = new OwnAccounts({ users, factors });
   const desk = new AuthDesk({
     users,
     chain: new LoginChain({
-      methods: () => new Map([[ownAccounts, own], ...directories.methods()]),
+      methods: () => new Map([[ownAccounts, own], ...directories.methods(), ...askedServices.methods()]),
       settings: () => chainSettings(current.config),
       clock,
     }),
@@ -357,11 +360,11 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
 }
 
 /** Above the usual time of a hash, or of a bind and a search in the network. */
-const leastRefusalMs = ({ authentication: { leastRefusal, directories } }: InternalConfig): number =>
-  leastRefusal ?? (Object.keys(directories).length > 0 ? 1000 : 100);
+const leastRefusalMs = ({ authentication }: InternalConfig): number =>
+  authentication.leastRefusal ?? (Object.keys(sourcesOf(authentication)).length > 0 ? 1000 : 100);
 
-const directoriesOf = ({ authentication: { directories } }: InternalConfig) =>
-  Object.entries(directories).map(([name, settings]) => ({ name, ...settings }));
+const named = <O extends object>(all: Readonly<Record<string, O>>): readonly (O & { readonly name: string })[] =>
+  Object.entries(all).map(([name, settings]) => ({ name, ...settings }));
 
 const chainSettings = ({ authentication }: InternalConfig): ChainSettings => ({
   orderOf: { sftp: chainOf(authentication, 'sftp'), ftps: chainOf(authentication, 'ftps') },

@@ -83,7 +83,7 @@ export class AuthDesk {
    */
   async rehearse(params: Omit<Check<'password'>, 'method' | 'session' | 'trace'>, signal: AbortSignal): Promise<Rehearsal> {
     const { user, protocol, peer } = params;
-    const login = { user, protocol, password: new Secret(params.password), code: codeOf(params), rehearsal: true };
+    const login = { user, protocol, peer, password: new Secret(params.password), code: codeOf(params), rehearsal: true };
     const { steps, answer } = await this.#deps.chain.walk(login, signal);
     if (answer.outcome === 'failed') return { steps, refused: 'a method failed' };
     if (answer.outcome !== 'accept') return { steps, refused: reasonOf(answer) };
@@ -125,8 +125,8 @@ export class AuthDesk {
 
   async #inChain(params: Check<'password'>, attempt: Attempt, signal: AbortSignal): Promise<Finding> {
     const { budgets, rejections, chain } = this.#deps;
-    const { user, protocol } = params;
-    const login = { user, protocol, password: new Secret(params.password), code: codeOf(params), rehearsal: false };
+    const { user, protocol, peer } = params;
+    const login = { user, protocol, peer, password: new Secret(params.password), code: codeOf(params), rehearsal: false };
     const { steps, answer, failing } = await chain.walk(login, signal).catch((error: unknown) => {
       attempt.undecided();
       throw error;

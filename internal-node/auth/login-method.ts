@@ -15,6 +15,8 @@ export interface PasswordLogin {
   /** A one-time code, where it was asked for by itself; otherwise it may be at the end of the password. */
   readonly code: Secret | undefined;
   readonly protocol: AuthCheck['protocol'];
+  /** Where he comes from, as the DMZ reports it. */
+  readonly peer: string;
   /** Staff tries it out: nothing may be used up. */
   readonly rehearsal: boolean;
 }

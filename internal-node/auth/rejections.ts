@@ -43,6 +43,7 @@ export type RejectReason =
   | 'session id used before'
   | 'too many failures'
   | 'refused by the directory'
+  | 'refused by the service'
   | 'password must be changed'
   | 'locked by the directory'
   | 'not in the directory as it must be'
