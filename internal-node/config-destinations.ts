@@ -7,7 +7,7 @@ import { existingChoices, type OnExisting } from '../shared/matching/actions.ts'
 import type { MakeFolders } from './folder-walk.ts';
 
 /** Keys that mean something only for one of the two kinds. */
-const onlyFor = { folder: ['onExisting', 'makeFolders', 'fileMode'], program: ['timeout'] } as const;
+const onlyFor = { folder: ['onExisting', 'makeFolders', 'fileMode'], program: ['timeout', 'concurrent'] } as const;
 
 export const destinationSchema = z
   .strictObject({
@@ -33,6 +33,7 @@ export const destinationSchema = z
       .optional()
       .describe('Instead of a folder: absolute path of a program and its arguments; it gets each file behind `--`.'),
     timeout: duration({ min: '1s', max: '10m' }).optional().describe('How long the program may run; default 30s.'),
+    concurrent: whole(1, 64).optional().describe('Runs of the program at the same time; default 2.'),
     stopAfter: whole(0, 1_000_000)
       .optional()
       .describe('Failures in a row after which nothing more is tried there; 0: never. Default 0, of programs 10.'),
@@ -67,6 +68,7 @@ export interface ProgramSettings {
   readonly name: string;
   readonly command: readonly string[];
   readonly timeoutMs: number;
+  readonly concurrent: number;
   readonly stopAfter: number;
 }
 
@@ -81,7 +83,7 @@ export function destinationsOf(given: Given, folder: string): readonly Destinati
 }
 
 export function programsOf(given: Given): readonly ProgramSettings[] {
-  return Object.entries(given).flatMap(([name, { program, timeout = 30_000, stopAfter = 10 }]) =>
-    program === undefined ? [] : [{ name, command: program, timeoutMs: timeout, stopAfter }],
+  return Object.entries(given).flatMap(([name, { program, timeout = 30_000, concurrent = 2, stopAfter = 10 }]) =>
+    program === undefined ? [] : [{ name, command: program, timeoutMs: timeout, concurrent, stopAfter }],
   );
 }

@@ -172,7 +172,9 @@ test('a rule with several destinations, a fallback and a program become what the
   assert.deepEqual(copy?.plan, { action: 'copy', targets, onExisting: 'skip', retry: { limit: 2, waitMs: 60_000 } });
   assert.deepEqual(execute?.completion, { complete: 'quiet', quietMs: 30_000 });
   assert.deepEqual([fallback?.name, fallback?.source, fallback?.path], ['fallback', 'conf.d/rules.yaml:4', undefined]);
-  assert.deepEqual(config?.programs, [{ name: 'scan', command: ['/bin/scan', '-q'], timeoutMs: 120_000, stopAfter: 10 }]);
+  assert.deepEqual(config?.programs, [
+    { name: 'scan', command: ['/bin/scan', '-q'], timeoutMs: 120_000, concurrent: 2, stopAfter: 10 },
+  ]);
 });
 
 test('FD-12, FD-17, FD-23, FD-33: what a rule cannot be is refused at its place', async () => {

@@ -175,8 +175,8 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     ]);
   const destinations = new Map<string, Destination>([
     ...config.destinations.map((options) => [options.name, new FolderDestination({ ...folderDefaults, ...options })] as const),
-    ...config.programs.map(({ name, command, timeoutMs }) => {
-      const options = { ...programDefaults, name, command, timeoutMs, folder: join(config.state, 'programs', name) };
+    ...config.programs.map(({ name, command, timeoutMs, concurrent }) => {
+      const options = { ...programDefaults, name, command, timeoutMs, concurrent, folder: join(config.state, 'programs', name) };
       return [name, new ProgramDestination({ clock, report }, options)] as const;
     }),
   ]);

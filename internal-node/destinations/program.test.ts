@@ -152,3 +152,31 @@ test('a run that was cut by a crash leaves nothing of the file behind once it is
   assert.equal(await s.destination.standing(s.item, facts), 'draft');
   assert.ok(!existsSync(run));
 });
+
+test('no more runs go on at the same time than are allowed; the others wait for their turn', async () => {
+  await using s = await scene(
+    (folder) =>
+      `mkdir ${folder}/$SALLYPORT_ITEM.on; ls -d ${folder}/*.on | wc -l >> ${folder}/seen; while [ ! -e ${folder}/go-on ]; do sleep 0.05; done; rmdir ${folder}/$SALLYPORT_ITEM.on; echo x >> ${folder}/ran`,
+  );
+  const runs = Array.from({ length: 5 }, async () => {
+    const item = newItemId();
+    await writeFile(await s.destination.stage(item), 'content', { flag: 'wx', mode: 0o600 });
+    const facts = await s.destination.keep(item);
+    return await s.destination.publish(item, facts, 'acme/a', allowed);
+  });
+  const going = async () => (await readdir(s.folder)).filter((name) => name.endsWith('.on')).length;
+  await eventually('the first begin', async () => (await going()) === programDefaults.concurrent, 60_000);
+  await writeFile(join(s.folder, 'go-on'), '');
+  assert.deepEqual(await Promise.all(runs), Array(5).fill('published'));
+  assert.deepEqual((await s.read('ran')).split('\n'), Array(5).fill('x'));
+  const seen = (await s.read('seen')).split('\n').map(Number);
+  assert.ok(
+    seen.every((count) => count <= programDefaults.concurrent),
+    seen.join(),
+  );
+});
+
+test('a run that fails gives its turn on', async () => {
+  await using s = await scene(() => 'exit 1');
+  for (let n = 0; n < programDefaults.concurrent + 1; n += 1) await assert.rejects(s.run(), { code: 'program-failed' });
+});

@@ -25,11 +25,13 @@ export interface ProgramOptions {
   /** Absolute path of a folder for it alone; made when it is missing. */
   readonly folder: string;
   readonly timeoutMs: number;
+  /** Runs at the same time; others wait for their turn. */
+  readonly concurrent: number;
   /** Bytes of its output that are reported. */
   readonly outputBytes: number;
 }
 
-export const programDefaults = { timeoutMs: 30_000, outputBytes: 4096 } as const;
+export const programDefaults = { timeoutMs: 30_000, concurrent: 2, outputBytes: 4096 } as const;
 
 export interface ProgramReport extends ProgramResult {
   readonly program: string;
@@ -50,6 +52,9 @@ export class ProgramDestination implements Destination {
   readonly #deps: ProgramDeps;
   readonly #options: ProgramOptions;
   readonly #drafts: Drafts;
+  /** Who waits for his turn, first come first served. */
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
 
   constructor(deps: ProgramDeps, options: ProgramOptions) {
     this.name = options.name;
@@ -102,6 +107,7 @@ export class ProgramDestination implements Destination {
 
   /** Runs the program. @throws SallyportError `program-failed` unless it ends with exit code 0 in its time. */
   async publish(item: string, facts: DraftFacts, file: string, allowed: () => void): Promise<Published> {
+    using _turn = await this.#turn();
     await using staging = await this.#drafts.enter();
     const draft = entryOf(staging.folder, item);
     const folder = this.#runFolder(item);
@@ -162,6 +168,18 @@ export class ProgramDestination implements Destination {
     const said = result.output.trim().split('\n').at(-1) ?? '';
     const detail = `the program ended with ${printable(result.outcome)}${said === '' ? '' : `: ${printable(said, 200)}`}`;
     throw new SallyportError('program-failed', detail, { program: name });
+  }
+
+  async #turn(): Promise<Disposable> {
+    if (this.#running < this.#options.concurrent) this.#running += 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    // A turn that ends goes to the next in line without becoming free.
+    const end = (): void => {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#running -= 1;
+    };
+    return { [Symbol.dispose]: end };
   }
 
   #runFolder(item: string): string {
