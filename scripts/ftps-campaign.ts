@@ -5,6 +5,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { argv, stdout } from 'node:process';
+import { endSealing } from '../test/fixtures/cache-bench.ts';
 import { FtpsCacheDoor } from '../test/fixtures/ftps-cache-door.ts';
 import { logins, type Memory, transfers } from '../test/hostile/ftps-soak.ts';
 import { breakOff, endings, versions } from '../test/hostile/ftps-truncation.ts';
@@ -53,6 +54,7 @@ async function flat(many: number): Promise<void> {
 }
 
 const [, , kind, count] = argv;
+await using _sealing = { [Symbol.asyncDispose]: endSealing };
 switch (kind) {
   case 'truncation':
     await truncation(Number(count ?? 100));
