@@ -363,6 +363,28 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
   }
 }
 
+test('auth test and bans tell in lines, and by their exit codes, what a script needs', async () => {
+  await withNode(async ({ calls }) => {
+    const right = await run('internal', ['auth', 'test', 'globex', '--password-file', '-', '-c', inner], 'right\n');
+    assert.equal(right.code, 0, right.error);
+    assert.equal(
+      right.out,
+      '1\town\taccept\t3 ms\tthe password is right\naccepted: globex would be logged in as partner globex\n',
+    );
+    const wrong = await run('internal', ['auth', 'test', 'globex', '--password-file', '-', '-c', inner], 'other\n');
+    assert.equal(wrong.code, 4);
+    assert.match(wrong.out, /\nrefused: globex: wrong password\n$/);
+    assert.equal((await run('internal', ['bans', 'list', '-c', inner])).out, '2001:db8:0:1::/64\t62\tlogin-failed\n');
+    assert.equal((await run('internal', ['bans', 'lift', '198.51.100.9', '-c', inner])).code, 6);
+    assert.equal((await run('internal', ['bans', 'lift', 'edge.example.com', '-c', inner])).code, 2);
+    assert.equal((await run('internal', ['partner', 'totp', 'globex', '-c', inner], '000000\n')).code, 4);
+    assert.deepEqual(calls, [
+      ['globex', 'right'],
+      ['globex', 'other'],
+    ]);
+  });
+});
+
 test('status puts the trouble and its next step first', async () => {
   await withNode(async () => {
     const { code, out } = await run('internal', ['status', '-c', inner]);
