@@ -51,6 +51,18 @@ test('AU-01: the first method that accepts ends the chain, under the name it giv
   assert.deepEqual(steps(bench), ['one accept']);
 });
 
+test('a thousand right logins in a minute raise no alarm, and each step of them is told', async () => {
+  await using bench = await AuthBench.make(partners, { passwordChecksPerMinute: 5000 });
+  bench.methods.set('one', accepting());
+  bench.orderOf = { sftp: ['one'], ftps: ['one'] };
+  for (let i = 0; i < 1000; i += 1) {
+    const verdict = await bench.password(`G${i % 100}`, 'x');
+    if (verdict.verdict === 'accepted') await bench.sessions.endSession(verdict.token);
+  }
+  assert.deepEqual(bench.events.of('auth.limited'), []);
+  assert.equal(steps(bench).length, 1000);
+});
+
 test('AU-02: a rejection ends the chain', async () => {
   const [one, two] = [rejecting(), accepting()];
   await using bench = await benchWith({ one, two }, ['one', 'two']);

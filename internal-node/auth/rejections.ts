@@ -65,10 +65,10 @@ export class Rejections {
     this.#bucket = new TokenBucket(deps, { burst: options.perMinute, perMinute: options.perMinute });
   }
 
-  /** What each method of the chain saw, in their order. Counted like a rejection, whatever came of it. */
+  /** What each method of the chain saw, in their order. Counted like a rejection, unless the last one accepted. */
   walked(check: AuthCheck, steps: readonly Step[]): void {
     if (steps.length === 0) return;
-    if (!this.#bucket.take()) {
+    if (steps.at(-1)?.outcome !== 'accept' && !this.#bucket.take()) {
       this.limited(check, 'events');
       return;
     }
