@@ -88,8 +88,8 @@ test('FD-05: with the index the first rule that matches is the one that a walk t
     if (walked !== '') decided += 1;
     assert.equal(decision.rule, walked);
   });
-  fc.assert(check, { numRuns: 3000, seed: 20_261_122 });
-  assert.ok(decided > 300, `${decided}`);
+  fc.assert(check, { numRuns: 1500, seed: 20_261_122 });
+  assert.ok(decided > 100, `${decided}`);
 });
 
 test('what is shown of an expression holds for every value that it takes', () => {
@@ -105,8 +105,8 @@ test('what is shown of an expression holds for every value that it takes', () =>
       text,
     );
   });
-  fc.assert(check, { numRuns: 5000, seed: 20_261_122 });
-  assert.ok(taken > 300, `${taken}`);
+  fc.assert(check, { numRuns: 2500, seed: 20_261_122 });
+  assert.ok(taken > 100, `${taken}`);
 });
 
 test('of ten thousand rules only those are asked whose beginning, end or partner fits', () => {
