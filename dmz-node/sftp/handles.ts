@@ -18,6 +18,8 @@ export interface OpenRead {
   readonly path: VirtualPath;
   readonly handle: ReadHandle;
   readonly answers: Answers;
+  /** The client has asked beyond the last byte and was told that this is the end. */
+  toldEnd: boolean;
 }
 
 export interface OpenWrite {

@@ -109,16 +109,17 @@ test('the end abandons what is open and waits for a close under way', async () =
   assert.equal(budget.used, 0);
 });
 
-test('a file that was read whole by a client that left without closing it is no download', async () => {
+test('a file that was read whole by a client that left without closing it is no download, unless he was told its end', async () => {
   const { view, operations } = bench();
   view.files.set('/Outbox/a', { bytes: Buffer.from('abc'), modifiedAtMs: 0 });
   const open = async (): Promise<Buffer> =>
     nameIn(await operations.run({ type: 'open', id: 1, path: Buffer.from('/Outbox/a'), flags: openFlag.read }));
-  const [closed, left] = [await open(), await open()];
-  for (const handle of [closed, left]) await operations.run({ type: 'read', id: 2, handle, offset: 0, length: 3 });
+  const [closed, left, told] = [await open(), await open(), await open()];
+  for (const handle of [closed, left, told]) await operations.run({ type: 'read', id: 2, handle, offset: 0, length: 3 });
   await operations.run({ type: 'close', id: 3, handle: closed });
+  await operations.run({ type: 'read', id: 4, handle: told, offset: 3, length: 3 });
   await operations.end('gone');
-  assert.deepEqual(view.log, ['read /Outbox/a', 'left /Outbox/a']);
+  assert.deepEqual(view.log, ['read /Outbox/a', 'left /Outbox/a', 'read /Outbox/a']);
 });
 
 test('what is opened for a client that has left is abandoned at once', async () => {

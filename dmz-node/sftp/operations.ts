@@ -143,7 +143,7 @@ export class Operations {
       this.#place(async () => {
         // Some clients ask for both to resume an upload; a file that is being uploaded cannot be read anyway.
         if ((flags & (openFlag.write | openFlag.append)) === 0) {
-          return { kind: 'read', path, handle: await view.openForReading(path), answers: new Answers() };
+          return { kind: 'read', path, handle: await view.openForReading(path), answers: new Answers(), toldEnd: false };
         }
         const handle = await view.openForWriting(path, {
           create: (flags & openFlag.create) !== 0,
@@ -186,7 +186,8 @@ export class Operations {
 
   async #letGo(open: OpenHandle, reason: string): Promise<void> {
     if (open.kind === 'write') await open.handle.abandon(reason);
-    if (open.kind === 'read') await open.handle.abandon();
+    // Some clients (lftp) leave as soon as they have everything, and their CLOSE is lost with them.
+    if (open.kind === 'read') await (open.toldEnd ? open.handle.close() : open.handle.abandon());
   }
 
   #close(request: RequestOf<'close'>): Promise<Reply> {
@@ -307,8 +308,10 @@ export class Operations {
   }
 }
 
-async function readFrom({ handle }: OpenRead, request: RequestOf<'read'>): Promise<Reply> {
+async function readFrom(open: OpenRead, request: RequestOf<'read'>): Promise<Reply> {
+  const { handle } = open;
   const length = Math.min(request.length, maxDataBytes);
+  if (request.offset >= handle.size) open.toldEnd = true;
   if (length === 0 || request.offset >= handle.size) return endReply(request.id);
   const bytes = await handle.read(request.offset, length);
   if (bytes.length === 0) return endReply(request.id);

@@ -81,7 +81,6 @@ export async function receive(
     socket.end();
     gatherer.flush();
     if (inWork > 0) await Promise.race([new Promise<void>((go) => idle.push(go)), stop.promise]);
-    await Promise.race([Promise.resolve(), stop.promise]);
     return { bytes, clean: connection.endedCleanly() };
   } finally {
     progress();
