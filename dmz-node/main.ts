@@ -78,3 +78,5 @@ for (const stream of [out, error]) tolerateClosedPipe(stream);
 process.exitCode = await buildProgram({ out, error, input, env, signal: signals.signal }, signals).run(process.argv.slice(2));
 // Everything is closed by now; what still holds the process gets a moment to write its last lines.
 setTimeout(() => process.exit(), 2000).unref();
+// Node's own end, which takes everything down piece by piece, can spin for ever after a connection was reset (Node 24.21).
+process.once('beforeExit', () => process.exit());
