@@ -28,9 +28,12 @@ test('a worker that crashes fails its users, is reported and replaced; users of 
   for (const writer of [doomed, safe]) for (let i = 0; i < 8; i += 1) await writer.write(pattern(1_000_000));
   assert.equal(lab.files().length, 2);
 
+  // More than it can have done by then.
+  const late = Array.from({ length: 40 }, () => doomed.write(pattern(1_000_000)).catch(() => undefined));
   const finishing = doomed.finish();
   await alive[0]?.terminate();
   await assert.rejects(finishing, failsWith('internal'));
+  await Promise.all(late);
   await assert.rejects(doomed.write(pattern(1)), failsWith('internal'));
   assert.equal(lost.length, 1);
   await doomed.destroy();
