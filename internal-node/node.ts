@@ -22,27 +22,7 @@ import type { OverviewOperations } from './admin/overview-operations.ts';
 import { ApplyDesk } from './apply-desk.ts';
 import type { AuditOperations } from './audit/audit-operations.ts';
 import { PeerEvents } from './audit/peer-events.ts';
-import { AuthDesk } from './auth/auth-desk.ts';
-import { AuthBudgets, defaultBudgets } from './auth/budgets.ts';
-import { type ChainSettings, LoginChain } from './auth/chain.ts';
-import { ConfiguredMethods } from './auth/configured-methods.ts';
-import type { DirectoryOperations } from './auth/directory-operations.ts';
-import { AdoptedPartners } from './auth/directory-partners.ts';
-import { HalfLogins } from './auth/half-logins.ts';
-import { HttpLogins } from './auth/http/http-logins.ts';
-import { DirectoryLogins } from './auth/ldap/directory-logins.ts';
-import { LocalUsers } from './auth/local-users.ts';
-import { ownAccounts } from './auth/login-method.ts';
-import { OwnAccounts } from './auth/own-accounts.ts';
-import { defaultHasherOptions, deriveArgon2id, PasswordHasher } from './auth/password-hash.ts';
-import { Rejections } from './auth/rejections.ts';
-import { defaultSessionOptions, SessionBook } from './auth/session-book.ts';
-import type { SessionOperations } from './auth/session-operations.ts';
-import { CodeGate } from './auth/totp/code-gate.ts';
-import { SecondFactors } from './auth/totp/second-factors.ts';
-import type { TotpOperations } from './auth/totp/totp-operations.ts';
 import { type InternalConfig, loadInternalConfig, loadPlannedSettings } from './config.ts';
-import { chainOf, sourcesOf } from './config-authentication.ts';
 import { ConfigSwap } from './config-swap.ts';
 import { CurrentConfig } from './current-config.ts';
 import type { Destination } from './destination.ts';
@@ -59,8 +39,10 @@ import { recover } from './inbound/recovery.ts';
 import { Registrar } from './inbound/registrar.ts';
 import { StaffDesk, staffDeskDefaults } from './inbound/staff-desk.ts';
 import { StagingArea, stagingDefaults } from './inbound/staging.ts';
+import { ItemSearch } from './item-search.ts';
 import { KeyRelease } from './keys/release.ts';
 import { loadSealingIdentity } from './keys/sealing-identity.ts';
+import { makeLogins } from './logins.ts';
 import { OutgoingFolder } from './outbound/outgoing-folder.ts';
 import type { OutgoingOperations } from './outbound/outgoing-operations.ts';
 import { OutgoingWork, outgoingWorkDefaults } from './outbound/outgoing-work.ts';
@@ -70,8 +52,8 @@ import type { PolicyOperations } from './policy/policy-operations.ts';
 import { PolicyPublisher } from './policy/publish.ts';
 import type { Uploads } from './policy/uploads.ts';
 import type { InternalOperations } from './records.ts';
+import { SessionCuts } from './session-cuts.ts';
 import { StaffApi } from './staff-api.ts';
-import { loadTotpKey } from './totp-key.ts';
 import { KeepConnected, Link } from './tunnel/link.ts';
 
 /**
@@ -100,55 +82,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
   const openWhole: OpenWhole = (path, segments, sealed) => seal.openWhole({ path, identity: sealing.identity, segments, sealed });
   const createSealer = (path: string) => seal.createWriter({ path, recipients: [sealing.recipient] });
 
-  // Who may come in
-  const book = new SessionBook(
-    { records: database.room<SessionOperations>(), clock, log },
-    { ...defaultSessionOptions, maxLifeMs: config.sessions.maxLife, graceMs: config.sessions.grace },
-  );
-  const { concurrentHashes, failuresPerAccount, passwordChecksPerMinute, keyChecksPerMinute } = config.authentication;
-  const budgets = { failuresPerAccount, passwordChecksPerMinute, keyChecksPerMinute };
-  const hasher = new PasswordHasher({ derive: deriveArgon2id }, { ...defaultHasherOptions, concurrent: concurrentHashes });
-  const users = new LocalUsers({ accounts: () => current.accounts, hasher });
-  const adopted = new AdoptedPartners({
-    records: database.room<DirectoryOperations>(),
-    accounts: {
-      configured: (partner) => current.accounts.get(partner),
-      adoptedAccount: (user) => current.adoptedAccount(user),
-      adopt: (partners) => current.adopt(partners),
-    },
-    clock,
-  });
-  const gate = new CodeGate({ records: database.room<TotpOperations>(), clock });
-  const factors = new SecondFactors({
-    records: database.room<TotpOperations>(),
-    gate,
-    sealingKey: (make) => loadTotpKey(config.keys, make),
-    clock,
-  });
-  const directories = new ConfiguredMethods({
-    options: () => named(current.config.authentication.directories),
-    make: (options) => new DirectoryLogins({ partners: adopted, codes: gate, clock, log }, options),
-  });
-  const askedServices = new ConfiguredMethods({
-    options: () => named(current.config.authentication.http),
-    make: (options) => new HttpLogins({ partners: adopted, clock, log }, options),
-  });
-  const own = new OwnAccounts({ users, factors });
-  const desk = new AuthDesk({
-    users,
-    chain: new LoginChain({
-      methods: () => new Map([[ownAccounts, own], ...directories.methods(), ...askedServices.methods()]),
-      settings: () => chainSettings(current.config),
-      clock,
-    }),
-    leastRejectMs: () => leastRefusalMs(current.config),
-    sessions: book,
-    budgets: new AuthBudgets({ clock }, { ...defaultBudgets, ...budgets }),
-    halfLogins: new HalfLogins({ clock }),
-    rejections: new Rejections({ events: database, clock, log }),
-    clock,
-    log,
-  });
+  const { book, adopted, factors, directories, desk } = makeLogins({ database, current, config, clock, log });
 
   // What comes in
   const link = new Link();
@@ -271,7 +205,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
         { name: 'policy', onUp: async () => publisher.linkUp(), onDown: async () => publisher.linkDown() },
         { name: 'puller', onUp: async () => puller.linkUp() },
         { name: 'sender', onUp: async () => sender.wake() },
-        { name: 'revocations', onUp: async () => void api.linkUp().catch(untold) },
+        { name: 'revocations', onUp: async () => void cuts.linkUp().catch(untold) },
         { name: 'events', onUp: async ({ peer }, signal) => void peerEvents.follow(peer, signal) },
       ],
     },
@@ -288,16 +222,27 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
   );
 
   const untold = (error: unknown): void => log.warn({ err: error }, 'the DMZ node was not told whose sessions are over');
+  const overview = database.room<OverviewOperations>();
+  const now = (): number => Math.floor(clock.nowMs());
+  const cuts: SessionCuts = new SessionCuts(
+    {
+      connected: async () => (await overview.call('admin.overview', { nowMs: now() })).connected,
+      mayStay: (partner) => current.mayStay(partner, now()),
+      endPartner: (partner) => book.endPartner(partner),
+    },
+    link,
+  );
   const api: StaffApi = new StaffApi({
     current,
     link,
     publisher,
-    book,
+    cuts,
+    search: new ItemSearch({ staff, sender, ledger, audit: database.room<AuditOperations>() }),
     ledger,
     staff,
     sender,
     records: database.room<AuditOperations>(),
-    overview: database.room<OverviewOperations>(),
+    overview,
     events: database,
     wakePuller: () => puller.wake(),
     readConfig: () => loadInternalConfig(config.file),
@@ -358,18 +303,6 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
   }
   return { admin: api, stop };
 }
-
-/** Above the usual time of a hash, or of a bind and a search in the network. */
-const leastRefusalMs = ({ authentication }: InternalConfig): number =>
-  authentication.leastRefusal ?? (Object.keys(sourcesOf(authentication)).length > 0 ? 1000 : 100);
-
-const named = <O extends object>(all: Readonly<Record<string, O>>): readonly (O & { readonly name: string })[] =>
-  Object.entries(all).map(([name, settings]) => ({ name, ...settings }));
-
-const chainSettings = ({ authentication }: InternalConfig): ChainSettings => ({
-  orderOf: { sftp: chainOf(authentication, 'sftp'), ftps: chainOf(authentication, 'ftps') },
-  denied: new Set(authentication.denyUsers.map((name) => name.toLowerCase())),
-});
 
 function policyKeysOf(keys: { readonly policyKeyPem?: string; readonly policyCertificatePem?: string }) {
   const { policyKeyPem, policyCertificatePem } = keys;

@@ -5,7 +5,6 @@ import type { EventSink, Records } from '../shared/durable/database.ts';
 import { asSallyportError, SallyportError } from '../shared/errors.ts';
 import { type EventName, eventCatalogue } from '../shared/events/catalogue.ts';
 import { event, type NumberedEvent } from '../shared/events/event.ts';
-import { isId } from '../shared/ids.ts';
 import type { NodeKeys } from '../shared/pki/node-keys.ts';
 import type { DmzStatus } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
@@ -16,7 +15,6 @@ import type {
   InternalAdminApi,
   InternalStatus,
   ListArgs,
-  ListedItem,
   Listing,
   OpenedItem,
   PartnerSummary,
@@ -32,26 +30,27 @@ import type { Applied, ApplyDesk } from './apply-desk.ts';
 import type { AuditOperations } from './audit/audit-operations.ts';
 import type { AuthDesk } from './auth/auth-desk.ts';
 import type { AdoptedPartners } from './auth/directory-partners.ts';
-import type { SessionBook } from './auth/session-book.ts';
 import type { SecondFactors } from './auth/totp/second-factors.ts';
 import type { InternalConfig } from './config.ts';
 import type { CurrentConfig } from './current-config.ts';
 import type { LedgerOperations } from './inbound/ledger-operations.ts';
-import type { ItemRef, StaffDesk, StaffRow } from './inbound/staff-desk.ts';
-import type { OutgoingItem } from './outbound/outgoing-item.ts';
+import type { StaffDesk } from './inbound/staff-desk.ts';
+import type { ItemSearch } from './item-search.ts';
 import type { Sender } from './outbound/sender.ts';
 import type { PartnerAccount } from './policy/accounts.ts';
 import type { PolicyPublisher } from './policy/publish.ts';
+import type { SessionCuts } from './session-cuts.ts';
 import type { Link } from './tunnel/link.ts';
 
 export interface StaffApiDeps {
   readonly current: CurrentConfig;
   readonly link: Link;
   readonly publisher: Pick<PolicyPublisher, 'held' | 'publish'>;
-  readonly book: Pick<SessionBook, 'endPartner'>;
   readonly ledger: Records<LedgerOperations>;
-  readonly staff: StaffDesk;
-  readonly sender: Pick<Sender, 'pushFile' | 'list'>;
+  readonly search: ItemSearch;
+  readonly cuts: SessionCuts;
+  readonly staff: Pick<StaffDesk, 'takeByHand'>;
+  readonly sender: Pick<Sender, 'pushFile'>;
   readonly records: Records<AuditOperations>;
   readonly overview: Records<OverviewOperations>;
   readonly events: EventSink;
@@ -69,7 +68,6 @@ const askDmzMs = 3000;
 const commitMs = 60_000;
 /** Past items in one answer. */
 const historyPage = 5000;
-const partnerPath = /^\/?([^/]+)(\/(Inbox|Outbox)\/.+)$/;
 const troubles = Object.entries(eventCatalogue)
   .filter(([name, { level }]) => level === 'alarm' || name === 'item.delivery-failed' || name === 'outgoing.failed')
   .map(([name]) => name as EventName);
@@ -78,8 +76,6 @@ export class StaffApi implements InternalAdminApi {
   readonly #deps: StaffApiDeps;
   readonly #startedAtMs: number;
   #configRefused: string | null = null;
-  /** Partners whose sessions the DMZ node is still to cut. */
-  readonly #toCut = new Set<string>();
 
   constructor(deps: StaffApiDeps) {
     this.#deps = deps;
@@ -115,17 +111,15 @@ export class StaffApi implements InternalAdminApi {
     };
   }
 
-  async list({ partner, box, folder, onlyNew, limit }: ListArgs): Promise<Listing> {
-    const inbox = box === 'Outbox' ? [] : await this.#inbox({ partner, folder, onlyNew, limit });
-    const outbox = box === 'Inbox' ? [] : await this.#outbox({ partner, folder, onlyNew, limit });
-    const items = [...inbox, ...outbox].sort((a, b) => b.atMs - a.atMs);
+  async list(args: ListArgs): Promise<Listing> {
+    const listing = await this.#deps.search.list(args);
     // What a partner of the past left behind can still be listed.
-    if (items.length === 0 && partner !== undefined) this.#checkKnown(partner);
-    return { items: items.slice(0, limit), more: items.length > limit };
+    if (listing.items.length === 0 && args.partner !== undefined) this.#checkKnown(args.partner);
+    return listing;
   }
 
   async openItem(ref: string, signal: AbortSignal): Promise<OpenedItem> {
-    const taken = await this.#deps.staff.takeByHand(await this.#itemRef(ref), signal);
+    const taken = await this.#deps.staff.takeByHand(await this.#deps.search.itemRef(ref), signal);
     const { row, sha256 } = taken;
     return {
       item: row.item,
@@ -150,7 +144,7 @@ export class StaffApi implements InternalAdminApi {
   }
 
   async trace(ref: string): Promise<TraceAnswer> {
-    const id = await this.#traceId(ref);
+    const id = await this.#deps.search.traceId(ref);
     const events = await this.#deps.records.call('audit.trace', { ref: id });
     const own = this.#deps.keys.name;
     return {
@@ -196,7 +190,7 @@ export class StaffApi implements InternalAdminApi {
         next: 'partners of the configuration are removed from its files',
       });
     }
-    await this.#cut(partner);
+    await this.#deps.cuts.cut(partner);
   }
 
   async beginTotp(partner: string): Promise<string> {
@@ -268,7 +262,7 @@ export class StaffApi implements InternalAdminApi {
 
   async retry(ref: string): Promise<{ readonly item: string }> {
     const { ledger, clock, wakePuller } = this.#deps;
-    const found = await this.#itemRef(ref);
+    const found = await this.#deps.search.itemRef(ref);
     const item = 'item' in found ? found.item : (await ledger.call('ledger.named', found))?.item.id;
     if (item === undefined) throw new SallyportError('no-such-file', `nothing is known of ${ref}`);
     if (!(await ledger.call('ledger.tryAgain', { id: item, nowMs: Math.floor(clock.nowMs()) }))) {
@@ -291,32 +285,9 @@ export class StaffApi implements InternalAdminApi {
     this.#configRefused = null;
     const changed = current.replace(config);
     await events.emit([event('partner.changed', clock.nowMs(), {}, { partners: current.names().length })]);
-    for (const partner of changed) await this.#cut(partner);
+    for (const partner of changed) await this.#deps.cuts.cut(partner);
     await publisher.publish();
     return { partners: current.names().length, rules: config.rules.length };
-  }
-
-  /** The DMZ node may hold sessions that were ended here while it could not be told. */
-  async linkUp(): Promise<void> {
-    const { overview, current, clock } = this.#deps;
-    const nowMs = Math.floor(clock.nowMs());
-    const { connected } = await overview.call('admin.overview', { nowMs });
-    for (const { partner } of connected) {
-      if (!current.mayStay(partner, nowMs)) this.#toCut.add(partner);
-    }
-    for (const partner of [...this.#toCut]) await this.#cut(partner);
-  }
-
-  /** Who could not log in any more as he did. */
-  async #cut(partner: string): Promise<void> {
-    this.#toCut.add(partner);
-    await this.#deps.book.endPartner(partner); // from now on its tokens are worth nothing
-    try {
-      await this.#deps.link.request('session.revoke', { partner });
-      this.#toCut.delete(partner);
-    } catch {
-      // Told as soon as the tunnel is up again.
-    }
   }
 
   /** @throws SallyportError `no-such-file` with the name that may be meant. */
@@ -344,85 +315,6 @@ export class StaffApi implements InternalAdminApi {
       clockSkewMs: facts ? Math.round(facts.clockAheadMs) : null,
     };
   }
-
-  async #inbox({ partner, folder, onlyNew, limit }: Omit<ListArgs, 'box'>): Promise<ListedItem[]> {
-    const { rows } = await this.#deps.staff.list({
-      partner,
-      folder: folder ? `/Inbox/${folder}` : undefined,
-      onlyWaiting: onlyNew,
-      limit: limit + 1,
-    });
-    return rows.map((row) => ({
-      item: row.item,
-      trace: row.trace,
-      partner: row.partner,
-      box: 'Inbox',
-      path: row.path,
-      size: row.size,
-      atMs: row.arrivedAtMs,
-      state: stateOf(row),
-      ...(row.duplicateOf === null ? {} : { duplicateOf: row.duplicateOf }),
-    }));
-  }
-
-  async #outbox({ partner, folder, onlyNew, limit }: Omit<ListArgs, 'box'>): Promise<ListedItem[]> {
-    const items = await this.#deps.sender.list({ partner, onlyWaiting: onlyNew, before: undefined, limit: limit + 1 });
-    const below = folder ? `/Outbox/${folder}/` : '/Outbox/';
-    return items
-      .filter((item) => item.path.startsWith(below))
-      .map((item) => ({
-        item: item.id,
-        trace: item.trace,
-        partner: item.partner,
-        box: 'Outbox',
-        path: item.path,
-        size: item.size,
-        atMs: item.storedAtMs ?? item.createdAtMs,
-        state: offeredState(item),
-      }));
-  }
-
-  async #itemRef(ref: string): Promise<ItemRef> {
-    const named = partnerPath.exec(ref);
-    if (named?.[3] === 'Outbox') throw new SallyportError('usage', 'only what partners sent can be pulled: PARTNER/Inbox/PATH');
-    if (named) return { partner: named[1] ?? '', path: named[2] ?? '' };
-    const id = isId(ref) ? ref : await this.#resolve(ref);
-    return { item: id };
-  }
-
-  /** The item or trace that a reference names. */
-  async #traceId(ref: string): Promise<string> {
-    const named = partnerPath.exec(ref);
-    if (!named) return isId(ref) ? ref : await this.#resolve(ref);
-    const [, partner = '', path = '', box] = named;
-    const item = box === 'Inbox' ? await this.#sent(partner, path) : await this.#offered(partner, path);
-    if (item !== undefined) return item;
-    throw new SallyportError('no-such-file', `nothing is known of ${ref}; \`sallyport ls ${partner}\` shows what is`);
-  }
-
-  async #sent(partner: string, path: string): Promise<string | undefined> {
-    return (await this.#deps.ledger.call('ledger.named', { partner, path }))?.item.id;
-  }
-
-  async #offered(partner: string, path: string): Promise<string | undefined> {
-    const offered = await this.#deps.sender.list({ partner, onlyWaiting: false, before: undefined, limit: 1000 });
-    const found = offered.find((item) => item.path === path);
-    // What another partner sent lies in this Outbox under the name the DMZ gave it; the download or release names it.
-    return found?.id ?? (await this.#deps.records.call('audit.seenAs', { partner, path }));
-  }
-
-  async #resolve(prefix: string): Promise<string> {
-    if (!/^[a-z2-7]{4,26}$/.test(prefix)) {
-      throw new SallyportError(
-        'usage',
-        `"${prefix}" is no item, trace or path: give at least four characters of an id, or PARTNER/Inbox/NAME`,
-      );
-    }
-    const [first, second] = await this.#deps.records.call('audit.resolve', { prefix });
-    if (first === undefined) throw new SallyportError('no-such-file', `no item or trace begins with ${prefix}`);
-    if (second !== undefined) throw new SallyportError('usage', `several items or traces begin with ${prefix}: give more of it`);
-    return first;
-  }
 }
 
 function loginOf({ require, password, directory, keys }: PartnerAccount): string {
@@ -446,18 +338,4 @@ const itemsOf = (
 function failureOf({ name, atMs, item, fields }: NumberedEvent): InternalStatus['lastFailure'] {
   const detail = fields.detail ?? fields.reason ?? eventCatalogue[name].meaning;
   return { atMs, event: eventCatalogue[name].id, detail: String(detail), item: item ?? null };
-}
-
-const waitingStates: Readonly<Record<string, string>> = { hold: 'held', unrouted: 'unrouted', deliver: 'ready' };
-
-/** In the words of the catalogue. */
-function stateOf(row: StaffRow): string {
-  if (row.state === 'registered') return row.reason === null ? (waitingStates[row.action] ?? 'ready') : 'held';
-  if (row.state === 'pulling' || row.state === 'staged') return 'leased';
-  return row.state === 'moved' ? 'offered' : row.state;
-}
-
-function offeredState({ state, fetchedAtMs }: OutgoingItem): string {
-  if (fetchedAtMs !== null) return 'downloaded';
-  return state === 'stored' ? 'offered' : state;
 }

@@ -4,7 +4,7 @@ import { network } from '../../shared/config/fields.ts';
 import { didYouMean } from '../../shared/config/suggest.ts';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { partnerName } from '../../shared/policy.ts';
-import { partSchema } from '../config.ts';
+import { partSchema } from '../config-schema.ts';
 import { isPrivateKey } from '../config-secrets.ts';
 import { formerPasswords } from '../password-strength.ts';
 import { parseSshPublicKeyLine, type SshPublicKey } from '../ssh-public-key.ts';

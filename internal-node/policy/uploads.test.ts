@@ -7,7 +7,7 @@ import { defaultUploads, withOwn } from '../../shared/uploads.ts';
 import { accountsFrom } from '../../test/fixtures/accounts.ts';
 import { makePolicy } from '../../test/fixtures/policy.ts';
 import { makeKey } from '../../test/fixtures/ssh-login.ts';
-import { internalConfigSchema, partSchema } from '../config.ts';
+import { internalConfigSchema, partSchema } from '../config-schema.ts';
 import { forDmz, uploadsOfAll, uploadsSchema } from './uploads.ts';
 
 const problems = (uploads: unknown): string[] => {

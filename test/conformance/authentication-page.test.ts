@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { dmzConfigSchema } from '../../dmz-node/config.ts';
-import { partSchema } from '../../internal-node/config.ts';
 import { authenticationSchema } from '../../internal-node/config-authentication.ts';
+import { partSchema } from '../../internal-node/config-schema.ts';
 import { filesLike } from './sources.ts';
 
 test('each example of docs/authentication.md is accepted', () => {

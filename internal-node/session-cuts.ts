@@ -1,0 +1,43 @@
+/**
+ * Ends the sessions of partners who could not log in any more as they did. Their tokens are worth nothing at once; the DMZ node is
+ * told to cut the connections, and told again when the tunnel is up if it could not be.
+ */
+import type { Link } from './tunnel/link.ts';
+
+interface Sessions {
+  readonly connected: () => Promise<readonly { readonly partner: string }[]>;
+  /** Whether the partner could log in as he did. */
+  readonly mayStay: (partner: string) => boolean;
+  readonly endPartner: (partner: string) => Promise<unknown>;
+}
+
+export class SessionCuts {
+  readonly #sessions: Sessions;
+  readonly #link: Pick<Link, 'request'>;
+  /** Partners whose sessions the DMZ node is still to cut. */
+  readonly #toCut = new Set<string>();
+
+  constructor(sessions: Sessions, link: Pick<Link, 'request'>) {
+    this.#sessions = sessions;
+    this.#link = link;
+  }
+
+  async cut(partner: string): Promise<void> {
+    this.#toCut.add(partner);
+    await this.#sessions.endPartner(partner); // from now on its tokens are worth nothing
+    try {
+      await this.#link.request('session.revoke', { partner });
+      this.#toCut.delete(partner);
+    } catch {
+      // Told as soon as the tunnel is up again.
+    }
+  }
+
+  /** The DMZ node may hold sessions that were ended here while it could not be told. */
+  async linkUp(): Promise<void> {
+    for (const { partner } of await this.#sessions.connected()) {
+      if (!this.#sessions.mayStay(partner)) this.#toCut.add(partner);
+    }
+    for (const partner of [...this.#toCut]) await this.cut(partner);
+  }
+}
