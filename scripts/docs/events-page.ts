@@ -26,7 +26,7 @@ export function eventsPage(): string {
     if (!title) throw new Error(`no title for the events SP-${group}xx: name the group in events-page.ts`);
     return `## ${title}\n\n${table(['No', 'Event', 'Level', 'Meaning', 'Fields', 'What to do'], (members ?? []).map(row))}`;
   });
-  return `${generatedFrom('shared/events/catalogue.ts')}
+  return `${generatedFrom('shared/events/catalogue-*.ts')}
 
 # Events
 
