@@ -9,72 +9,51 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../shared/clock.ts';
 import { asSallyportError } from '../../shared/errors.ts';
-import { type EventRecord, event } from '../../shared/events/event.ts';
-import { newSessionId, newTraceId } from '../../shared/ids.ts';
-import { type Logger, printable } from '../../shared/log.ts';
+import type { Logger } from '../../shared/log.ts';
 import type { VirtualPath } from '../../shared/paths/virtual-path.ts';
-import { Secret } from '../../shared/secret.ts';
 import type { Place, Refusal } from '../admission.ts';
-import type { Balancers } from '../balancers.ts';
-import type { LoginAttempt, LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partner-view.ts';
+import type { PartnerSession } from '../partner-view.ts';
 import { peerAddress } from '../peer-address.ts';
 import type { Conversation, ConversationSettings, SessionState, TransferPlan } from './commands/conversation.ts';
 import { startFolder } from './commands/session-commands.ts';
 import { commands, mayInterrupt } from './commands/table.ts';
 import { ControlChannel } from './control/control-channel.ts';
 import { Refused, type Reply, reply, replyTo } from './control/replies.ts';
-import { ActiveDoor } from './data/active-door.ts';
-import { PassiveDoor } from './data/data-door.ts';
+import type { PassiveDoor } from './data/data-door.ts';
+import { type DataEnds, DataWays, type DataWaysDeps, type DataWaysOptions } from './data/data-ways.ts';
 import type { BlockStore } from './data/gatherer.ts';
-import type { PassivePorts } from './data/passive-ports.ts';
 import { TransferSlot } from './data/transfer-slot.ts';
 import type { Frame, FrameServer, ReplySink } from './ftp-srv-seam.ts';
 import { allFacts } from './listing.ts';
+import { Login, type LoginDeps, type Speaking } from './login.ts';
 import type { DoorTls, SessionTls } from './tls/door-tls.ts';
-import { handshake } from './tls/handshake.ts';
+import { secureControl, spoke } from './tls/secure-control.ts';
 
-export interface FtpsSessionDeps {
+export interface FtpsSessionDeps extends LoginDeps, DataWaysDeps {
   readonly socket: Socket;
-  /** Who stands in front of the ports for data. */
-  readonly balancers: Balancers;
   readonly blocks: BlockStore;
   readonly frame: Pick<FrameServer, 'talk'>;
-  readonly peer: string;
   readonly place: Place;
-  readonly desk: LoginDesk;
   readonly tls: DoorTls;
-  readonly ports: PassivePorts;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly record: (record: EventRecord) => void;
   /** There is no place for it beside those that speak already. */
   readonly onRefused: (reason: Refusal | 'commands behind AUTH TLS') => void;
-  /** Somebody else connected to a port of one of its transfers. */
-  readonly onStranger: (peer: string) => void;
   readonly onClosed: () => void;
 }
 
-export interface FtpsSessionOptions extends ConversationSettings {
+export interface FtpsSessionOptions extends ConversationSettings, DataWaysOptions {
   /** TLS from the first byte on. */
   readonly implicit: boolean;
   readonly banner: string;
   readonly loginGraceMs: number;
   readonly maxLoginAttempts: number;
   readonly idleMs: number;
-  readonly handshakeMs: number;
-  /** For a data connection, from the transfer command on. */
-  readonly connectMs: number;
   readonly requireBinding: boolean;
   readonly requireEndOfData: boolean;
-  /** Of active mode; 0 takes a free one. */
-  readonly activeSourcePort: number;
 }
 
 /** RFC 959 sets no limit; no path and no password that we accept is longer. */
 const maxLineBytes = 4096;
 const maxWaitingLines = 32;
-/** A login takes six. */
-const maxCommandsBeforeLogin = 100;
 
 type Blame = 'no-attempt' | 'grace-exceeded' | 'broken-protocol' | 'nobody';
 
@@ -87,18 +66,14 @@ export class FtpsSession implements Conversation {
   readonly #deps: FtpsSessionDeps;
   readonly #options: FtpsSessionOptions;
   readonly #frame: Frame;
+  readonly #login: Login;
+  readonly #ways: DataWays;
   readonly #slot: TransferSlot;
   readonly #leaving = new AbortController();
-  #visitor: Visitor;
   #control: ControlChannel | undefined;
   #tls: SessionTls | undefined;
   #secured: TLSSocket | undefined;
-  #user: string | undefined;
   #partner: PartnerSession | undefined;
-  #attempts = 0;
-  #commands = 0;
-  #client = '';
-  #announced = false;
   #draining = false;
   #quitting = false;
   #reason: string | undefined;
@@ -113,8 +88,9 @@ export class FtpsSession implements Conversation {
     this.settings = options;
     this.clock = deps.clock;
     this.blocks = deps.blocks;
-    this.#visitor = newVisitor(deps.peer);
-    this.log = deps.log.child({ session: this.#visitor.session });
+    this.#login = new Login(deps, options.maxLoginAttempts);
+    this.#ways = new DataWays(deps, options);
+    this.log = deps.log.child({ session: this.#login.visitor.session });
     this.state = freshState(options.implicit);
     this.#frame = deps.frame.talk(this.#sink(), (verb, argument) => this.#carryOut(verb, argument));
     this.#lastActivityMs = deps.clock.monotonicMs();
@@ -166,8 +142,7 @@ export class FtpsSession implements Conversation {
   }
 
   setClient(name: string): void {
-    this.#client = printable(name, 64);
-    this.log.debug({ client: this.#client }, 'what a client says it is');
+    this.#login.setClient(name);
   }
 
   /** Opens nothing more; a transfer goes on. Without one the connection ends. */
@@ -209,38 +184,20 @@ export class FtpsSession implements Conversation {
     return this.partner().grant.ftps?.requireEndOfData ?? this.#options.requireEndOfData;
   }
 
-  get #requireBinding(): boolean {
-    const { sessionBinding } = this.partner().grant.ftps ?? {};
-    return sessionBinding === undefined ? this.#options.requireBinding : sessionBinding === 'require';
+  get #speaking(): Speaking {
+    const way = this.#secured ? `FTP over ${this.#secured.getProtocol()}` : 'plain FTP';
+    return { way, fingerprint: this.#tls?.clientFingerprint };
   }
 
   async identify(user: string): Promise<Reply> {
-    this.#announce();
-    this.#user = user;
-    const fingerprint = this.#tls?.clientFingerprint;
-    if (fingerprint === undefined) return reply(331, 'Password required');
-    const outcome = await this.#ask({ method: 'certificate', user, fingerprint });
-    if (outcome.outcome !== 'accepted') return reply(331, 'Password required');
-    this.#user = undefined;
-    if (!(await this.#letIn(outcome.session))) return reply(421, 'Goodbye');
-    return reply(232, 'Logged in by certificate');
-  }
-
-  #announce(): void {
-    if (this.#announced) return;
-    this.#announced = true;
-    const { session, trace, protocol, peer } = this.#visitor;
-    const way = this.#secured ? `FTP over ${this.#secured.getProtocol()}` : 'plain FTP';
-    const client = this.#client === '' ? way : `${way}, ${this.#client}`;
-    this.#deps.record(event('session.connected', this.clock.nowMs(), { session, trace }, { protocol, peer, client }));
+    const outcome = await this.#login.identify(user, this.#speaking, this.#leaving.signal);
+    if (outcome?.outcome !== 'accepted') return reply(331, 'Password required');
+    return (await this.#letIn(outcome.session)) ? reply(232, 'Logged in by certificate') : reply(421, 'Goodbye');
   }
 
   async logIn(password: string): Promise<Reply> {
-    const user = this.#user;
-    if (user === undefined) return reply(503, 'Use USER first');
-    this.#user = undefined;
-    this.#attempts++;
-    const outcome = await this.#ask({ method: 'password', user, password: new Secret(password) });
+    const outcome = await this.#login.byPassword(password, this.#leaving.signal);
+    if (!outcome) return reply(503, 'Use USER first');
     if (outcome.outcome !== 'accepted' && this.#reason !== undefined) return reply(421, 'Goodbye');
     switch (outcome.outcome) {
       case 'accepted':
@@ -250,9 +207,7 @@ export class FtpsSession implements Conversation {
         return reply(421, 'Temporarily unavailable');
       // FTP has no second step to ask for.
       default:
-        if (this.#attempts >= this.#options.maxLoginAttempts) {
-          await this.#lastWord(reply(421, 'Too many attempts'), 'too many attempts');
-        }
+        if (this.#login.exhausted) await this.#lastWord(reply(421, 'Too many attempts'), 'too many attempts');
         return reply(530, 'Login incorrect');
     }
   }
@@ -276,9 +231,7 @@ export class FtpsSession implements Conversation {
     this.#partner = undefined;
     this.#frame.loggedIn = false;
     Object.assign(this.state, freshState(this.#options.implicit));
-    this.#visitor = newVisitor(this.#deps.peer);
-    this.#announced = false;
-    this.#commands = 0;
+    this.#login.beginAnew();
     this.#cancelTimer();
     this.#graceBegins();
     await partner?.end('the client began anew');
@@ -290,18 +243,11 @@ export class FtpsSession implements Conversation {
   }
 
   useActive(port: number): void {
-    const { connectMs, activeSourcePort } = this.#options;
-    const { localAddress, peerAddress: peer } = this;
-    const way = { localAddress, localPort: activeSourcePort, peer, port, requireBinding: this.#requireBinding, connectMs };
-    this.#slot.prepare(new ActiveDoor(this.#dataTls(), way));
+    this.#slot.prepare(this.#ways.active(this.#dataEnds, port));
   }
 
   async openPassive(): Promise<PassiveDoor> {
-    const { ports, balancers, log, clock, onStranger } = this.#deps;
-    const door = await PassiveDoor.open(
-      { ports, balancers, clock, log, tls: this.#dataTls(), onStranger },
-      { ...this.#options, requireBinding: this.#requireBinding, host: this.localAddress, peer: this.#deps.peer },
-    ).catch((error: unknown) => {
+    const door = await this.#ways.passive(this.#dataEnds).catch((error: unknown) => {
       this.#tell('EPSV', error);
       throw new Refused(425, 'No port for data is free, try again later');
     });
@@ -310,8 +256,11 @@ export class FtpsSession implements Conversation {
     return door;
   }
 
-  #dataTls(): SessionTls | undefined {
-    return this.state.protection === 'P' ? this.#tls : undefined;
+  get #dataEnds(): DataEnds {
+    const { sessionBinding } = this.partner().grant.ftps ?? {};
+    const requireBinding = sessionBinding === undefined ? this.#options.requireBinding : sessionBinding === 'require';
+    const tls = this.state.protection === 'P' ? this.#tls : undefined;
+    return { localAddress: this.localAddress, peer: this.#deps.peer, tls, requireBinding };
   }
 
   checkTransfer(): void {
@@ -339,14 +288,14 @@ export class FtpsSession implements Conversation {
     try {
       await this.#converse();
     } catch (error) {
-      this.#deps.log.error({ session: this.#visitor.session, err: error }, 'a control connection failed');
+      this.#deps.log.error({ session: this.#login.visitor.session, err: error }, 'a control connection failed');
     }
     await this.#settle();
   }
 
   #graceBegins(): void {
     this.#cancelTimer = this.clock.after(this.#options.loginGraceMs, () => {
-      this.#blame = this.#attempts > 0 ? 'nobody' : 'grace-exceeded';
+      this.#blame = this.#login.attempts > 0 ? 'nobody' : 'grace-exceeded';
       this.destroy('no login within the grace time');
     });
   }
@@ -392,37 +341,27 @@ export class FtpsSession implements Conversation {
 
   /** Admission is decided before the work of a handshake. */
   async #secureFirst(socket: Socket): Promise<TLSSocket | undefined> {
-    const first = await firstBytes(socket);
-    if (!first || this.#reason !== undefined) return undefined;
-    socket.unshift(first);
+    if (!(await spoke(socket)) || this.#reason !== undefined) return undefined;
     this.#spoke();
     return this.#reason === undefined ? this.#secure(socket) : undefined;
   }
 
   async #secure(socket: Socket): Promise<TLSSocket | undefined> {
-    const limit = new AbortController();
-    const cancel = this.clock.after(this.#options.handshakeMs, () => limit.abort());
     try {
-      const tls = this.#deps.tls.forControl();
-      const secured = tls.secure(socket);
-      await handshake(secured, AbortSignal.any([limit.signal, this.#leaving.signal]));
-      const refusal = tls.clientRefusal(secured);
-      if (refusal !== undefined) throw new Error(refusal);
-      this.#tls = tls;
-      this.#secured = secured;
-      return secured;
+      const secured = await secureControl(socket, this.#deps, this.#options.handshakeMs, this.#leaving.signal);
+      this.#tls = secured.tls;
+      this.#secured = secured.socket;
+      return secured.socket;
     } catch (error) {
-      this.#deps.log.debug({ session: this.#visitor.session, err: asSallyportError(error).message }, 'no TLS with a client');
+      this.log.debug({ err: asSallyportError(error).message }, 'no TLS with a client');
       this.#violation('TLS could not be agreed on');
       return undefined;
-    } finally {
-      cancel();
     }
   }
 
   async #answer(line: Buffer): Promise<void> {
     const { verb, argument } = parseLine(line);
-    if (!this.#partner && ++this.#commands > maxCommandsBeforeLogin) {
+    if (!this.#partner && !this.#login.countCommand()) {
       return this.#violation('too many commands before the login');
     }
     if (this.transferring && !mayInterrupt(verb)) return this.#send(reply(450, 'A transfer is running'));
@@ -445,15 +384,6 @@ export class FtpsSession implements Conversation {
     const error = asSallyportError(thrown);
     const level = error.code === 'internal' ? 'error' : 'debug';
     this.log[level]({ verb, code: error.code, ...error.fields, err: error.message }, 'command refused');
-  }
-
-  async #ask(attempt: LoginAttempt): Promise<LoginOutcome> {
-    try {
-      return await this.#deps.desk.login(this.#visitor, attempt, this.#leaving.signal);
-    } catch (error) {
-      this.#deps.log.error({ session: this.#visitor.session, err: error }, 'the login desk failed');
-      return { outcome: 'unavailable' };
-    }
   }
 
   /** @returns false when the client has left meanwhile. */
@@ -510,7 +440,7 @@ export class FtpsSession implements Conversation {
 
   #violation(what: string): void {
     if (!this.#partner) this.#blame = 'broken-protocol';
-    this.#deps.log.debug({ session: this.#visitor.session, what }, 'a client broke the protocol');
+    this.#deps.log.debug({ session: this.#login.visitor.session, what }, 'a client broke the protocol');
     this.destroy(what);
   }
 
@@ -539,18 +469,16 @@ export class FtpsSession implements Conversation {
     this.#leave('the client left');
     place.leave();
     // Failed attempts were counted when they failed.
-    const counted = this.#attempts > 0 && this.#blame !== 'broken-protocol';
-    if (!this.#partner && !counted && this.#blame !== 'nobody') desk.leftWithoutLogin(this.#visitor, this.#blame);
+    const counted = this.#login.attempts > 0 && this.#blame !== 'broken-protocol';
+    if (!this.#partner && !counted && this.#blame !== 'nobody') desk.leftWithoutLogin(this.#login.visitor, this.#blame);
     await this.#slot.idle();
     await this.#partner?.end(this.#reason ?? '').catch((error: unknown) => {
-      this.#deps.log.error({ session: this.#visitor.session, err: error }, 'ending a partner session failed');
+      this.#deps.log.error({ session: this.#login.visitor.session, err: error }, 'ending a partner session failed');
     });
     if (!socket.closed) await new Promise<void>((done) => socket.once('close', () => done()));
     onClosed();
   }
 }
-
-const newVisitor = (peer: string): Visitor => ({ session: newSessionId(), trace: newTraceId(), protocol: 'ftps', peer });
 
 const freshState = (implicit: boolean): SessionState => ({
   folder: startFolder,
@@ -573,17 +501,4 @@ function parseLine(line: Buffer): { verb: string; argument: Buffer } {
     .toString('latin1')
     .toUpperCase();
   return { verb, argument: space < 0 ? Buffer.alloc(0) : line.subarray(space + 1) };
-}
-
-/** Undefined when the peer left without a word. */
-function firstBytes(socket: Socket): Promise<Buffer | undefined> {
-  return new Promise((resolve) => {
-    socket.once('data', (chunk: Buffer) => {
-      socket.pause();
-      resolve(chunk);
-    });
-    socket.once('close', () => resolve(undefined));
-    socket.once('end', () => resolve(undefined));
-    socket.resume();
-  });
 }

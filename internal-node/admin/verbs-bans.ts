@@ -1,11 +1,10 @@
 /** `bans`: the sources that the DMZ node refuses, and letting one in again. */
 import { isIP } from 'node:net';
 import { EarlyExit, type Program } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
-import { loadMainSettings } from '../config.ts';
 import type { Bans } from './api.ts';
+import { nodeOf } from './verbs-files.ts';
 
 export function addBanVerbs(program: Program): void {
   const group = program.group('bans', 'sources that the DMZ node refuses because of what they did');
@@ -16,9 +15,9 @@ export function addBanVerbs(program: Program): void {
       examples: ['bans list', 'bans list --json'],
     },
     () => {},
-    async ({ output, configFile, signal }) => {
-      const { admin } = await loadMainSettings(configFile);
-      const { bans, total } = await new AdminClient({ socket: admin.socket, signal }).get<Bans>(['v1', 'bans']);
+    async (context) => {
+      const { output } = context;
+      const { bans, total } = await (await nodeOf(context)).get<Bans>(['v1', 'bans']);
       if (output.json) return output.document({ bans, total });
       if (total === 0) return output.note('no source is banned');
       output.table(
@@ -36,11 +35,10 @@ export function addBanVerbs(program: Program): void {
       examples: ['bans lift 198.51.100.9', 'bans lift 2001:db8:0:1::/64'],
     },
     () => {},
-    async ({ output, configFile, signal }, _options, [source = '']) => {
+    async (context, _options, [source = '']) => {
+      const { output } = context;
       if (isIP(source.replace(/\/64$/, '')) === 0) throw new SallyportError('usage', `"${source}" is no address and no IPv6 /64`);
-      const { admin } = await loadMainSettings(configFile);
-      const client = new AdminClient({ socket: admin.socket, signal });
-      const { lifted } = await client.post<{ lifted: boolean }>(['v1', 'bans', 'lift'], { source });
+      const { lifted } = await (await nodeOf(context)).post<{ lifted: boolean }>(['v1', 'bans', 'lift'], { source });
       if (output.json) output.document({ source, lifted });
       else output.line(lifted ? `- ${source} is no longer banned` : `${source} was not banned`);
       if (!lifted) throw new EarlyExit(exitCodes.notFound);

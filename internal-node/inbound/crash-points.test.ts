@@ -31,14 +31,7 @@ for (const onExisting of ['number', 'replace'] as const) {
     test(`delivers once when it dies ${death.when} ${death.call} (${onExisting})`, async () => {
       await using site = await Site.make({ destination: { onExisting } });
       const item = await site.upload({ contents: [Buffer.from('content')] });
-      {
-        await using run = await Run.open(site, death);
-        await run.settle().catch(() => undefined);
-      }
-      site.dmz.linkEpoch = 2;
-      await using run = await Run.open(site);
-      await run.recoverNow();
-      await run.settle();
+      await using run = await site.dieAndRecover(death);
       assert.deepEqual(await site.delivered(), { 'acme/report.csv': 'content' });
       assert.deepEqual(await site.drafts(), []);
       assert.equal(site.dmz.items.size, 0);

@@ -103,14 +103,7 @@ for (const action of ['move', 'copy'] as const) {
     test(`FD-39: ${action} to two destinations gives each the file once when it dies ${death.when} ${death.call}`, async () => {
       await using site = await Site.make({ rules: planned(action, ['files', 'second']), more: three });
       const item = await site.upload({ contents: [text('content')] });
-      {
-        await using run = await Run.open(site, death);
-        await run.settle().catch(() => undefined);
-      }
-      site.dmz.linkEpoch = 2;
-      await using run = await Run.open(site);
-      await run.recoverNow();
-      await run.settle();
+      await using run = await site.dieAndRecover(death);
       assert.deepEqual(await rootsOf(site), [{ 'report.csv': 'content' }, { 'report.csv': 'content' }, {}]);
       assert.deepEqual([await site.drafts(), await site.drafts('second')], [[], []]);
       const names = await readTraceOf(site, run, item);

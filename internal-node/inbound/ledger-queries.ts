@@ -2,6 +2,7 @@
 import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
 import type { InsideDecision } from '../../shared/policy.ts';
+import type { PastItem } from '../replay.ts';
 import { type LedgerItem, setAsideRule } from './ledger-item.ts';
 import { contextOf, find, rowToItem } from './ledger-rows.ts';
 
@@ -107,17 +108,9 @@ export function counts(store: Store, _none: null): Readonly<Record<string, numbe
   return Object.fromEntries(rows.map(({ state, n }) => [state, n]));
 }
 
-/** What was decided of an item, with all that the decision depended on. */
-export interface PastDecision {
+/** A past item with its place in the ledger. */
+export interface PastDecision extends PastItem {
   readonly number: number;
-  readonly item: string;
-  readonly partner: string;
-  /** As the partner named it. */
-  readonly path: string;
-  readonly size: number;
-  /** When it was complete. */
-  readonly atMs: number;
-  readonly decision: InsideDecision;
 }
 
 export interface HistoryQuery {

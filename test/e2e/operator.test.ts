@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { InternalStatus, Listing, PushedItem, TraceAnswer } from '../../internal-node/admin/api.ts';
 import { commands } from '../../scripts/site/site.ts';
-import { ask, delivered, eventually, sftp } from '../../scripts/site/walk.ts';
+import { ask, delivered, eventually, inside as insideOf, type Ran, sftp } from '../../scripts/site/walk.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
 import { type Answer, op, openFlags, RawSftp } from '../fixtures/raw-sftp.ts';
 
@@ -21,20 +21,7 @@ after(async () => {
   await pair[Symbol.asyncDispose]();
 });
 
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly error: string;
-}
-
-function inside(...args: readonly string[]): Promise<Ran> {
-  const [node, ...main] = commands.internal;
-  return new Promise((resolve) => {
-    execFile(node, [...main, ...args, '--config', pair.site.internal.config], (error, out, text) => {
-      resolve({ code: error ? Number(error.code) : 0, out, error: text });
-    });
-  });
-}
+const inside = (...args: readonly string[]): Promise<Ran> => insideOf(pair.site, ...args);
 const statusOf = async (): Promise<InternalStatus> =>
   JSON.parse(await ask(pair.site, 'internal', 'status', '--json')) as InternalStatus;
 const writing = openFlags.write | openFlags.create | openFlags.truncate;
