@@ -183,7 +183,12 @@ const limits = z
     reorderBudget: size({ min: '1MiB', max: '64GiB' })
       .prefault('64MiB')
       .describe('Memory of the whole node for writes that came out of order.'),
-    stall: duration({ min: '5s' }).prefault('10m').describe('An upload that gets no byte for so long becomes a partial.'),
+    stall: duration({ min: '5s' })
+      .prefault('10m')
+      .describe('A transfer that moves too little for so long ends; an upload becomes a partial.'),
+    minimumRate: size({ max: '1GiB' })
+      .prefault('64')
+      .describe('Bytes a second, averaged over `stall`, below which a transfer moves too little; 0: any byte is enough.'),
     drainTimeout: duration({ max: '1d' })
       .prefault('10m')
       .describe('How long transfers may go on after the node was told to stop.'),

@@ -2,6 +2,7 @@
  * The composition root of the DMZ node: makes every part, hands each what it needs, starts them in order and stops them in
  * reverse. Reads like the drawing; decides nothing.
  */
+
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +35,7 @@ import { Sessions } from './partner/sessions.ts';
 import { Throttle, throttleDefaults } from './partner/throttle.ts';
 import { partnerTurns } from './partner/turns.ts';
 import { PolicyHolder } from './policy-holder.ts';
+import { stallRule } from './progress.ts';
 import type { DmzOperations } from './records.ts';
 import { SftpListener, sftpDefaults } from './sftp/listener.ts';
 import { TunnelListener } from './tunnel/listener.ts';
@@ -45,6 +47,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   const clock = systemClock;
   const log = createLogger({ node: config.name, level: config.log.level });
   const { limits } = config;
+  const stall = stallRule(limits.stall, limits.minimumRate);
   const startedAtMs = Math.floor(clock.nowMs());
   const peerCaFile = join(config.state, 'internal-ca.crt');
   const keptCa = await readFile(peerCaFile, 'utf8').catch(() => undefined);
@@ -89,7 +92,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
       reserveBytes: config.space.reserve,
       reorderWindowBytes: limits.reorderWindow,
       reorderBudgetBytes: limits.reorderBudget,
-      stallMs: limits.stall,
+      stall,
     },
   );
 
@@ -138,7 +141,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
     loginGraceMs: limits.loginGrace,
     maxLoginAttempts: limits.loginAttempts,
     idleMs: limits.idle ?? Number.MAX_SAFE_INTEGER,
-    stallMs: limits.stall,
+    stall,
   };
   const makeSftp = (): SftpListener =>
     new SftpListener(doorDeps, {

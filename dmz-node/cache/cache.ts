@@ -5,11 +5,13 @@
  * visible half-written, and what the inside confirmed is gone but for a tombstone. It decides nothing about rights; the
  * partner room has asked the grant before.
  */
+
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { isWithin, outbox, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { Service } from '../../shared/service.ts';
 import type { CacheUser, CacheView } from '../cache-view.ts';
 import type { Digest, FileEntry, FolderHandle, OpenForWriting, Space } from '../partner-view.ts';
+import { type StallRule, stallRule } from '../progress.ts';
 import { Completion } from './completion.ts';
 import type { CacheCore, CacheDeps } from './core.ts';
 import { StoreHealth } from './health.ts';
@@ -33,7 +35,7 @@ export interface CacheOptions {
   readonly reserveBytes: number;
   readonly reorderWindowBytes: number;
   readonly reorderBudgetBytes: number;
-  readonly stallMs: number;
+  readonly stall: StallRule;
   readonly sweepEveryMs: number;
   readonly leaseMs: number;
   readonly maxLeases: number;
@@ -44,7 +46,7 @@ export const cacheDefaults: Omit<CacheOptions, 'folder'> = {
   reserveBytes: 64 * 1024 * 1024,
   reorderWindowBytes: 8 * 1024 * 1024,
   reorderBudgetBytes: 64 * 1024 * 1024,
-  stallMs: 10 * 60_000,
+  stall: stallRule(10 * 60_000, 0),
   sweepEveryMs: 30_000,
   leaseMs: 15 * 60_000,
   maxLeases: 1000,
@@ -74,10 +76,14 @@ export class Cache implements CacheView, Service {
       sessions: new Set(),
     };
     this.#releaser = new Releaser(this.core);
-    this.#inbox = new Inbox(this.core, { windowBytes: options.reorderWindowBytes, budgetBytes: options.reorderBudgetBytes });
+    this.#inbox = new Inbox(this.core, {
+      windowBytes: options.reorderWindowBytes,
+      budgetBytes: options.reorderBudgetBytes,
+      stall: options.stall,
+    });
     this.#views = new Views(this.core);
     this.#outbox = new Outbox(this.core, this.#views);
-    this.#retention = new Retention(this.core, { everyMs: options.sweepEveryMs, stallMs: options.stallMs });
+    this.#retention = new Retention(this.core, { everyMs: options.sweepEveryMs });
   }
 
   /** Recovers from whatever stop came before. @throws SallyportError `store-suspect`, `database-failed` */

@@ -1,10 +1,12 @@
 /** The Inbox of all partners: begins uploads, renames and removes (reliability.md §2.8, §2.9). */
+
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { event } from '../../shared/events/event.ts';
 import { newItemId } from '../../shared/ids.ts';
 import { belowInbox, type VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { CacheUser } from '../cache-view.ts';
 import type { OpenForWriting, Space } from '../partner-view.ts';
+import type { StallRule } from '../progress.ts';
 import type { CacheCore } from './core.ts';
 import type { LiveSlot } from './live-uploads.ts';
 import { placeOf } from './place.ts';
@@ -18,6 +20,8 @@ import { UploadRecords } from './upload-records.ts';
 export interface InboxOptions {
   /** How far ahead of the contiguous end a write may lie, bytes. */
   readonly windowBytes: number;
+  /** What stalls becomes a partial. */
+  readonly stall: StallRule;
   /** Memory of all uploads for writes out of order, bytes. */
   readonly budgetBytes: number;
 }
@@ -193,6 +197,7 @@ export class Inbox {
         grant: user.grant,
         append: options.append,
         windowBytes: this.#options.windowBytes,
+        stall: this.#options.stall,
         resumed: kept !== undefined,
         segments: kept?.segments ?? [],
         nextFile: kept?.nextFile ?? 0,

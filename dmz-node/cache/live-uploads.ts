@@ -6,6 +6,7 @@ import type { NamePlace } from './records/entries.ts';
 
 interface Running extends Pick<WriteHandle, 'stat' | 'setAttributes' | 'abandon'> {
   readonly idleMs: number;
+  readonly isStalled: boolean;
 }
 
 type Writer = Pick<CacheUser, 'partner' | 'session' | 'sessionProof'>;

@@ -3,8 +3,6 @@ import type { CacheCore } from './core.ts';
 
 export interface RetentionOptions {
   readonly everyMs: number;
-  /** An upload that gets no byte for so long becomes a partial. */
-  readonly stallMs: number;
 }
 
 /** Used while no policy is in force: nothing is let go sooner than by the usual policy. */
@@ -36,8 +34,8 @@ export class Retention {
   async sweep(): Promise<void> {
     const { records, policy, clock, files, sessions, live } = this.#core;
     for (const { upload, idleLimitMs } of live.all()) {
-      const limitMs = Math.min(idleLimitMs, this.#options.stallMs);
-      if (upload && upload.idleMs > limitMs) void upload.abandon('no byte came for too long');
+      if (upload && upload.idleMs > idleLimitMs) void upload.abandon('no byte came for too long');
+      else if (upload?.isStalled) void upload.abandon('too few bytes came for too long');
     }
     const limits = policy.current()?.limits ?? fallback;
     for (let more = true; more && !this.#stop.signal.aborted; ) {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { SallyportError } from '../../shared/errors.ts';
 import type { SealedWriter } from '../../shared/seal/seal-workers.ts';
 import { begin, CacheBench, hasCode, names, path, put, resume } from '../../test/fixtures/cache-bench.ts';
+import { stallRule } from '../progress.ts';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -324,6 +325,25 @@ test('an upload that gets no byte for too long becomes a partial', async () => {
   await assert.rejects(handle.write(3, Buffer.from('d')), hasCode('upload-failed'));
   await handle.abandon('over');
   assert.equal((await view.stat(path('/Inbox/x'))).size, 3);
+});
+
+test('F47: an upload into which bytes only drip becomes a partial, one at the least rate goes on', async () => {
+  await using bench = await CacheBench.open({ cache: { stall: stallRule(10 * 60_000, 2) } });
+  const view = bench.view();
+  const dripping = await view.openForWriting(path('/Inbox/dripping'), begin);
+  const slow = await view.openForWriting(path('/Inbox/slow'), begin);
+  for (let minute = 0; minute < 11; minute += 1) {
+    await dripping.write(minute, Buffer.from('x'));
+    await slow.write(minute * 120, Buffer.alloc(120));
+    bench.clock.advance(60_000);
+    await bench.cache.sweep();
+  }
+  await assert.rejects(dripping.write(11, Buffer.from('x')), hasCode('upload-failed'));
+  await slow.write(11 * 120, Buffer.from('x'));
+  await slow.close();
+  await dripping.abandon('over');
+  assert.equal((await view.stat(path('/Inbox/dripping'))).size, 11);
+  assert.equal((await view.stat(path('/Inbox/slow'))).size, 11 * 120 + 1);
 });
 
 test('open flags: exclusive, create and resuming a finished file', async () => {

@@ -5,12 +5,14 @@
  * `close` resolves only after bytes and record are durable. Whatever fails before leaves no item: what came is kept for
  * resuming when that can help, and removed when it cannot.
  */
+
 import type { Clock } from '../../shared/clock.ts';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import type { VirtualPath } from '../../shared/paths/virtual-path.ts';
 import type { Grant } from '../../shared/policy.ts';
 import type { SealedWriter } from '../../shared/seal/seal-workers.ts';
 import type { FileEntry, WriteHandle } from '../partner-view.ts';
+import { Progress, type StallRule } from '../progress.ts';
 import { type Account, exceeded } from './quota.ts';
 import type { StoredSegment } from './records/items.ts';
 import type { UploadContent } from './records/uploads.ts';
@@ -48,6 +50,7 @@ export interface UploadOptions {
   readonly grant: Grant;
   readonly append: boolean;
   readonly windowBytes: number;
+  readonly stall: StallRule;
   /** It goes on with a partial, which may be empty. */
   readonly resumed: boolean;
   /** What a partial of this name has; empty for a new upload. */
@@ -95,6 +98,7 @@ export class Upload implements WriteHandle {
   #charged = 0;
   #modifiedMs: number | undefined;
   #lastByteMs: number;
+  readonly #progress: Progress;
   #failure: SallyportError | undefined;
   #ending: Promise<void> | undefined;
   #abandoned = false;
@@ -110,10 +114,15 @@ export class Upload implements WriteHandle {
     this.#order = new Reorder({ budget: deps.budget }, { start, windowBytes: options.windowBytes });
     this.#assigned = start;
     this.#lastByteMs = deps.clock.monotonicMs();
+    this.#progress = new Progress(deps.clock, options.stall);
   }
 
   get size(): number {
     return this.#order.next;
+  }
+
+  get isStalled(): boolean {
+    return this.#progress.isStalled;
   }
 
   get idleMs(): number {
@@ -195,6 +204,7 @@ export class Upload implements WriteHandle {
     this.#deps.account.charge(bytes.length);
     this.#charged += bytes.length;
     this.#lastByteMs = this.#deps.clock.monotonicMs();
+    this.#progress.moved(bytes.length);
     const written = ready.map((piece) => this.#writer().write(piece));
     await Promise.all([...written, this.#recordIfLong()]);
   }

@@ -5,9 +5,11 @@
  * while keys are exchanged (the package would queue it without limit), while the client's window is shut, or while the socket
  * holds enough already. What waits is counted in `queuedBytes`; keeping that small is the caller's duty.
  */
+
 import type { Socket } from 'node:net';
 import type { Clock } from '../../shared/clock.ts';
 import { giveBack } from '../../shared/memory.ts';
+import { Progress, type StallRule } from '../progress.ts';
 import { isRekeying, type SshChannel, type SshClient, sendChannelData } from './ssh2-seam.ts';
 
 export interface ChannelWriterDeps {
@@ -17,6 +19,7 @@ export interface ChannelWriterDeps {
   /** Nothing is given to a socket that holds more than this. */
   readonly maxSocketBytes: () => number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly stall: StallRule;
   /** Bytes have left the queue. */
   readonly onProgress: () => void;
 }
@@ -33,11 +36,11 @@ export class ChannelWriter {
   #queued = 0;
   #scheduled = false;
   #closed = false;
-  #progressAtMs: number;
+  readonly #progress: Progress;
 
   constructor(deps: ChannelWriterDeps) {
     this.#deps = deps;
-    this.#progressAtMs = deps.clock.monotonicMs();
+    this.#progress = new Progress(deps.clock, deps.stall);
     // Called by the package when the client opens its window after `_waitWindow` was set.
     deps.channel._chunkcb = () => this.pump();
   }
@@ -46,14 +49,14 @@ export class ChannelWriter {
     return this.#queued;
   }
 
-  /** How long the client has taken nothing although something waits for it. */
-  stalledMs(): number {
-    return this.#queued === 0 ? 0 : this.#deps.clock.monotonicMs() - this.#progressAtMs;
+  /** The client takes too little of what waits for it. */
+  get isStalled(): boolean {
+    return this.#queued > 0 && this.#progress.isStalled;
   }
 
   send(buffers: readonly Buffer[]): void {
     if (this.#closed) return;
-    if (this.#queued === 0) this.#progressAtMs = this.#deps.clock.monotonicMs();
+    if (this.#queued === 0) this.#progress.restart();
     for (const buffer of buffers) {
       this.#queue.push(buffer);
       this.#queued += buffer.length;
@@ -79,7 +82,7 @@ export class ChannelWriter {
     }
     socket.uncork();
     if (this.#queued === before) return;
-    this.#progressAtMs = this.#deps.clock.monotonicMs();
+    this.#progress.moved(before - this.#queued);
     this.#deps.onProgress();
   }
 

@@ -74,8 +74,8 @@ export class Channels {
   }
 
   /** How long the client has not taken what waits for it, on the worst of its channels. */
-  stalledMs(): number {
-    return Math.max(0, ...[...this.#sessions].map((session) => session.stalledMs()));
+  get isStalled(): boolean {
+    return [...this.#sessions].some((session) => session.isStalled);
   }
 
   pump(): void {

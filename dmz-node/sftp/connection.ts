@@ -5,6 +5,7 @@
  * latest when the grace time is; from then on the partner session lives exactly as long as the connection. Offered are
  * `sftp` channels and nothing else: no shell, no command, no forwarding, no agent.
  */
+
 import type { Socket } from 'node:net';
 import type { Clock } from '../../shared/clock.ts';
 import type { EventRecord } from '../../shared/events/event.ts';
@@ -12,6 +13,7 @@ import { event } from '../../shared/events/event.ts';
 import { type Logger, printable } from '../../shared/log.ts';
 import type { Place, Refusal } from '../admission.ts';
 import type { LoginAttempt, LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partner-view.ts';
+import type { StallRule } from '../progress.ts';
 import type { AlgorithmOffer } from './algorithms.ts';
 import { Channels, type ChannelsOptions } from './channels.ts';
 import type { BlockPool } from './codec/block-pool.ts';
@@ -63,7 +65,7 @@ export interface ConnectionOptions extends ChannelsOptions {
   readonly idleMs: number;
   readonly keepAliveMs: number;
   readonly keepAliveMisses: number;
-  readonly stallMs: number;
+  readonly stall: StallRule;
   readonly rekeyBytes: number;
   readonly rekeyMs: number;
 }
@@ -363,13 +365,13 @@ export class Connection {
 
   /** Looks after idling, stalling and the age of the keys. */
   #watch(channels: Channels): void {
-    const { idleMs, stallMs, rekeyMs, loginGraceMs } = this.#options;
-    const periodMs = Math.max(20, Math.min(15_000, idleMs / 4, stallMs / 4, rekeyMs / 4, loginGraceMs / 4));
+    const { idleMs, stall, rekeyMs, loginGraceMs } = this.#options;
+    const periodMs = Math.max(20, Math.min(15_000, idleMs / 4, stall.stallMs / 4, rekeyMs / 4, loginGraceMs / 4));
     this.#cancelTimer = this.#deps.clock.after(periodMs, () => {
       if (this.#reason !== undefined) return;
       if (this.#rekeying.overdue()) return this.destroy('new keys were not agreed in time');
       this.#rekeying.check();
-      if (channels.stalledMs() > stallMs) return this.destroy('the client stopped reading');
+      if (channels.isStalled) return this.destroy('the client stopped reading');
       const idleFor = this.#deps.clock.monotonicMs() - channels.lastActivityMs;
       if (idleFor > idleMs && !channels.busy) return this.disconnect('idle for too long');
       this.#watch(channels);

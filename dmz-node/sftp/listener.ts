@@ -4,6 +4,7 @@
  * It has no opinion on partners: who may come in is the login desk's, what they see is the view's. It starts only with a
  * host key, and warns when the native cipher code is missing, because everything still works then, only several times slower.
  */
+
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '../../shared/clock.ts';
 import type { EventSink } from '../../shared/durable/database.ts';
@@ -17,6 +18,7 @@ import { Admission, type AdmissionOptions } from '../admission.ts';
 import { Balancers, type BalancersOptions, balancersDefaults } from '../balancers.ts';
 import type { LoginDesk } from '../partner-view.ts';
 import { peerAddress } from '../peer-address.ts';
+import { stallRule } from '../progress.ts';
 import { RefusalReport } from '../refusal-report.ts';
 import { type AlgorithmOffer, type AlgorithmOptions, algorithmOffer } from './algorithms.ts';
 import { BlockPool } from './codec/block-pool.ts';
@@ -67,7 +69,7 @@ export const sftpDefaults = {
   idleMs: 15 * 60_000,
   keepAliveMs: 15_000,
   keepAliveMisses: 3,
-  stallMs: 10 * 60_000,
+  stall: stallRule(10 * 60_000, 0),
   rekeyBytes: 1024 ** 3,
   rekeyMs: 3_600_000,
   maxChannels: 10,

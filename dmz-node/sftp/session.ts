@@ -7,11 +7,13 @@
  * `outstandingBytes`. When all sessions together hold much, each may hold less (`shared-memory.ts`).
  * Bytes that are not SFTP end the whole connection, nobody else's. A channel that is lost completes nothing.
  */
+
 import type { Socket } from 'node:net';
 import type { Clock } from '../../shared/clock.ts';
 import { asSallyportError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { PartnerView } from '../partner-view.ts';
+import type { StallRule } from '../progress.ts';
 import { ChannelWriter } from './channel-writer.ts';
 import { Backlog } from './codec/backlog.ts';
 import type { BlockPool } from './codec/block-pool.ts';
@@ -46,6 +48,7 @@ export interface SftpSessionDeps {
 export interface SftpSessionOptions {
   readonly maxOutstandingRequests: number;
   readonly outstandingBytes: number;
+  readonly stall: StallRule;
 }
 
 /** Enough to keep the line busy until the next turn of the event loop. */
@@ -89,6 +92,7 @@ export class SftpSession {
     this.#reader = new PacketReader(deps.pool, (packet) => this.#onPacket(packet));
     this.#writer = new ChannelWriter({
       ...deps,
+      stall: options.stall,
       maxSocketBytes: () => Math.min(maxSocketBytes, this.#allowance()),
       onProgress: () => this.#advance(),
     });
@@ -118,8 +122,8 @@ export class SftpSession {
     return this.#lastActivityMs;
   }
 
-  stalledMs(): number {
-    return this.#writer.stalledMs();
+  get isStalled(): boolean {
+    return this.#writer.isStalled;
   }
 
   /** The socket drained, or new keys are in use. */

@@ -2,10 +2,12 @@
  * The faults that were found in `ftp-srv` 4.6.3, the frame of the FTPS door, one test each: none of them can be reached through
  * the door. Numbers are those of the list that was made when its source was read.
  */
+
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { FrameServer } from '../../dmz-node/ftps/ftp-srv-seam.ts';
+import { stallRule } from '../../dmz-node/progress.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { type Logger, silentLogger } from '../../shared/log.ts';
 import { filesLike } from '../conformance/sources.ts';
@@ -157,7 +159,7 @@ test('ftp-srv 8, 9: an upload whose connections are cut is told and kept as a pa
 
 test('ftp-srv 10, 14: a transfer is not idling, its client may take its time to connect, and one on which nothing moves ends', async () => {
   const clock = new ManualClock();
-  await using open = await door({ clock, options: { idleMs: 60_000, stallMs: 30_000 } });
+  await using open = await door({ clock, options: { idleMs: 60_000, stall: stallRule(30_000, 0) } });
   const ftp = await loggedIn(open.port);
   const port = await ftp.passive();
   ftp.send('STOR /Inbox/slow.bin\r\n');
@@ -179,6 +181,21 @@ test('ftp-srv 10, 14: a transfer is not idling, its client may take its time to 
   }
   assert.equal((await last).code, 421);
   await ftp.closed();
+});
+
+test('F47: an FTPS upload into which bytes only drip ends', async () => {
+  const clock = new ManualClock();
+  await using open = await door({ clock, options: { stall: stallRule(30_000, 2) } });
+  const ftp = await loggedIn(open.port);
+  const data = await storing(ftp, '/Inbox/dripping.bin');
+  const last = ftp.reply();
+  for (let second = 1; second <= 40; second += 1) {
+    if (second < 30) await new Promise<void>((go) => data.write('x', () => go()));
+    clock.advance(1000);
+  }
+  assert.equal((await last).code, 426);
+  assert.equal(open.view.files.size, 0);
+  ftp.close();
 });
 
 test('ftp-srv 11: ABOR ends an upload at once, which is then no file', async () => {

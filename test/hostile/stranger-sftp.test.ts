@@ -1,7 +1,9 @@
 /** Logged-in clients that break the SFTP protocol or press against memory: only their own session suffers (F57, F58, F60, F61). */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { OpenForWriting, ReadHandle, VirtualPath, WriteHandle } from '../../dmz-node/partner-view.ts';
+import { stallRule } from '../../dmz-node/progress.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { MemoryView } from '../fixtures/memory-view.ts';
@@ -72,7 +74,7 @@ test('F60: holds a few MiB of a client that writes 192 MB and hears no answer', 
 });
 
 test('F60: reads no more for a client that asks for 3 GB and never reads, and cuts it in the end', async () => {
-  await using door = await openDoor({ view: new EndlessView(), options: { stallMs: 1500 } });
+  await using door = await openDoor({ view: new EndlessView(), options: { stall: stallRule(1500, 0) } });
   await using client = await RawSftp.connect(door.port);
   const handle = await client.open('/Outbox/big', openFlags.read);
   const before = rss();

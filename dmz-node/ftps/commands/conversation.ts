@@ -7,6 +7,7 @@ import type { Clock } from '../../../shared/clock.ts';
 import type { Logger } from '../../../shared/log.ts';
 import type { VirtualPath } from '../../../shared/paths/virtual-path.ts';
 import type { PartnerSession } from '../../partner-view.ts';
+import type { StallRule } from '../../progress.ts';
 import type { Reply } from '../control/replies.ts';
 import type { DataConnection } from '../data/data-connection.ts';
 import type { BlockStore } from '../data/gatherer.ts';
@@ -50,7 +51,7 @@ export interface ConversationSettings {
   /** PORT and EPRT: the server connects to the client. */
   readonly activeMode: boolean;
   readonly plainFtp: boolean;
-  readonly stallMs: number;
+  readonly stall: StallRule;
 }
 
 export interface Conversation {

@@ -62,7 +62,7 @@ async function list(conversation: Conversation, argument: Buffer, line: EntryLin
   conversation.begin({
     opening: reply(150, 'Here comes the listing'),
     move: async (connection: DataConnection, signal) => {
-      await send(connection, source, { clock: conversation.clock, stallMs: conversation.settings.stallMs }, signal);
+      await send(connection, source, { clock: conversation.clock, stall: conversation.settings.stall }, signal);
       return reply(226, 'Listing sent');
     },
     abandon: async () => {},

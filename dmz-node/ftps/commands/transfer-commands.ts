@@ -86,7 +86,7 @@ function takeRestart({ state }: Conversation): number {
 
 const uniqueAttempts = 5;
 
-const watching = ({ clock, settings }: Conversation) => ({ clock, stallMs: settings.stallMs });
+const watching = ({ clock, settings }: Conversation) => ({ clock, stall: settings.stall });
 
 async function retrieve(conversation: Conversation, argument: Buffer): Promise<undefined> {
   conversation.checkTransfer();
