@@ -123,7 +123,8 @@ export const internalConfigSchema = z.strictObject({
   log: logSettings,
 });
 
-const partContents = z.strictObject({
+/** What a file of `conf.d` may hold. Files are checked by `partSchema`, which refuses private keys first. */
+export const partContents = z.strictObject({
   partners: partnersSchema.optional().describe('Partners by name.'),
   groups: groupsSchema.optional().describe('Groups by name: what their members have unless they have it of their own.'),
   sharedOutboxes: sharedOutboxesSchema

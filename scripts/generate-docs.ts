@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { argv, exit, stderr } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { clientsPage } from './docs/clients-page.ts';
+import { configurationPage } from './docs/configuration-page.ts';
 import { errorsPage } from './docs/errors-page.ts';
 import { eventsPage } from './docs/events-page.ts';
 import { protocolPage } from './docs/protocol-page.ts';
@@ -14,6 +15,7 @@ const pages = {
   'docs/ERRORS.md': errorsPage,
   'docs/PROTOCOL.md': protocolPage,
   'docs/clients.md': clientsPage,
+  'docs/configuration.md': configurationPage,
 };
 
 const read = (path: string): string => {
