@@ -187,7 +187,7 @@ const limits = z
       .prefault('10m')
       .describe('A transfer that moves too little for so long ends; an upload becomes a partial.'),
     minimumRate: size({ max: '1GiB' })
-      .prefault('64')
+      .prefault('64B')
       .describe('Bytes a second, averaged over `stall`, below which a transfer moves too little; 0: any byte is enough.'),
     drainTimeout: duration({ max: '1d' })
       .prefault('10m')
