@@ -49,10 +49,10 @@ prepare_node() {
 export NODE_COMPILE_CACHE=$ROOT/.runtime/compile-cache
 
 # Contents pass through in large short-lived buffers. A small young generation and few allocator arenas free them soon, blocks
-# of contents get pages of their own, and what is free at the end of an arena is given back: this keeps a node's memory flat. A
-# service unit that starts a node sets the same.
+# of contents get pages of their own, and what is free at the end of an arena is given back, and the node itself asks for a collection
+# when much is dead: this keeps a node's memory flat. The service units set the same.
 export MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=229376 MALLOC_TRIM_THRESHOLD_=4194304
-case " ${NODE_OPTIONS:-} " in *--max-semi-space-size*) ;; *) export NODE_OPTIONS="${NODE_OPTIONS:-} --max-semi-space-size=2" ;; esac
+case " ${NODE_OPTIONS:-} " in *--max-semi-space-size*) ;; *) export NODE_OPTIONS="${NODE_OPTIONS:-} --max-semi-space-size=2 --expose-gc" ;; esac
 
 modules_stamp() {
   printf '%s %s' "$("$NODE" -p 'process.version+process.arch')" "$(cat "$ROOT/package-lock.json" "$ROOT"/patches/*/*.patch | sha256sum)"

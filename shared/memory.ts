@@ -3,8 +3,7 @@
  * and lets some 64 MiB of dead ones gather in each thread before it looks; this looks more often and asks for a collection of
  * the young generation only, which takes about a millisecond.
  */
-import { getHeapStatistics, setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { getHeapStatistics } from 'node:v8';
 
 /**
  * Gives the memory of a buffer back at once instead of leaving it to the garbage collector; every view of it becomes empty. A
@@ -34,21 +33,22 @@ export function giveBack(bytes: Buffer): void {
   onReturn?.();
 }
 
-type Collect = (options: { readonly type: 'minor' }) => void;
-
 const lookEveryMs = 40;
 /** Dead and live buffers of this thread above which it is worth a collection. */
 const enoughBytes = 24 * 1024 * 1024;
 
-/** Runs for the rest of the thread's life without keeping it alive. */
+/**
+ * Runs for the rest of the thread's life without keeping it alive. Does nothing where Node was not started with `--expose-gc`: the
+ * node then works as well, with more memory.
+ */
 export function keepMemoryFlat(): void {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as Collect;
+  const collect = globalThis.gc;
+  if (!collect) return;
   let leftBytes = 0;
   setInterval(() => {
     const { external_memory: now } = getHeapStatistics();
     if (now < leftBytes + enoughBytes) return;
-    collect({ type: 'minor' });
+    void collect({ type: 'minor' });
     // What is left is alive, or has to wait for a full collection.
     leftBytes = Math.min(getHeapStatistics().external_memory, 4 * enoughBytes);
   }, lookEveryMs).unref();
