@@ -10,14 +10,18 @@ import { serve } from '../shared/admin/serve.ts';
 import { AdminServer } from '../shared/admin/server.ts';
 import { systemClock } from '../shared/clock.ts';
 import { findConfig } from '../shared/config/find.ts';
+import { filterLine } from '../shared/confinement/filter.ts';
 import { createLogger } from '../shared/log.ts';
+import { launched } from '../shared/service-units/launched.ts';
 import { programVersion } from '../shared/version.ts';
 import type { DmzAdminApi } from './admin/api.ts';
 import { dmzRoutes } from './admin/routes.ts';
 import { addVerbs } from './admin/verbs.ts';
 import { loadDmzConfig } from './config.ts';
+import { dmzConfinement, whyConnects } from './confinement.ts';
 import { loadCertificate, makeSelfSigned } from './ftps/tls/certificate.ts';
 import { openOwnFiles } from './host-check.ts';
+import { dmzUnit } from './service-unit.ts';
 import { hostKeyLine, loadHostKey, makeHostKey } from './sftp/host-key.ts';
 
 async function serveDmz(configFile: string, signals: ProcessSignals): Promise<void> {
@@ -58,7 +62,7 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
     },
     makeHostKey: async (file, type) => hostKeyLine(existsSync(file) ? await loadHostKey(file) : await makeHostKey(file, type)),
   });
-  program.verb(
+  program.verb<{ readonly printFilter?: boolean }>(
     {
       usage: 'serve',
       summary:
@@ -66,8 +70,27 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
       examples: ['serve', 'serve --config /etc/sallyport-dmz/dmz.yaml'],
       untilStopped: true,
     },
-    () => {},
-    ({ configFile }) => serveDmz(configFile, signals),
+    (command) => command.option('--print-filter', 'print the system call filter for the launcher, and end'),
+    async ({ configFile, output }, { printFilter = false }) => {
+      if (!printFilter) return serveDmz(configFile, signals);
+      const config = await loadDmzConfig(configFile);
+      const why = whyConnects(config);
+      if (why !== null) output.note(`this node is not denied to connect: ${why}`);
+      output.line(filterLine(dmzConfinement(config)));
+    },
+  );
+  program.verb<{ readonly user: string }>(
+    {
+      usage: 'unit',
+      summary: 'print the systemd unit of this node, with the ports and folders of its configuration',
+      examples: ['unit > /etc/systemd/system/sallyport-dmz.service', 'unit --user relay --config /etc/sallyport-dmz/dmz.yaml'],
+    },
+    (command) => command.option('--user <name>', 'the user and group that the node runs as', 'sallyport-dmz'),
+    async ({ output, configFile }, { user }) => {
+      const config = await loadDmzConfig(configFile);
+      const command = launched(process.execPath, process.argv[1] ?? '', ['serve', '--config', config.file]);
+      output.line(dmzUnit(config, { user, command }).trimEnd());
+    },
   );
   return program;
 }

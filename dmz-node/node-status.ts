@@ -1,10 +1,12 @@
 /** What the admin socket of the DMZ node answers, put together from its parts. */
 
+import { ownConfinement } from '../shared/confinement/own-confinement.ts';
 import type { LastRefusal } from '../shared/tunnel/refusals.ts';
 import type { DmzAdminApi, DmzNodeStatus } from './admin/api.ts';
 import type { Cache } from './cache/cache.ts';
 import type { HandOver } from './cache/hand-over.ts';
 import type { DmzConfig } from './config.ts';
+import { whyConnects } from './confinement.ts';
 import type { Doors } from './doors.ts';
 import type { OwnKeys } from './host-check.ts';
 import type { Throttle } from './partner/throttle.ts';
@@ -69,6 +71,7 @@ export class NodeStatus implements DmzAdminApi {
       listeners: doors.list(),
       gateBytes: await cache.core.space.gateBytes(),
       bannedSources: throttle.banned,
+      confinement: { ...(await ownConfinement()), whyConnects: whyConnects(config) },
     };
   }
 }

@@ -29,7 +29,8 @@ export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'pol
   /** All files that were read, absolute. */
   readonly files: readonly string[];
   readonly keys: string;
-  readonly admin: { readonly socket: string };
+  /** Where staff connect, and where the staff door waits for the agent. */
+  readonly admin: { readonly socket: string; readonly agentSocket: string };
   readonly policy: {
     readonly expires: number;
     readonly banner: string;
@@ -125,7 +126,7 @@ const loadWith = (file: string, { references, folder, place = file }: LoadOption
     },
   });
 
-export type MainSettings = Pick<InternalSettings, 'file' | 'name' | 'state' | 'keys' | 'dmz' | 'admin'>;
+export type MainSettings = Pick<InternalSettings, 'file' | 'name' | 'state' | 'keys' | 'dmz' | 'admin' | 'log'>;
 
 /** Only the main file: what a command needs to reach a running node, also when a file of `conf.d` is wrong. */
 export async function loadMainSettings(file: string): Promise<MainSettings> {
@@ -144,7 +145,7 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>, file: string = 
     files: [main.file, ...parts.map((part) => part.file)],
     state,
     keys: value.keys === undefined ? join(state, 'keys') : resolve(folder, value.keys),
-    admin: { socket: socketOf(value, file) },
+    admin: { socket: socketOf(value, file), agentSocket: `${socketOf(value, file)}.agent` },
     policy: {
       expires: value.policy.expires,
       banner: value.policy.banner,

@@ -1,6 +1,7 @@
 /** What staff and operators ask over the admin socket, answered from the rooms of the node. Decides nothing itself. */
 import type { Clock } from '../shared/clock.ts';
 import { didYouMean } from '../shared/config/suggest.ts';
+import { ownConfinement } from '../shared/confinement/own-confinement.ts';
 import type { EventSink, Records } from '../shared/durable/database.ts';
 import { asSallyportError, SallyportError } from '../shared/errors.ts';
 import { type EventName, eventCatalogue } from '../shared/events/catalogue.ts';
@@ -85,11 +86,12 @@ export class StaffApi implements InternalAdminApi {
   async status(): Promise<InternalStatus> {
     const { current, keys, publisher, records, clock } = this.#deps;
     const nowMs = Math.floor(clock.nowMs());
-    const [overview, failure, stops, dmz] = await Promise.all([
+    const [overview, failure, stops, dmz, confinement] = await Promise.all([
       this.#deps.overview.call('admin.overview', { nowMs }),
       records.call('audit.lastOf', { names: troubles }),
       this.#deps.ledger.call('ledger.stops', null),
       this.#askDmz(),
+      ownConfinement(),
     ]);
     return {
       node: keys.name,
@@ -107,6 +109,7 @@ export class StaffApi implements InternalAdminApi {
         stoppedAtMs === null ? [] : [{ destination, sinceMs: stoppedAtMs, reason }],
       ),
       lastFailure: failure ? failureOf(failure) : null,
+      confinement,
       dmz,
     };
   }

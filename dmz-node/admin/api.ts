@@ -1,4 +1,5 @@
 /** What the admin socket of the DMZ node offers; the composition root implements it. */
+import type { OwnConfinement } from '../../shared/confinement/own-confinement.ts';
 import type { DmzStatus } from '../../shared/tunnel/messages.ts';
 
 export interface DmzNodeStatus extends DmzStatus {
@@ -25,6 +26,8 @@ export interface DmzNodeStatus extends DmzStatus {
   /** Bytes that must stay free for uploads to be accepted. */
   readonly gateBytes: number;
   readonly bannedSources: number;
+  /** What the kernel denies this node; `whyConnects` when the configuration keeps it from denying to connect. */
+  readonly confinement: OwnConfinement & { readonly whyConnects: string | null };
 }
 
 export interface DmzAdminApi {

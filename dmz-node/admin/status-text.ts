@@ -90,6 +90,14 @@ function facts(status: DmzNodeStatus, nowMs: number): [string, string][] {
       'items',
       `${items.ready} ready, ${items.leased} being fetched, ${items.held} held, ${items.unrouted} unrouted; ${items.offered} offered; ${items.partial} unfinished`,
     ],
+    ['confined', confinedText(status.confinement)],
     ['cache', `${formatSize(status.cacheBytes)}, free ${formatSize(status.freeBytes)}, gate ${formatSize(status.gateBytes)}`],
   ];
+}
+
+function confinedText({ filtered, noNewPrivileges, connect, whyConnects }: DmzNodeStatus['confinement']): string {
+  if (!filtered) return 'no: nothing but the program itself keeps it from connecting; docs/hardening.md';
+  const connects = connect === 'denied' ? 'the kernel denies it to connect (tried just now)' : 'it may connect';
+  const reason = connect === 'denied' || whyConnects === null ? '' : `: ${whyConnects}`;
+  return `${connects}${reason}${noNewPrivileges ? '' : '; programs may gain privileges'}`;
 }

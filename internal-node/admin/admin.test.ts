@@ -250,6 +250,7 @@ const healthy: InternalStatus = {
   items: { waiting: 0, held: 0, unrouted: 0, quarantined: 0, offered: 0, oldestWaitingMs: null },
   stopped: [],
   lastFailure: null,
+  confinement: { filtered: true, noNewPrivileges: true, connect: 'admitted', listen: 'denied' },
   dmz: null,
 };
 

@@ -3,6 +3,7 @@
  * id, a trace id, a prefix of one of at least four characters that only one has, or a partner path (`acme/Inbox/a.csv`).
  */
 
+import type { OwnConfinement } from '../../shared/confinement/own-confinement.ts';
 import type { NumberedEvent } from '../../shared/events/event.ts';
 import type { DmzStatus } from '../../shared/tunnel/messages.ts';
 import type { Applied } from '../apply-desk.ts';
@@ -63,6 +64,8 @@ export interface InternalStatus {
     readonly detail: string;
     readonly item: string | null;
   } | null;
+  /** What the kernel denies the agent. */
+  readonly confinement: OwnConfinement;
   /** What the DMZ node says of itself; null when it cannot be asked. */
   readonly dmz: DmzStatus | null;
 }

@@ -130,6 +130,7 @@ function facts(status: InternalStatus, nowMs: number): [string, string][] {
       `${items.waiting} waiting, ${items.held} held, ${items.unrouted} unrouted, ${items.quarantined} quarantined; ${items.offered} offered`,
     ],
     ['oldest', items.oldestWaitingMs === null ? 'nothing waits' : `waiting for ${formatDuration(items.oldestWaitingMs)}`],
+    ['confined', confinedText(status.confinement)],
     [
       'failure',
       lastFailure === null
@@ -144,4 +145,10 @@ function facts(status: InternalStatus, nowMs: number): [string, string][] {
     ]);
   }
   return rows;
+}
+
+function confinedText({ filtered, noNewPrivileges, listen }: InternalStatus['confinement']): string {
+  if (!filtered) return 'no: nothing but the program itself keeps the agent from listening; docs/hardening.md';
+  const listens = listen === 'denied' ? 'the kernel denies the agent to listen (tried just now)' : 'the agent may listen';
+  return `${listens}${noNewPrivileges ? '' : '; programs may gain privileges'}`;
 }

@@ -219,5 +219,6 @@ export function sftpArguments(site: Site, partner: SitePartner, options: readonl
   ];
 }
 
-export const readPids = async (folder: string): Promise<{ dmz: number; internal: number }> =>
-  JSON.parse(await readFile(join(folder, 'pids.json'), 'utf8')) as { dmz: number; internal: number };
+/** `internal` is the agent, `door` the staff door beside it. */
+export const readPids = async (folder: string): Promise<{ dmz: number; internal: number; door: number }> =>
+  JSON.parse(await readFile(join(folder, 'pids.json'), 'utf8')) as { dmz: number; internal: number; door: number };

@@ -1,6 +1,6 @@
 /**
- * Runs the two nodes of a site as two processes and starts one again that dies, as systemd would. `pids.json` in the site's
- * folder always names the processes that run now.
+ * Runs the nodes of a site as processes (the internal node as two: its agent and its staff door) and starts one again that dies,
+ * as systemd would. `pids.json` in the site's folder always names the processes that run now.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
@@ -12,11 +12,14 @@ import type { DmzNodeStatus } from '../../dmz-node/admin/api.ts';
 import { AdminClient } from '../../shared/admin/client.ts';
 import { commands, readPids, type Site, serveFlags } from './site.ts';
 
-const kinds = ['dmz', 'internal'] as const;
+const kinds = ['dmz', 'internal', 'door'] as const;
+/** `internal` is the agent: the process that has the tunnel, the keys and the files. */
 type NodeKind = (typeof kinds)[number];
 
+const configOf = (site: Site, kind: NodeKind): string => site[kind === 'dmz' ? 'dmz' : 'internal'].config;
+
 /** Prefix of the command that starts a node, for instance `['ip', 'netns', 'exec', 'dmz']`. */
-export type Prefix = Readonly<Record<NodeKind, readonly string[]>>;
+export type Prefix = Readonly<Record<'dmz' | 'internal', readonly string[]>> & { readonly door?: readonly string[] };
 
 /** A node is told to stop when its supervisor is gone, however that ended. */
 const withSupervisor = ['setpriv', '--pdeathsig', 'TERM', '--'] as const;
@@ -25,7 +28,7 @@ export class Supervisor {
   readonly #site: Site;
   readonly #prefix: Prefix;
   readonly #children = new Map<NodeKind, ChildProcess>();
-  readonly #deaths: Record<NodeKind, number> = { dmz: 0, internal: 0 };
+  readonly #deaths: Record<NodeKind, number> = { dmz: 0, internal: 0, door: 0 };
   /** Taken down on purpose: not started again until `bringUp`. */
   readonly #down = new Set<NodeKind>();
   #writing: Promise<void> = Promise.resolve();
@@ -36,10 +39,9 @@ export class Supervisor {
     this.#prefix = prefix;
   }
 
-  /** Starts both and resolves when partners are served: the DMZ node opens its doors after the first policy. */
+  /** Starts all and resolves when partners are served: the DMZ node opens its doors after the first policy. */
   async start(signal: AbortSignal): Promise<void> {
-    this.#launch('dmz');
-    this.#launch('internal');
+    for (const kind of kinds) this.#launch(kind);
     await this.#writing;
     await this.ready(signal);
   }
@@ -84,7 +86,17 @@ export class Supervisor {
   async #nodesServe(): Promise<boolean> {
     const node = new AdminClient({ socket: join(this.#site.dmz.state, 'admin/socket'), signal: AbortSignal.timeout(2000) });
     const status = await node.get<Pick<DmzNodeStatus, 'listeners' | 'tunnel'>>(['v1', 'status']).catch(() => undefined);
-    return status?.tunnel.up === true && status.listeners.length > 0;
+    return status?.tunnel.up === true && status.listeners.length > 0 && (await this.#staffAreServed());
+  }
+
+  /** The staff door is open, and the agent answers behind it. */
+  async #staffAreServed(): Promise<boolean> {
+    if (this.#down.has('door')) return true;
+    const door = new AdminClient({ socket: join(this.#site.internal.state, 'admin/socket'), signal: AbortSignal.timeout(5000) });
+    return await door.get(['v1', 'destinations']).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Stops one node, politely or with SIGKILL, and leaves it down. */
@@ -109,9 +121,10 @@ export class Supervisor {
   }
 
   #launch(kind: NodeKind): void {
-    const [node, main] = commands[kind];
-    const command = [node, ...serveFlags, main, 'serve', '--config', this.#site[kind].config];
-    const [program = '', ...args] = [...withSupervisor, ...this.#prefix[kind], ...command];
+    const [node, main] = commands[kind === 'dmz' ? 'dmz' : 'internal'];
+    const part = kind === 'dmz' ? [] : [kind === 'door' ? 'door' : 'agent'];
+    const command = [node, ...serveFlags, main, 'serve', ...part, '--config', configOf(this.#site, kind)];
+    const [program = '', ...args] = [...withSupervisor, ...(this.#prefix[kind] ?? []), ...command];
     // Not in our process group: Ctrl-C at a terminal is for us, and we stop them in order.
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     const log = createWriteStream(logFile(this.#site.folder, kind), { flags: 'a', mode: 0o600 });
@@ -134,7 +147,7 @@ export class Supervisor {
   #writePids(): void {
     const path = pidsFile(this.#site.folder);
     this.#writing = this.#writing.then(async () => {
-      await writeFile(`${path}.tmp`, JSON.stringify({ dmz: this.pid('dmz'), internal: this.pid('internal') }));
+      await writeFile(`${path}.tmp`, JSON.stringify(Object.fromEntries(kinds.map((kind) => [kind, this.pid(kind)]))));
       await rename(`${path}.tmp`, path);
     });
   }
@@ -148,7 +161,7 @@ export async function endLeftBehind(site: Site, graceMs = 10_000): Promise<void>
   const pids = await readPids(site.folder).catch(() => undefined);
   if (!pids) return;
   for (const kind of kinds) {
-    const runs = (): Promise<boolean> => isNode(pids[kind], site[kind].config);
+    const runs = (): Promise<boolean> => isNode(pids[kind], configOf(site, kind));
     for (let waitedMs = 0; await runs(); waitedMs += 50) {
       if (waitedMs === 0 || waitedMs > graceMs) process.kill(pids[kind], waitedMs === 0 ? 'SIGTERM' : 'SIGKILL');
       await sleep(50);

@@ -6,8 +6,9 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { adminLine } from '../../internal-node/admin/admin-line.ts';
 import type { InternalAdminApi, InternalStatus, ListArgs, ListedItem, TracedEvent } from '../../internal-node/admin/api.ts';
-import { adminSocket } from '../../internal-node/admin/socket.ts';
+import { StaffDoor } from '../../internal-node/admin/staff-door.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { silentLogger } from '../../shared/log.ts';
@@ -266,6 +267,7 @@ const status = {
   items: { waiting: 0, held: 1, unrouted: 0, quarantined: 0, offered: 0, oldestWaitingMs: null },
   stopped: [],
   lastFailure: null,
+  confinement: { filtered: true, noNewPrivileges: true, connect: 'admitted', listen: 'denied' },
   dmz: null,
 } satisfies InternalStatus;
 
@@ -354,12 +356,14 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
       return { partners: 2, rules: 1 };
     },
   };
-  const socket = adminSocket({ api, log: silentLogger, clock: systemClock }, { socket: join(inner, 'state/admin/socket') });
-  await socket.start();
+  const socket = join(inner, 'state/admin/socket');
+  const door = new StaffDoor({ clock: systemClock, log: silentLogger }, { socket, agentSocket: `${socket}.agent` });
+  const line = adminLine({ api, log: silentLogger, clock: systemClock }, { socket: `${socket}.agent` });
+  for (const part of [door, line]) await part.start();
   try {
     await check(seen);
   } finally {
-    await socket.stop(AbortSignal.abort());
+    for (const part of [line, door]) await part.stop(AbortSignal.abort());
   }
 }
 

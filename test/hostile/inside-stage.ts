@@ -160,7 +160,8 @@ export class InsideStage implements AsyncDisposable {
     assert.deepEqual(await this.#delivered(), new Map([...this.#expected].sort()), 'at the destination is what was honest');
     assert.deepEqual(await this.#poisoned(), [], 'no content of an attack lies anywhere');
     assert.equal((await this.status()).tunnel.up, true);
-    assert.deepEqual(await this.inside.strangeCalls((call) => this.#isTunnel(call)), [], 'no other connection, no program');
+    const known = (call: string): boolean => this.#isTunnel(call) || isStaffDoor(call) || isSelfTest(call);
+    assert.deepEqual(await this.inside.strangeCalls(known), [], 'no other connection, no program');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -196,6 +197,13 @@ export class InsideStage implements AsyncDisposable {
     return files.filter((_, index) => contents[index]?.includes(poison));
   }
 }
+
+/** The agent dials its staff door: a Unix socket. It never listens itself. */
+const isStaffDoor = (call: string): boolean => /\bconnect\(.*sa_family=AF_UNIX, sun_path="[^"]*socket\.agent"/.test(call);
+
+/** For its status it tries what cannot succeed, to see whether the kernel denies it. */
+const isSelfTest = (call: string): boolean =>
+  /\b(connect|bind)\(.*sa_family=AF_UNIX, sun_path="[^"]*nobody-is-here\/socket"\}.* = -1 /.test(call);
 
 async function login({ site, edge }: Pick<Parts, 'site' | 'edge'>, partner: 'acme' | 'globex'): Promise<StolenSession> {
   const facts = site.partners[partner];

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { commands, type Site } from '../../scripts/site/site.ts';
 import { eventually, sha256 } from '../../scripts/site/walk.ts';
 import { firstBrokenLine } from '../../shared/events/audit-trail.ts';
+import { StaffDoorProcess } from '../fixtures/staff-door-process.ts';
 
 export interface AuditedEvent {
   readonly name: string;
@@ -33,6 +34,12 @@ export interface WatchedOptions {
   readonly mayChange: (path: string) => boolean;
 }
 
+interface Running {
+  readonly tracer: ChildProcess;
+  readonly pid: number;
+  readonly door: StaffDoorProcess | undefined;
+}
+
 const mebibyte = 1024 * 1024;
 const most = 64 * mebibyte;
 /** Everything that could drive a terminal or forge a line (the rule of `printable`). */
@@ -42,15 +49,17 @@ export class WatchedNode implements AsyncDisposable {
   readonly pid: number;
   readonly #options: WatchedOptions;
   readonly #tracer: ChildProcess;
+  readonly #door: StaffDoorProcess | undefined;
   readonly #traceFile: string;
   readonly #logFile: string;
   #traceRead = 0;
   #usualBytes = 0;
 
-  private constructor(options: WatchedOptions, tracer: ChildProcess, pid: number, files: { trace: string; log: string }) {
+  private constructor(options: WatchedOptions, running: Running, files: { trace: string; log: string }) {
     this.#options = options;
-    this.#tracer = tracer;
-    this.pid = pid;
+    this.#tracer = running.tracer;
+    this.#door = running.door;
+    this.pid = running.pid;
     this.#traceFile = files.trace;
     this.#logFile = files.log;
   }
@@ -63,10 +72,12 @@ export class WatchedNode implements AsyncDisposable {
     await writeFile(files.trace, '');
     const calls = 'trace=connect,bind,listen,execve,execveat';
     const strace = ['-f', '--seccomp-bpf', '-qq', '-e', calls, '-e', 'signal=none', '-s', '200', '-o', files.trace];
-    const tracer = spawn('strace', [...strace, ...commands[kind], 'serve', '--config', site[kind].config], {
+    const part = kind === 'internal' ? ['agent'] : [];
+    const tracer = spawn('strace', [...strace, ...commands[kind], 'serve', ...part, '--config', site[kind].config], {
       cwd,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    const door = kind === 'internal' ? await StaffDoorProcess.start(site) : undefined;
     const log = createWriteStream(files.log, { mode: 0o600 });
     tracer.stdout?.pipe(log, { end: false });
     tracer.stderr?.pipe(log, { end: false });
@@ -78,7 +89,7 @@ export class WatchedNode implements AsyncDisposable {
       }
       return undefined;
     });
-    return new WatchedNode(options, tracer, pid, files);
+    return new WatchedNode(options, { tracer, pid, door }, files);
   }
 
   get alive(): boolean {
@@ -177,6 +188,7 @@ export class WatchedNode implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#door?.[Symbol.asyncDispose]();
     if (!this.alive) return;
     const gone = new Promise((resolve) => this.#tracer.once('exit', resolve));
     const tell = (signal: NodeJS.Signals): void => {
