@@ -225,6 +225,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
             if (lifted) await database.emit([event('source.ban-lifted', clock.nowMs(), {}, { source })]);
             return { lifted };
           },
+          'session.list': async ({ after }) => sessions.page(after, tunnelLimits.listedSessions),
           'session.revoke': async ({ partner }) => ({ sessions: sessions.revoke(partner) }),
         },
         notes: {},

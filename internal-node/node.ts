@@ -229,6 +229,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
       connected: async () => (await overview.call('admin.overview', { nowMs: now() })).connected,
       mayStay: (partner) => current.mayStay(partner, now()),
       endPartner: (partner) => book.endPartner(partner),
+      endOthers: (kept) => book.endOthers(kept),
     },
     link,
   );

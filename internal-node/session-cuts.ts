@@ -1,6 +1,7 @@
 /**
  * Ends the sessions of partners who could not log in any more as they did. Their tokens are worth nothing at once; the DMZ node is
- * told to cut the connections, and told again when the tunnel is up if it could not be.
+ * told to cut the connections, and told again when the tunnel is up if it could not be. With each new link it also learns which
+ * sessions the DMZ node still has: the others are over.
  */
 import type { Link } from './tunnel/link.ts';
 
@@ -9,7 +10,12 @@ interface Sessions {
   /** Whether the partner could log in as he did. */
   readonly mayStay: (partner: string) => boolean;
   readonly endPartner: (partner: string) => Promise<unknown>;
+  /** Ends all that were opened before this link and are not among these. */
+  readonly endOthers: (kept: readonly string[]) => Promise<unknown>;
 }
+
+/** The most that `policy.limits.maxSessions` can say. */
+const maxSessions = 100_000;
 
 export class SessionCuts {
   readonly #sessions: Sessions;
@@ -39,5 +45,17 @@ export class SessionCuts {
       if (!this.#sessions.mayStay(partner)) this.#toCut.add(partner);
     }
     for (const partner of [...this.#toCut]) await this.cut(partner);
+    await this.#endForgotten();
+  }
+
+  async #endForgotten(): Promise<void> {
+    const kept: string[] = [];
+    for (let after = '', more = true; more; after = kept.at(-1) ?? '') {
+      const page = await this.#link.request('session.list', { after });
+      more = page.more && page.sessions.length > 0;
+      kept.push(...page.sessions);
+      if (kept.length > maxSessions) return; // more than a policy admits: nothing is concluded from that
+    }
+    await this.#sessions.endOthers(kept);
   }
 }

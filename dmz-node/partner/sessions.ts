@@ -80,6 +80,13 @@ export class Sessions {
     return this.#register(identity, this.#deps.viewFor(identity), lifeMs);
   }
 
+  /** Ids of live sessions in their order, behind one. */
+  page(after: string, most: number): { readonly sessions: string[]; readonly more: boolean } {
+    const all = [...this.#live.values()].flatMap((sessions) => [...sessions].map(({ session }) => session.session));
+    const behind = all.filter((id) => id > after).sort();
+    return { sessions: behind.slice(0, most), more: behind.length > most };
+  }
+
   /** Cuts the live sessions of a partner. @returns how many there were. */
   revoke(partner: string): number {
     const sessions = [...(this.#live.get(partner) ?? [])];

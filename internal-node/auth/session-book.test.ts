@@ -232,3 +232,22 @@ test('records each opened session in the audit trail', async () => {
   const line = JSON.parse((await readFile(join(bench.folder, 'audit', day), 'utf8')).trim()) as Record<string, unknown>;
   assert.deepEqual([line.name, line.partner, line.session, line.method], ['auth.accepted', 'acme', one.session, 'password']);
 });
+
+test('a session that the DMZ node has no more is over when the link is up again, one that was opened since is not', async () => {
+  await using bench = await Bench.make();
+  const book = await bench.book();
+  const kept = login();
+  const lost = login();
+  const keptToken = await book.open(kept);
+  const lostToken = await book.open(lost);
+  await book.linkDown();
+  bench.clock.advance(minute);
+  await book.linkUp();
+  const later = await book.open(login());
+  assert.equal(await book.endOthers([kept.session]), 1);
+  assert(keptToken.outcome === 'opened' && lostToken.outcome === 'opened' && later.outcome === 'opened');
+  assert.equal((await book.byToken(keptToken.token))?.session, kept.session);
+  assert.equal(await book.byToken(lostToken.token), undefined);
+  assert(await book.byToken(later.token));
+  assert.equal(await book.prove(tokenHash(lostToken.token), 'acme'), 'grace');
+});

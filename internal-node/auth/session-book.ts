@@ -58,6 +58,7 @@ export class SessionBook implements Service {
   #cancelTick: (() => void) | undefined;
   #prunedMs = Number.NEGATIVE_INFINITY;
   #linkIsUp = false;
+  #linkUpMs = 0;
 
   constructor(deps: SessionBookDeps, options: SessionBookOptions = defaultSessionOptions) {
     this.#deps = deps;
@@ -128,10 +129,26 @@ export class SessionBook implements Service {
     return { partner, session, trace };
   }
 
+  /**
+   * Ends the sessions that the DMZ node has no more: it was restarted, or could not tell that they ended.
+   * @param kept Ids of those that it has. Sessions that were opened since the link is up stay in any case.
+   * @returns how many ended.
+   */
+  endOthers(kept: readonly string[]): Promise<number> {
+    const { graceMs } = this.#options;
+    return this.#deps.records.call('auth.endOthers', {
+      kept,
+      openedBeforeMs: this.#linkUpMs,
+      nowMs: this.#nowMs(),
+      graceMs,
+    });
+  }
+
   /** Call it before the first message of a new link is answered; the calls that follow see its effect. */
   async linkUp(): Promise<void> {
     this.#linkIsUp = true;
-    await this.#deps.records.call('auth.linkUp', { nowMs: this.#nowMs(), graceMs: this.#options.graceMs });
+    this.#linkUpMs = this.#nowMs();
+    await this.#deps.records.call('auth.linkUp', { nowMs: this.#linkUpMs, graceMs: this.#options.graceMs });
   }
 
   async linkDown(): Promise<void> {

@@ -127,6 +127,16 @@ export const operations = {
     changed(store.sql(`${ending} proof = ?3`).run(nowMs, graceMs, proof)) === 1,
   'auth.endPartner': (store: Store, { partner, nowMs, graceMs }: Ending & { readonly partner: string }): number =>
     changed(store.sql(`${ending} partner = ?3`).run(nowMs, graceMs, partner)),
+  /** @returns how many ended: those that were opened before, and are not `kept`. */
+  'auth.endOthers': (
+    store: Store,
+    { kept, openedBeforeMs, nowMs, graceMs }: Ending & { readonly kept: readonly string[]; readonly openedBeforeMs: number },
+  ): number =>
+    changed(
+      store
+        .sql(`${ending} opened_ms < ?3 AND session NOT IN (SELECT value FROM json_each(?4))`)
+        .run(nowMs, graceMs, openedBeforeMs, JSON.stringify(kept)),
+    ),
   'auth.linkUp': linkUp,
   'auth.linkDown': (store: Store, { nowMs }: At): void => {
     store.sql('UPDATE auth_link SET seen_ms = ?1, down_ms = COALESCE(down_ms, ?1)').run(nowMs);

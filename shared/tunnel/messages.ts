@@ -27,6 +27,7 @@ export const limits = {
   collectItemBytes: 128 * 1024,
   /** Bans that one answer tells. */
   listedBans: 200,
+  listedSessions: 1000,
   /** Longest name a partner can see, bytes of UTF-8 (the whole virtual path). */
   pathBytes: 1024,
 } as const;
@@ -237,6 +238,12 @@ export const requests = {
     params: z.strictObject({ partner: partnerName }),
     result: z.strictObject({ sessions: count }),
     does: 'Cuts the live sessions of a partner.',
+  },
+  'session.list': {
+    by: 'inside',
+    params: z.strictObject({ after: text(26) }),
+    result: z.strictObject({ sessions: z.array(id).max(limits.listedSessions), more: z.boolean() }),
+    does: 'The live sessions, in the order of their ids, beginning behind one. What the inside opened before this link and is not among them is over.',
   },
   'bans.list': {
     by: 'inside',

@@ -77,6 +77,8 @@ export class TakenOverDmz implements AsyncDisposable {
   #eventStream: HostileData | undefined;
   readonly #told: string[] = [];
   #nextSeq = 1;
+  /** Ids of the sessions that it says are alive: all that there ever were. */
+  readonly #sessions: string[] = [];
 
   private constructor(wire: HostileDmz, folder: string) {
     this.wire = wire;
@@ -89,6 +91,7 @@ export class TakenOverDmz implements AsyncDisposable {
       return { number: this.policy.number };
     });
     wire.answer('status.get', () => ({ ...this.status, lastEvent: this.#told.length }));
+    wire.answer('session.list', () => ({ sessions: [...this.#sessions].sort(), more: false }));
     wire.answer('session.revoke', () => ({ sessions: 0 }));
     this.restoreList();
     wire.answer('inbox.lease', ({ id }) => {
@@ -149,6 +152,7 @@ export class TakenOverDmz implements AsyncDisposable {
   async login(partner: string, keyFile: string): Promise<StolenSession> {
     const login = keyLogin(await clientKey(keyFile), { user: partner, session: newSessionId(), trace: newTraceId() });
     const { verdict, token } = await this.ask('auth.check', login);
+    this.#sessions.push(login.session);
     if (verdict !== 'accepted') throw new Error(`the honest login was answered with ${String(verdict)}`);
     return { partner, token: String(token), proof: tokenHash(String(token)), login };
   }

@@ -63,6 +63,7 @@ const unsupported = (): never => {
 export const dmzAnswering = (over: Partial<Answering<'inside'>['requests']> = {}): Answering<'inside'> => ({
   requests: {
     'policy.put': async () => ({ number: 1 }),
+    'session.list': async () => ({ sessions: [], more: false }),
     'session.revoke': async () => ({ sessions: 0 }),
     'bans.list': async () => ({ bans: [], total: 0 }),
     'bans.lift': async () => ({ lifted: false }),
