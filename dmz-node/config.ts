@@ -18,7 +18,7 @@ import {
   version,
   whole,
 } from '../shared/config/fields.ts';
-import { type Loaded, loadConfig } from '../shared/config/load.ts';
+import { type Loaded, lineOf, loadConfig } from '../shared/config/load.ts';
 import type { ConfigProblem } from '../shared/config/problems.ts';
 import { address, duration, portRange, size } from '../shared/config/units.ts';
 
@@ -234,6 +234,8 @@ export interface DmzConfig extends Omit<Settings, 'keys' | 'admin' | 'sftp' | 'f
   /** The file itself, absolute. */
   readonly file: string;
   readonly keys: string;
+  /** Where a key stands: `dmz.yaml:12`, or `dmz.yaml (default)`. */
+  readonly lineOf: (path: readonly string[]) => string;
   readonly admin: { readonly socket: string };
   readonly sftp: Omit<Settings['sftp'], 'hostKeys'> & { readonly hostKeys: readonly string[] };
   readonly ftps: (FtpsSettings & { readonly certificates: NonNullable<FtpsSettings['certificates']> }) | undefined;
@@ -249,7 +251,8 @@ export async function loadDmzConfig(file: string): Promise<DmzConfig> {
   return resolved(main);
 }
 
-function resolved({ value, file }: Loaded<Settings>): DmzConfig {
+function resolved(main: Loaded<Settings>): DmzConfig {
+  const { value, file } = main;
   const folder = dirname(file);
   const state = resolve(folder, value.state);
   const keys = value.keys === undefined ? join(state, 'keys') : resolve(folder, value.keys);
@@ -257,7 +260,8 @@ function resolved({ value, file }: Loaded<Settings>): DmzConfig {
     value.sftp.hostKeys?.map((name) => resolve(folder, name)) ?? Object.values(hostKeyFiles).map((name) => join(keys, name));
   const socket = value.admin.socket === undefined ? join(state, 'admin', 'socket') : resolve(folder, value.admin.socket);
   const ftps = value.ftps && resolvedFtps(value.ftps, folder, keys);
-  return { ...value, file, state, keys, admin: { socket }, sftp: { ...value.sftp, hostKeys }, ftps };
+  const line = (path: readonly string[]): string => lineOf(main, path);
+  return { ...value, file, state, keys, lineOf: line, admin: { socket }, sftp: { ...value.sftp, hostKeys }, ftps };
 }
 
 function resolvedFtps(ftps: FtpsSettings, folder: string, keys: string): NonNullable<DmzConfig['ftps']> {

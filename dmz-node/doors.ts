@@ -73,6 +73,11 @@ export class Doors implements Service {
     return this.#addresses().map(({ name, host, port, remark }) => `${name} ${host}:${port}${remark ? ` (${remark})` : ''}`);
   }
 
+  /** The port of each listener that is open, by its name. */
+  ports(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#addresses().map(({ name, port }) => [name, port]));
+  }
+
   #addresses(): readonly DoorAddress[] {
     return [...this.#open.values()].flatMap((door) => door.addresses);
   }
@@ -88,8 +93,7 @@ export class Doors implements Service {
     for (const protocol of wanted) {
       if (!this.#open.has(protocol)) await this.#openDoor(protocol);
     }
-    const ports = Object.fromEntries(this.#addresses().map(({ name, port }) => [name, port]));
-    await writeFile(this.#options.portsFile, JSON.stringify(ports), { mode: 0o600 });
+    await writeFile(this.#options.portsFile, JSON.stringify(this.ports()), { mode: 0o600 });
   }
 
   async #openDoor(protocol: Protocol): Promise<void> {

@@ -24,6 +24,7 @@ import { HandOver } from './cache/hand-over.ts';
 import type { DmzConfig } from './config.ts';
 import { Announcer } from './dispatch/announcer.ts';
 import { Dispatcher } from './dispatch/dispatcher.ts';
+import { dmzNetwork } from './dmz-network.ts';
 import { type Door, Doors } from './doors.ts';
 import { FtpsListener, ftpsDefaults } from './ftps/listener.ts';
 import type { OwnKeys } from './host-check.ts';
@@ -216,6 +217,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
         requests: {
           ...handOver.requests,
           'policy.put': (params) => policy.put(params),
+          'network.get': async () => dmzNetwork(config, doors.ports()),
           'bans.list': async () => {
             const bans = throttle.bans();
             return { bans: bans.slice(0, tunnelLimits.listedBans), total: bans.length };

@@ -7,6 +7,7 @@ import { address, duration } from '../shared/config/units.ts';
 import { hostTimeZone, isTimeZone } from '../shared/matching/dates.ts';
 import { authenticationSchema } from './config-authentication.ts';
 import { destinationName, destinationSchema } from './config-destinations.ts';
+import { networkSchema } from './config-network.ts';
 import { fallbackSchema, rulesSchema } from './config-rules.ts';
 import { refusePrivateKeys } from './config-secrets.ts';
 import { groupsSchema, partnersSchema, sharedOutboxesSchema } from './policy/partners.ts';
@@ -114,6 +115,7 @@ export const internalConfigSchema = z.strictObject({
   drainTimeout: duration({ max: '1d' })
     .prefault('30s')
     .describe('How long deliveries may go on after the node was told to stop.'),
+  network: networkSchema,
   admin: z
     .strictObject({
       socket: path().optional().describe('Unix socket of the admin commands; default: admin/socket in the state folder.'),

@@ -30,6 +30,7 @@ import { addBanVerbs } from './admin/verbs-bans.ts';
 import { addDestinationVerbs } from './admin/verbs-destination.ts';
 import { addExplainVerbs } from './admin/verbs-explain.ts';
 import { addFileVerbs } from './admin/verbs-files.ts';
+import { addFirewallVerbs } from './admin/verbs-firewall.ts';
 import { addPartnerVerbs } from './admin/verbs-partner.ts';
 import { addSetupVerbs } from './admin/verbs-setup.ts';
 import { deriveArgon2id, PasswordHasher } from './auth/password-hash.ts';
@@ -193,6 +194,7 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   addDestinationVerbs(program);
   addExplainVerbs(program);
   addApplyVerbs(program);
+  addFirewallVerbs(program);
   return program;
 }
 

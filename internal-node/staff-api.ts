@@ -6,6 +6,7 @@ import type { EventSink, Records } from '../shared/durable/database.ts';
 import { asSallyportError, SallyportError } from '../shared/errors.ts';
 import { type EventName, eventCatalogue } from '../shared/events/catalogue.ts';
 import { event, type NumberedEvent } from '../shared/events/event.ts';
+import type { DmzNetwork } from '../shared/firewall/dmz-network.ts';
 import type { NodeKeys } from '../shared/pki/node-keys.ts';
 import type { DmzStatus } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
@@ -212,6 +213,10 @@ export class StaffApi implements InternalAdminApi {
     if (!(await this.#deps.factors.remove(partner))) {
       throw new SallyportError('no-such-file', `${partner} has no second factor`);
     }
+  }
+
+  async network(): Promise<DmzNetwork> {
+    return await this.#deps.link.request('network.get', {}, AbortSignal.timeout(askDmzMs));
   }
 
   async bans(): Promise<Bans> {

@@ -10,6 +10,7 @@ import { type DmzConfig, loadDmzConfig } from '../config.ts';
 import type { DmzNodeStatus } from './api.ts';
 import { type InitArgs, type InitDeps, initDmz } from './init.ts';
 import { printStatus } from './status-text.ts';
+import { addFirewallVerbs } from './verbs-firewall.ts';
 
 export interface VerbDeps extends InitDeps {
   /** Loads all keys and opens all folders that the node uses. @returns the SSH host keys as OpenSSH lines. */
@@ -21,6 +22,7 @@ export function addVerbs(program: Program, deps: VerbDeps): void {
   addStatus(program);
   addConfigCheck(program, deps);
   addFingerprint(program, deps);
+  addFirewallVerbs(program);
 }
 
 interface InitOptions {

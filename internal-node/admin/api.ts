@@ -5,6 +5,7 @@
 
 import type { OwnConfinement } from '../../shared/confinement/own-confinement.ts';
 import type { NumberedEvent } from '../../shared/events/event.ts';
+import type { DmzNetwork } from '../../shared/firewall/dmz-network.ts';
 import type { DmzStatus } from '../../shared/tunnel/messages.ts';
 import type { Applied } from '../apply-desk.ts';
 import type { PastItem } from '../replay.ts';
@@ -248,6 +249,8 @@ export interface InternalAdminApi {
   confirmTotp(partner: string, code: string): Promise<readonly string[]>;
   /** @throws SallyportError `no-such-file` when he has none. */
   removeTotp(partner: string): Promise<void>;
+  /** Where the DMZ node says that it listens. @throws SallyportError `tunnel-down`. */
+  network(): Promise<DmzNetwork>;
   /** @throws SallyportError `tunnel-down`. */
   bans(): Promise<Bans>;
   /** @returns whether the source was banned. @throws SallyportError `tunnel-down`. */

@@ -32,6 +32,7 @@ export const internalRoutes = (api: InternalAdminApi, tickets: PullTickets): rea
   { kind: 'json', method: 'GET', path: '/v1/status', answer: () => api.status() },
   { kind: 'json', method: 'GET', path: '/v1/items', answer: async ({ query }) => api.list(listArgs(query)) },
   { kind: 'json', method: 'GET', path: '/v1/trace', answer: async (request) => api.trace(needed(request, 'ref')) },
+  { kind: 'json', method: 'GET', path: '/v1/network', answer: () => api.network() },
   { kind: 'json', method: 'GET', path: '/v1/partners', answer: () => api.partners() },
   {
     kind: 'json',

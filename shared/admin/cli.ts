@@ -47,6 +47,8 @@ export interface VerbText {
   readonly examples: readonly [string, string, ...string[]];
   /** It turns signals into a drain by itself. Every other verb is over at the first one, after a moment for cleaning up. */
   readonly untilStopped?: true;
+  /** Its group alone, without a verb, means this one. */
+  readonly isDefault?: true;
 }
 
 const cleanUpMs = 1000;
@@ -81,7 +83,7 @@ export class Program {
     run: (context: VerbContext, options: O, args: readonly string[]) => Promise<void>,
     parent: Command = this.#root,
   ): void {
-    const command = this.#settled(parent.command(text.usage)).description(text.summary);
+    const command = this.#settled(parent.command(text.usage, { isDefault: text.isDefault === true })).description(text.summary);
     const examples = text.examples.map((example) => `  $ ${this.#options.name} ${example}`).join('\n');
     command.addHelpText('before', `Examples:\n${examples}\n`);
     declare(command);

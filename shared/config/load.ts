@@ -4,7 +4,7 @@
  * Nothing outside the files is looked at here; keys, folders and references between values are the node's own check.
  */
 import { readdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import micromatch from 'micromatch';
 import type { z } from 'zod';
 import { ConfigError, type ConfigProblem, type Position, throwProblems } from './problems.ts';
@@ -135,3 +135,16 @@ async function listFiles(folder: string, globs: readonly string[], found: string
 
 /** `conf.d/rules.yaml:8`: where a value came from, for people. */
 export const sourceOf = (part: Loaded<unknown>, path: readonly PropertyKey[]): string => `${part.label}:${part.keyAt(path).line}`;
+
+/** `sallyport.yaml:8`, without a folder; `sallyport.yaml (default)` for a key that is not in the file. */
+export function lineOf(
+  { file, at, keyAt }: Pick<Loaded<unknown>, 'file' | 'at' | 'keyAt'>,
+  path: readonly PropertyKey[],
+): string {
+  // What is not there has the places of what it would be in.
+  const outer = path.slice(0, -1);
+  const missing = samePlace(keyAt(path), keyAt(outer)) && samePlace(at(path), at(outer));
+  return missing ? `${basename(file)} (default)` : `${basename(file)}:${keyAt(path).line}`;
+}
+
+const samePlace = (a: Position, b: Position): boolean => a.line === b.line && a.column === b.column;

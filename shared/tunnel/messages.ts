@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { eventCatalogue, isEventName } from '../events/catalogue.ts';
+import { dmzNetworkSchema } from '../firewall/dmz-network.ts';
 import { decisionSchema, grantSchema, partnerName } from '../policy.ts';
 
 export const protocolVersion = 1;
@@ -294,6 +295,12 @@ export const requests = {
     params: z.strictObject({ id }),
     result: z.strictObject({ removed: z.boolean() }),
     does: 'Takes an offered item back.',
+  },
+  'network.get': {
+    by: 'inside',
+    params: nothing,
+    result: dmzNetworkSchema,
+    does: 'Where the DMZ node listens and what it may dial, for firewall rules. A claim of the DMZ.',
   },
   'status.get': { by: 'inside', params: nothing, result: dmzStatusSchema, does: 'Counters for health and metrics.' },
   'auth.check': { by: 'dmz', params: authCheckSchema, result: verdictSchema, does: 'One login attempt, answered inside.' },

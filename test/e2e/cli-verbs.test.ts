@@ -334,6 +334,7 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
       return ['aaaaa-bbbbb'];
     },
     removeTotp: async (partner) => void seen.calls.push(['remove', partner]),
+    network: async () => ({ node: 'edge1', listeners: [], active: null, plainFtp: null }),
     bans: async () => ({ bans: [{ source: '2001:db8:0:1::/64', secondsLeft: 62, reason: 'login-failed' }], total: 1 }),
     liftBan: async (source) => source.startsWith('2001:'),
     forgetPartner: async (partner) => {

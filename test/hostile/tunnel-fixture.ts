@@ -67,6 +67,7 @@ export const dmzAnswering = (over: Partial<Answering<'inside'>['requests']> = {}
     'session.revoke': async () => ({ sessions: 0 }),
     'bans.list': async () => ({ bans: [], total: 0 }),
     'bans.lift': async () => ({ lifted: false }),
+    'network.get': async () => unsupported(),
     'inbox.list': async () => ({ items: [], more: false }),
     'inbox.lease': async () => ({ leaseMs: 1000 }),
     'inbox.confirm': async () => ({ removed: true }),
