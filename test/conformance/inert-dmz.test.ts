@@ -75,6 +75,7 @@ const builtins: Readonly<Record<string, string>> = {
   'stream/promises': 'the client of the admin socket',
   'timers/promises': 'the clock',
   tls: 'tunnel and FTPS',
+  url: 'where the launcher lies, for the service unit',
   util: 'types, text decoding, timing-safe helpers',
   v8: 'how much memory is in use',
   worker_threads: 'records and sealing',

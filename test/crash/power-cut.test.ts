@@ -25,6 +25,9 @@ interface Scene extends AsyncDisposable {
   restore(kinds: readonly NodeKind[]): Promise<void>;
 }
 
+/** The processes that lose power together. */
+const hostOf = (kind: NodeKind): ('dmz' | 'internal' | 'door')[] => (kind === 'internal' ? ['internal', 'door'] : ['dmz']);
+
 /** @param parts Folders of the site that lie on the disk. */
 async function scene(...parts: readonly string[]): Promise<Scene> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-power-'));
@@ -39,11 +42,11 @@ async function scene(...parts: readonly string[]): Promise<Scene> {
   consumer.start();
   const cut = async (kinds: readonly NodeKind[]): Promise<void> => {
     await disk.cut();
-    for (const kind of kinds) await supervisor.takeDown(kind, 0);
+    for (const kind of kinds.flatMap(hostOf)) await supervisor.takeDown(kind, 0);
   };
   const restore = async (kinds: readonly NodeKind[]): Promise<void> => {
     await disk.restore();
-    for (const kind of kinds) supervisor.bringUp(kind);
+    for (const kind of kinds.flatMap(hostOf)) supervisor.bringUp(kind);
     await supervisor.ready(AbortSignal.timeout(90_000));
   };
   const dispose = async (): Promise<void> => {
