@@ -160,6 +160,20 @@ it('nothing of a node can be read by others, and no password is written down', a
   }
 });
 
+it('a session of a DMZ node that was killed is over once the node is back', async () => {
+  const { supervisor } = pair;
+  const sessionsOf = async (): Promise<number> => {
+    const { partners } = await statusOf();
+    return partners.connected.find(({ partner }) => partner === 'acme')?.sessions ?? 0;
+  };
+  const before = await sessionsOf();
+  await asAcme();
+  assert.equal(await sessionsOf(), before + 1);
+  process.kill(supervisor.pid('dmz'), 'SIGKILL');
+  await eventually('the inside has no session any more', async () => (await sessionsOf()) === 0 || undefined);
+  await supervisor.ready(AbortSignal.timeout(60_000));
+});
+
 it('a wrong pin is named on both nodes, with what to do', async () => {
   const { site, supervisor } = pair;
   const config = await readFile(site.internal.config, 'utf8');
