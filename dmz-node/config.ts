@@ -18,9 +18,10 @@ import {
   version,
   whole,
 } from '../shared/config/fields.ts';
-import { type Loaded, lineOf, loadConfig } from '../shared/config/load.ts';
+import { digestOf, type FileDigest, type Loaded, lineOf, loadConfig } from '../shared/config/load.ts';
 import type { ConfigProblem } from '../shared/config/problems.ts';
 import { address, duration, portRange, size } from '../shared/config/units.ts';
+import { proofSchema } from './config-proof.ts';
 
 const tunnel = z
   .strictObject({
@@ -223,6 +224,7 @@ export const dmzConfigSchema = z.strictObject({
   limits,
   space,
   workers: z.strictObject({ seal: threads }).prefault({}),
+  proof: proofSchema,
   log: logSettings,
 });
 
@@ -233,6 +235,8 @@ type FtpsSettings = NonNullable<Settings['ftps']>;
 export interface DmzConfig extends Omit<Settings, 'keys' | 'admin' | 'sftp' | 'ftps'> {
   /** The file itself, absolute. */
   readonly file: string;
+  /** Of the file as it was read. */
+  readonly digests: readonly FileDigest[];
   readonly keys: string;
   /** Where a key stands: `dmz.yaml:12`, or `dmz.yaml (default)`. */
   readonly lineOf: (path: readonly string[]) => string;
@@ -261,7 +265,17 @@ function resolved(main: Loaded<Settings>): DmzConfig {
   const socket = value.admin.socket === undefined ? join(state, 'admin', 'socket') : resolve(folder, value.admin.socket);
   const ftps = value.ftps && resolvedFtps(value.ftps, folder, keys);
   const line = (path: readonly string[]): string => lineOf(main, path);
-  return { ...value, file, state, keys, lineOf: line, admin: { socket }, sftp: { ...value.sftp, hostKeys }, ftps };
+  return {
+    ...value,
+    file,
+    digests: [digestOf(main)],
+    state,
+    keys,
+    lineOf: line,
+    admin: { socket },
+    sftp: { ...value.sftp, hostKeys },
+    ftps,
+  };
 }
 
 function resolvedFtps(ftps: FtpsSettings, folder: string, keys: string): NonNullable<DmzConfig['ftps']> {

@@ -21,6 +21,7 @@ import { loadDmzConfig } from './config.ts';
 import { dmzConfinement, whyConnects } from './confinement.ts';
 import { loadCertificate, makeSelfSigned } from './ftps/tls/certificate.ts';
 import { openOwnFiles } from './host-check.ts';
+import { addProofVerbs } from './proof/verbs.ts';
 import { dmzUnit } from './service-unit.ts';
 import { hostKeyLine, loadHostKey, makeHostKey } from './sftp/host-key.ts';
 
@@ -62,6 +63,7 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
     },
     makeHostKey: async (file, type) => hostKeyLine(existsSync(file) ? await loadHostKey(file) : await makeHostKey(file, type)),
   });
+  addProofVerbs(program);
   program.verb<{ readonly printFilter?: boolean }>(
     {
       usage: 'serve',

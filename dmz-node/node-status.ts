@@ -57,6 +57,8 @@ export class NodeStatus implements DmzAdminApi {
     return {
       ...counters,
       node: config.name,
+      pid: process.pid,
+      configuration: config.digests,
       fingerprint: keys.node.fingerprint,
       suspect: cache.core.health.suspect,
       tunnel: {

@@ -8,6 +8,7 @@ import { hostTimeZone, isTimeZone } from '../shared/matching/dates.ts';
 import { authenticationSchema } from './config-authentication.ts';
 import { destinationName, destinationSchema } from './config-destinations.ts';
 import { networkSchema } from './config-network.ts';
+import { proofSchema } from './config-proof.ts';
 import { fallbackSchema, rulesSchema } from './config-rules.ts';
 import { refusePrivateKeys } from './config-secrets.ts';
 import { groupsSchema, partnersSchema, sharedOutboxesSchema } from './policy/partners.ts';
@@ -122,6 +123,7 @@ export const internalConfigSchema = z.strictObject({
     })
     .prefault({}),
   workers: z.strictObject({ seal: threads }).prefault({}),
+  proof: proofSchema,
   log: logSettings,
 });
 

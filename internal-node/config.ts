@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { type Loaded, type LoadedConfig, loadConfig, sourceOf } from '../shared/config/load.ts';
+import { digestOf, type FileDigest, type Loaded, type LoadedConfig, loadConfig, sourceOf } from '../shared/config/load.ts';
 import { ConfigError, type ConfigProblem } from '../shared/config/problems.ts';
 import { checkFile } from '../shared/config/schema-check.ts';
 import { readYamlFile } from '../shared/config/yaml-file.ts';
@@ -28,6 +28,8 @@ export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'pol
   readonly file: string;
   /** All files that were read, absolute. */
   readonly files: readonly string[];
+  /** Of these files as they were read. */
+  readonly digests: readonly FileDigest[];
   readonly keys: string;
   /** Where staff connect, and where the staff door waits for the agent. */
   readonly admin: { readonly socket: string; readonly agentSocket: string };
@@ -94,7 +96,7 @@ export async function withRulesOf(settings: InternalSettings, file: string): Pro
   const problems: ConfigProblem[] = [...yaml.problems];
   const value = problems.length === 0 ? checkFile(yaml, rulesFileSchema, problems) : undefined;
   if (value) {
-    const part = { value, label: yaml.label, file: resolve(file), at: yaml.at, keyAt: yaml.keyAt };
+    const part = { value, label: yaml.label, file: resolve(file), sha256: yaml.sha256, at: yaml.at, keyAt: yaml.keyAt };
     const partners = Object.keys(settings.partners);
     const known = {
       ...{ partners, outboxes: [...partners, ...settings.sharedOutboxes] },
@@ -143,6 +145,7 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>, file: string = 
     ...value,
     file,
     files: [main.file, ...parts.map((part) => part.file)],
+    digests: [main, ...parts].map(digestOf),
     state,
     keys: value.keys === undefined ? join(state, 'keys') : resolve(folder, value.keys),
     admin: { socket: socketOf(value, file), agentSocket: `${socketOf(value, file)}.agent` },

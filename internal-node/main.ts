@@ -39,6 +39,7 @@ import { ConfigSwap } from './config-swap.ts';
 import { agentConfinement, doorConfinement } from './confinement.ts';
 import { checkHost, checkOwnFiles } from './host-check.ts';
 import { loadSealingIdentity, makeSealingIdentity } from './keys/sealing-identity.ts';
+import { addProofVerbs } from './proof/verbs.ts';
 import { agentUnit, doorUnit } from './service-units.ts';
 
 async function serveAgent(configFile: string, signals: ProcessSignals): Promise<void> {
@@ -195,6 +196,7 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   addExplainVerbs(program);
   addApplyVerbs(program);
   addFirewallVerbs(program);
+  addProofVerbs(program, { sealingKey: loadSealingIdentity });
   return program;
 }
 

@@ -7,6 +7,7 @@ import { asSallyportError, SallyportError } from '../shared/errors.ts';
 import { type EventName, eventCatalogue } from '../shared/events/catalogue.ts';
 import { event, type NumberedEvent } from '../shared/events/event.ts';
 import type { DmzNetwork } from '../shared/firewall/dmz-network.ts';
+import { printable } from '../shared/log.ts';
 import type { NodeKeys } from '../shared/pki/node-keys.ts';
 import type { DmzStatus } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
@@ -20,6 +21,7 @@ import type {
   Listing,
   OpenedItem,
   PartnerSummary,
+  ProofOutcome,
   PushedItem,
   Reloaded,
   TraceAnswer,
@@ -96,6 +98,8 @@ export class StaffApi implements InternalAdminApi {
     ]);
     return {
       node: keys.name,
+      pid: process.pid,
+      configuration: current.config.digests,
       version: programVersion,
       fingerprint: keys.fingerprint,
       startedAtMs: this.#startedAtMs,
@@ -278,6 +282,15 @@ export class StaffApi implements InternalAdminApi {
     }
     wakePuller();
     return { item };
+  }
+
+  async recordProof({ claims, failing, offending }: ProofOutcome): Promise<void> {
+    const { events, clock } = this.#deps;
+    const changed =
+      failing.length === 0
+        ? event('proof.holds', clock.nowMs(), {}, { claims })
+        : event('proof.drift', clock.nowMs(), {}, { claims, failing: failing.join(' '), offending: printable(offending, 1000) });
+    await events.emit([changed]);
   }
 
   async reload(): Promise<Reloaded> {

@@ -1,9 +1,14 @@
 /** What the admin socket of the DMZ node offers; the composition root implements it. */
+
+import type { FileDigest } from '../../shared/config/load.ts';
 import type { OwnConfinement } from '../../shared/confinement/own-confinement.ts';
 import type { DmzStatus } from '../../shared/tunnel/messages.ts';
 
 export interface DmzNodeStatus extends DmzStatus {
   readonly node: string;
+  readonly pid: number;
+  /** The configuration it works by. */
+  readonly configuration: readonly FileDigest[];
   readonly fingerprint: string;
   /** Whether the admin commands may rely on the other numbers; why not, when not. */
   readonly suspect: string | null;

@@ -228,6 +228,8 @@ test('staff name files by partner, box and path', () => {
 
 const healthy: InternalStatus = {
   node: 'inner1',
+  pid: 0,
+  configuration: [],
   version: '1',
   fingerprint: 'SPI-…',
   startedAtMs: 0,

@@ -3,6 +3,7 @@
  * id, a trace id, a prefix of one of at least four characters that only one has, or a partner path (`acme/Inbox/a.csv`).
  */
 
+import type { FileDigest } from '../../shared/config/load.ts';
 import type { OwnConfinement } from '../../shared/confinement/own-confinement.ts';
 import type { NumberedEvent } from '../../shared/events/event.ts';
 import type { DmzNetwork } from '../../shared/firewall/dmz-network.ts';
@@ -12,6 +13,9 @@ import type { PastItem } from '../replay.ts';
 
 export interface InternalStatus {
   readonly node: string;
+  readonly pid: number;
+  /** The configuration it works by. */
+  readonly configuration: readonly FileDigest[];
   readonly version: string;
   readonly fingerprint: string;
   readonly startedAtMs: number;
@@ -214,6 +218,15 @@ export interface Bans {
   readonly total: number;
 }
 
+/** What a repeated check of the claims found. */
+export interface ProofOutcome {
+  readonly claims: number;
+  /** Ids of those that do not hold. */
+  readonly failing: readonly string[];
+  /** Rules or files that break them, in words. */
+  readonly offending: string;
+}
+
 export interface InternalAdminApi {
   status(): Promise<InternalStatus>;
   list(args: ListArgs): Promise<Listing>;
@@ -260,6 +273,8 @@ export interface InternalAdminApi {
   resumeDestination(name: string): Promise<{ readonly resumed: boolean }>;
   /** Tries an item again that was given up. @throws SallyportError as `openItem`, `usage` when there is nothing to try. */
   retry(ref: string): Promise<{ readonly item: string }>;
+  /** Records what a check of the claims found; an alarm when one does not hold. */
+  recordProof(outcome: ProofOutcome): Promise<void>;
   /** Reads the configuration anew. @throws SallyportError `config-invalid`; the last good one then stays in use. */
   reload(): Promise<Reloaded>;
 }

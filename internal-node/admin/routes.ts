@@ -28,6 +28,12 @@ const applyBody = z.strictObject({
     .nullable(),
 });
 
+const proofBody = z.strictObject({
+  claims: z.int().min(0).max(1000),
+  failing: z.array(z.string().regex(/^[a-z.-]{1,64}$/)).max(100),
+  offending: z.string().max(1000),
+});
+
 export const internalRoutes = (api: InternalAdminApi, tickets: PullTickets): readonly AdminRoute[] => [
   { kind: 'json', method: 'GET', path: '/v1/status', answer: () => api.status() },
   { kind: 'json', method: 'GET', path: '/v1/items', answer: async ({ query }) => api.list(listArgs(query)) },
@@ -61,6 +67,16 @@ export const internalRoutes = (api: InternalAdminApi, tickets: PullTickets): rea
     answer: ({ params }) => api.resumeDestination(params.name ?? ''),
   },
   { kind: 'json', method: 'POST', path: '/v1/items/:ref/retry', answer: ({ params }) => api.retry(params.ref ?? '') },
+  {
+    kind: 'json',
+    method: 'POST',
+    path: '/v1/proof',
+    body: proofBody,
+    answer: async (_request, body) => {
+      await api.recordProof(proofBody.parse(body));
+      return {};
+    },
+  },
   { kind: 'json', method: 'POST', path: '/v1/reload', answer: () => api.reload() },
   {
     kind: 'download',

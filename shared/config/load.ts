@@ -18,6 +18,8 @@ export interface Loaded<T> {
   readonly label: string;
   /** Absolute path. */
   readonly file: string;
+  /** Of the file's text, in hex. */
+  readonly sha256: string;
   /** Where the value at a path stands. */
   at(path: readonly PropertyKey[]): Position;
   /** Where the key of the last component of a path stands. */
@@ -85,7 +87,7 @@ function check<S extends z.ZodType>(
   const before = problems.length;
   const value = checkFile(yaml, schema, problems);
   if (problems.length > before || value === undefined) return undefined;
-  return { value, label: yaml.label, file, at: yaml.at, keyAt: yaml.keyAt };
+  return { value, label: yaml.label, file, sha256: yaml.sha256, at: yaml.at, keyAt: yaml.keyAt };
 }
 
 /** Read from the plain value, so that a main file with a mistake elsewhere still says what it includes. */
@@ -132,6 +134,15 @@ async function listFiles(folder: string, globs: readonly string[], found: string
   }
   return true;
 }
+
+/** One file of a configuration as it was read: what `sha256sum` says of it. */
+export interface FileDigest {
+  /** Absolute. */
+  readonly file: string;
+  readonly sha256: string;
+}
+
+export const digestOf = ({ file, sha256 }: Loaded<unknown>): FileDigest => ({ file, sha256 });
 
 /** `conf.d/rules.yaml:8`: where a value came from, for people. */
 export const sourceOf = (part: Loaded<unknown>, path: readonly PropertyKey[]): string => `${part.label}:${part.keyAt(path).line}`;

@@ -8,7 +8,7 @@ import { newItemId } from '../ids.ts';
 const modeText = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, '0');
 
 /** Writes a new file, mode 0600. @throws SallyportError `already-exists`. */
-export async function writeNewFile(path: string, text: string): Promise<void> {
+export async function writeNewFile(path: string, text: string | Buffer): Promise<void> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   let file: FileHandle;
   try {
@@ -41,7 +41,7 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   await flushFolder(dirname(path));
 }
 
-async function filled(file: FileHandle, text: string): Promise<void> {
+async function filled(file: FileHandle, text: string | Buffer): Promise<void> {
   try {
     await file.writeFile(text);
     await file.sync();

@@ -2,6 +2,7 @@
  * One YAML file with the place of every value. Bounded: 1 MiB, few aliases, duplicate keys refused. Does not know what the
  * file should hold: `schema-check.ts` does.
  */
+import { hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { type Document, isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import type { ConfigProblem, Position } from './problems.ts';
@@ -12,6 +13,8 @@ const maxAliases = 50;
 export interface YamlFile {
   /** The name used in messages. */
   readonly label: string;
+  /** Of the text, in hex. */
+  readonly sha256: string;
   readonly document: Document.Parsed;
   /** The plain value; undefined when the text is not valid YAML. An empty file is null. */
   readonly value: unknown;
@@ -83,6 +86,7 @@ export function parseYaml(text: string, label: string): YamlFile {
   }
   return {
     label,
+    sha256: hash('sha256', text),
     document,
     value,
     problems,

@@ -128,6 +128,16 @@ export const nodeEvents = {
     policy: 'number that the DMZ node holds',
     confirmUntilMs: 'when it goes back unless it is confirmed; 0: it stays',
   }),
+  'proof.holds': kind('SP-1921', 'info', 'A repeated check found that every claim about the pair holds.', {
+    claims: 'how many were checked',
+  }),
+  'proof.drift': kind(
+    'SP-1922',
+    'alarm',
+    'A repeated check found claims about the pair that do not hold.',
+    { claims: 'how many were checked', failing: 'ids of those', offending: 'rules, files or sockets that break them' },
+    'Run `sallyport prove`; it names each offending rule or file and the command that shows it.',
+  ),
   'config.confirmed': kind('SP-1904', 'info', 'The configuration that was put in place stays.', {}),
   'config.rolled-back': kind(
     'SP-1905',

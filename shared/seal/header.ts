@@ -102,6 +102,9 @@ export function headerLength(start: Buffer): number | undefined {
   return length;
 }
 
+/** @returns The type of each stanza, in their order: `X25519` for each recipient. @throws SallyportError `sealed-damaged` */
+export const stanzaTypes = (header: Buffer): readonly string[] => parse(header).stanzas.map(({ type }) => type);
+
 /** SHA-256 of the header in hex: what names a sealed file between the nodes. */
 export function headerSha256(header: Buffer): string {
   return createHash('sha256').update(header).digest('hex');

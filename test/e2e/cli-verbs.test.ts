@@ -247,6 +247,8 @@ const status = {
   node: 'inner1',
   version: '0.1.0',
   fingerprint: 'SPI-…',
+  pid: 0,
+  configuration: [],
   startedAtMs: 0,
   suspect: null,
   tunnel: {
@@ -351,6 +353,9 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
     retry: async (ref) => {
       seen.calls.push(['retry', ref]);
       return { item: item.item };
+    },
+    recordProof: async ({ failing }) => {
+      seen.calls.push(['proof', ...failing]);
     },
     reload: async () => {
       seen.calls.push('reload');

@@ -1,0 +1,144 @@
+/**
+ * Gathers what the claims about a DMZ node rest on, from its configuration, its folders, /proc and what it says on its admin
+ * socket. Reads only, starts no program, connects to nothing. What cannot be read is a missing fact, not an error.
+ */
+import { hash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, join } from 'node:path';
+import { AdminClient } from '../../shared/admin/client.ts';
+import type { FileDigest } from '../../shared/config/load.ts';
+import { readYamlFile } from '../../shared/config/yaml-file.ts';
+import { fingerprintOf } from '../../shared/pki/fingerprint.ts';
+import { type PolicyBundle, policyBundleSchema } from '../../shared/policy.ts';
+import { type AuditChain, readAuditChain } from '../../shared/proof/audit-chain.ts';
+import { type Fact, factOf } from '../../shared/proof/claim.ts';
+import { configFolder, type FileEntry, listTrees } from '../../shared/proof/files.ts';
+import { type InventoryEntry, readInventory } from '../../shared/proof/inventory.ts';
+import { type ProcessFacts, readProcess } from '../../shared/proof/processes.ts';
+import { readSealedObjects, type SealedObject } from '../../shared/proof/sealed-objects.ts';
+import { certificateKey, type FoundSecret, findSecrets } from '../../shared/proof/secrets.ts';
+import { readSockets, type Sockets } from '../../shared/proof/sockets.ts';
+import type { DmzConfig } from '../config.ts';
+
+/** What the running node says on its admin socket; a part of `DmzNodeStatus`. */
+export interface RunningDmz {
+  readonly pid: number;
+  readonly configuration: readonly FileDigest[];
+  readonly policyNumber: number;
+}
+
+/** How keys of the inside would be known if they lay here. */
+export interface InsideKeys {
+  /** `SPI-…`, as pinned. */
+  readonly fingerprint: string;
+  /** SPKI in base64 of the keys that sign policy and certificates inside. */
+  readonly publicKeys: readonly string[];
+  readonly recipients: readonly string[];
+}
+
+export interface DmzFacts {
+  readonly config: DmzConfig;
+  /** `dmz.yaml:12` */
+  readonly place: (path: readonly string[]) => string;
+  readonly host: string;
+  readonly nowMs: number;
+  readonly running: Fact<RunningDmz>;
+  readonly onDisk: Fact<readonly FileDigest[]>;
+  readonly processes: Fact<readonly ProcessFacts[]>;
+  readonly sockets: Fact<Sockets>;
+  /** Of the folders of the node, without those of the caches. */
+  readonly files: Fact<readonly FileEntry[]>;
+  readonly secrets: Fact<readonly FoundSecret[]>;
+  readonly insideKeys: Fact<InsideKeys>;
+  readonly objects: Fact<readonly SealedObject[]>;
+  readonly policy: Fact<PolicyBundle>;
+  readonly audit: Fact<AuditChain>;
+  readonly inventory: Fact<readonly InventoryEntry[]>;
+}
+
+/** Of the state folder: sealed contents, judged one by one. */
+export const cacheFolders = ['objects', 'quarantine'] as const;
+
+export async function gatherDmzFacts(config: DmzConfig, nowMs: number, signal: AbortSignal): Promise<DmzFacts> {
+  const running = await factOf(() => askNode(config, signal));
+  const pids = 'value' in running ? [running.value.pid] : [];
+  const caches = cacheFolders.map((name) => join(config.state, name));
+  const inCache = ({ path }: FileEntry): boolean => caches.some((folder) => path.startsWith(`${folder}/`));
+  const all = await factOf(() => listTrees([configFolder(config.file), config.state, config.keys]));
+  const files = 'value' in all ? all.value : [];
+  const needsFiles = async <T>(gather: () => Promise<T>): Promise<Fact<T>> => ('missing' in all ? all : factOf(gather));
+  const policy = await factOf(() => readPolicy(config.state));
+  const named = [
+    ...config.sftp.hostKeys,
+    ...(config.ftps?.certificates.flatMap(({ certificate, key }) => [certificate, key]) ?? []),
+  ];
+  return {
+    config,
+    place: await placesIn(config.file),
+    host: hostname(),
+    nowMs,
+    running,
+    onDisk: await factOf(async () => [{ file: config.file, sha256: hash('sha256', await readFile(config.file)) }]),
+    processes: await withPids(running, () => Promise.all(pids.map((pid) => readProcess(pid, 'node')))),
+    sockets: await withPids(running, () => readSockets(pids)),
+    files: await needsFiles(async () => files.filter((entry) => !inCache(entry))),
+    secrets: await needsFiles(() =>
+      findSecrets(files.filter((entry) => entry.kind === 'file' && !inCache(entry)).map(({ path }) => path)),
+    ),
+    insideKeys: 'missing' in policy ? policy : await factOf(() => readInsideKeys(config, policy.value)),
+    objects: await needsFiles(() => readSealedObjects(files.filter(inCache))),
+    policy,
+    audit: await factOf(() => readAuditChain(join(config.state, 'audit'))),
+    inventory: await factOf(async () => readInventory(config.name, await listTrees([config.keys, ...named]))),
+  };
+}
+
+/** Says where a key of a configuration file stands. */
+export async function placesIn(file: string): Promise<DmzFacts['place']> {
+  const yaml = await readYamlFile(file);
+  return (path) => `${basename(file)}:${yaml.keyAt(path).line}`;
+}
+
+async function askNode(config: DmzConfig, signal: AbortSignal): Promise<RunningDmz> {
+  const { pid, configuration, policyNumber } = await new AdminClient({ socket: config.admin.socket, signal }).get<RunningDmz>([
+    'v1',
+    'status',
+  ]);
+  return { pid, configuration, policyNumber };
+}
+
+async function withPids<T>(running: Fact<RunningDmz>, gather: () => Promise<T>): Promise<Fact<T>> {
+  return 'missing' in running ? running : factOf(gather);
+}
+
+interface KeptPolicy {
+  readonly bundle: string;
+  readonly certificate: string;
+}
+
+async function keptPolicy(state: string): Promise<KeptPolicy> {
+  return JSON.parse(await readFile(join(state, 'policy.json'), 'utf8')) as KeptPolicy;
+}
+
+async function readPolicy(state: string): Promise<PolicyBundle> {
+  return policyBundleSchema.parse(JSON.parse((await keptPolicy(state)).bundle));
+}
+
+async function readInsideKeys(config: DmzConfig, { recipients }: PolicyBundle): Promise<InsideKeys> {
+  const { certificate } = await keptPolicy(config.state);
+  const authority = await readFile(join(config.state, 'internal-ca.crt'), 'utf8');
+  return {
+    fingerprint: config.internal.fingerprint,
+    publicKeys: [certificateKey(certificate), certificateKey(authority)],
+    recipients,
+  };
+}
+
+/** Whether a key that was found is one that must exist inside only. */
+export function isInsideKey({ kind, publicKey }: FoundSecret, inside: InsideKeys): boolean {
+  if (kind === 'age identity') return true;
+  if (kind !== 'private key' || publicKey === undefined) return false;
+  const fingerprint = fingerprintOf('internal', Buffer.from(publicKey, 'base64'));
+  return fingerprint === inside.fingerprint || inside.publicKeys.includes(publicKey);
+}
