@@ -1,6 +1,7 @@
 /**
- * What the kernel enforces, on real nodes that do their work meanwhile: under the launcher each process is denied what it is not to
- * do, tried from inside it; without one, the kernel's own record shows that the DMZ node does not even try. And the systemd units.
+ * What the kernel enforces, on real nodes that do their work meanwhile: under the launcher, and under the system calls that their
+ * systemd units admit, each process is denied what it is not to do, tried from inside it. That the DMZ node does not even try is
+ * shown by `walk.test.ts`.
  */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -17,6 +18,7 @@ import { commands } from '../../scripts/site/site.ts';
 import { ask, curlFtps, delivered, eventually, sha256 } from '../../scripts/site/walk.ts';
 import type { Probed } from '../fixtures/confinement-probe.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
+import { underUnitFilter, writeUnitFilter } from '../fixtures/unit-filter.ts';
 import { contentOf, exchangePdf, offerAndFetch, putAndSeeInside } from './journey.ts';
 
 const run = promisify(execFile);
@@ -44,13 +46,29 @@ after(async () => {
   await rm(scratch, { recursive: true });
 });
 
-describe('under the launcher', () => {
+describe('under the launcher and the system calls of its unit', () => {
   let pair: Pair;
+  const filterOf = (kind: string): string => join(scratch, `${kind}.filter`);
   before(async () => {
     const file = join(scratch, 'probe');
     const options = `${process.env.NODE_OPTIONS ?? ''} --disallow-code-generation-from-strings --import ${probe}`;
-    const prefix = ['env', `NODE_OPTIONS=${options}`, `SALLYPORT_PROBE=${file}`, launcher];
-    pair = await startPair({}, { dmz: prefix, internal: prefix, door: prefix });
+    const prefix = (kind: string): string[] => [
+      'env',
+      `NODE_OPTIONS=${options}`,
+      `SALLYPORT_PROBE=${file}`,
+      ...underUnitFilter(filterOf(kind)),
+      launcher,
+    ];
+    pair = await startPair({}, { dmz: prefix('dmz'), internal: prefix('agent'), door: prefix('door') }, async (site) => {
+      const admitted = {
+        dmz: await writeUnitFilter(await ask(site, 'dmz', 'unit'), filterOf('dmz')),
+        agent: await writeUnitFilter(await ask(site, 'internal', 'unit', 'agent'), filterOf('agent')),
+        door: await writeUnitFilter(await ask(site, 'internal', 'unit', 'door'), filterOf('door')),
+      };
+      assert.deepEqual([admitted.dmz.has('connect'), admitted.dmz.has('accept4')], [false, true]);
+      assert.deepEqual([admitted.agent.has('connect'), admitted.agent.has('accept4')], [true, false]);
+      for (const calls of Object.values(admitted)) assert.deepEqual([calls.has('ptrace'), calls.has('mount')], [false, false]);
+    });
     probed = async (kind) => {
       const pid = pair.supervisor.pid(kind);
       process.kill(pid, 'SIGUSR2');
@@ -150,6 +168,9 @@ describe('under the launcher', () => {
     await pair.supervisor.takeDown('dmz');
     await writeFile(config, text.replace(/^ftps:\n/m, 'ftps:\n  active: {}\n'), { mode: 0o600 });
     try {
+      const unit = await ask(pair.site, 'dmz', 'unit');
+      assert.doesNotMatch(unit, /~connect/);
+      await writeUnitFilter(unit, filterOf('dmz'));
       pair.supervisor.bringUp('dmz');
       await pair.supervisor.ready(AbortSignal.timeout(90_000));
       const { connectTcp, spawn: started, udp } = await probed('dmz');
@@ -218,32 +239,5 @@ describe('under the launcher', () => {
     assert.match(units['sallyport-dmz.service'], /^SystemCallFilter=~connect$/m);
     assert.match(units['sallyport-agent.service'], /^SystemCallFilter=~listen accept accept4$/m);
     assert.doesNotMatch(units['sallyport-agent.service'], /SocketBindAllow/);
-  });
-});
-
-describe('without a launcher, recorded by the kernel', () => {
-  it('R18: the DMZ node starts no program and opens no connection while files go every way', async () => {
-    const trace = join(scratch, 'trace');
-    const strace = ['strace', '-D', '-f', '--seccomp-bpf', '-qq', '-e', 'signal=none', '-s', '200', '-o', trace];
-    const calls = ['-e', 'trace=connect,execve,execveat,sendto'];
-    await using pair = await startPair({}, { dmz: [...strace, ...calls], internal: [] });
-    await everyWay(pair);
-    await ask(pair.site, 'dmz', 'status');
-    await pair.supervisor.stop();
-    const lines = (await readFile(trace, 'utf8')).split('\n').filter((line) => line !== '');
-    const [start, ...rest] = lines.filter((line) => /\bexecve(at)?\(/.test(line));
-    assert.match(start ?? '', /execve\("[^"]*node"/);
-    assert.deepEqual(rest, [], 'no program after its own start');
-    // For the status it tries a Unix socket that is not there, to see whether the kernel denies it.
-    const known = /connect\(\d+, \{sa_family=AF_UNIX, sun_path="[^"]*nobody-is-here\/socket"\}/;
-    assert.deepEqual(
-      lines.filter((line) => /\bconnect\(/.test(line) && !known.test(line)),
-      [],
-    );
-    assert.deepEqual(
-      lines.filter((line) => /sa_family=AF_INET|MSG_FASTOPEN/.test(line)),
-      [],
-      'nothing is sent to an address',
-    );
   });
 });

@@ -5,8 +5,9 @@ import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { ask, eventually, filesBelow, sftp, sha256 } from '../../scripts/site/walk.ts';
+import { ask, curlFtps, eventually, filesBelow, sftp, sha256 } from '../../scripts/site/walk.ts';
 import { firstBrokenLine } from '../../shared/events/audit-trail.ts';
+import { KernelRecord } from '../fixtures/kernel-record.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
 import {
   contentOf,
@@ -23,11 +24,14 @@ const run = promisify(execFile);
 
 describe('a pair of nodes on one machine', () => {
   let pair: Pair;
+  let record: KernelRecord;
   before(async () => {
-    pair = await startPair();
+    record = await KernelRecord.make();
+    pair = await startPair({}, { dmz: record.prefix, internal: [] });
   });
   after(async () => {
     await pair[Symbol.asyncDispose]();
+    await record[Symbol.asyncDispose]();
   });
 
   for (const size of journeySizes) {
@@ -100,6 +104,26 @@ describe('a pair of nodes on one machine', () => {
     assert.equal(code, 0);
     assert.match(output, /Remote working directory: \//);
     assert.equal((await sftp(site, { ...acme, name: 'nobody' }, ['pwd'])).code, 255, 'an unknown partner is refused');
+  });
+
+  it('R18: through all of it, and an upload over FTPS, the DMZ node has started no program and connected to nobody', async () => {
+    const { site, acme, supervisor } = pair;
+    const local = join(site.folder, 'scratch', 'invoice.bin');
+    await writeFile(local, contentOf(700_000));
+    assert.equal((await curlFtps(site, acme, ['-T', local], '/Inbox/')).code, 0);
+    assert.match(await ask(site, 'dmz', 'status'), /^node|^!/);
+    await supervisor.takeDown('dmz');
+    const calls = await record.calls();
+    const [start, ...programs] = calls.filter((call) => /\bexecve(at)?\(/.test(call));
+    assert.match(start ?? '', /execve\("[^"]*node"/);
+    assert.deepEqual(programs, [], 'no program after its own start');
+    // For its status it tries a Unix socket that cannot be there, to see whether the kernel denies it.
+    const selfTest = /connect\(\d+, \{sa_family=AF_UNIX, sun_path="[^"]*nobody-is-here\/socket"\}/;
+    assert.deepEqual(
+      calls.filter((call) => /\bconnect\(|sa_family=AF_INET|MSG_FASTOPEN/.test(call) && !selfTest.test(call)),
+      [],
+      'no connection, nothing sent to an address',
+    );
   });
 });
 
