@@ -41,12 +41,12 @@ test('three lines are enough: everything else has a default', async () => {
   assert.equal(config.limits.reorderWindow, 8 * 1024 * 1024);
   assert.equal(config.limits.drainTimeout, 600_000);
   assert.deepEqual(config.space, { minimumFree: { percent: 5 }, reserve: 64 * 1024 * 1024 });
-  assert.equal(config.internal.fingerprint, inner);
+  assert.equal(config.internal?.fingerprint, inner);
 });
 
 test('a fingerprint is taken however it was typed', async () => {
   const { config } = await load(good.replace(inner, inner.toLowerCase()));
-  assert.equal(config?.internal.fingerprint, inner);
+  assert.equal(config?.internal?.fingerprint, inner);
 });
 
 test('what does not fit together is refused at its place', async () => {

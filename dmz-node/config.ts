@@ -210,9 +210,12 @@ export const dmzConfigSchema = z.strictObject({
   name: nodeName,
   state: path().default('state').describe('Folder of the caches and records, mode 0700.'),
   keys: path().optional().describe('Folder of the keys, mode 0700; default: keys in the state folder.'),
-  internal: z.strictObject({
-    fingerprint: fingerprint('internal').describe('SPI-…: the only internal node that may connect.'),
-  }),
+  internal: z
+    .strictObject({
+      fingerprint: fingerprint('internal').describe('SPI-…: the only internal node that may connect.'),
+    })
+    .optional()
+    .describe('Leave it out when the internal node comes with an invitation: sallyport-dmz invite.'),
   tunnel,
   sftp,
   ftps: ftps.optional(),
@@ -244,6 +247,9 @@ export interface DmzConfig extends Omit<Settings, 'keys' | 'admin' | 'sftp' | 'f
   readonly sftp: Omit<Settings['sftp'], 'hostKeys'> & { readonly hostKeys: readonly string[] };
   readonly ftps: (FtpsSettings & { readonly certificates: NonNullable<FtpsSettings['certificates']> }) | undefined;
 }
+
+/** In the state folder: what is recorded of the internal node, and the invitations that were made. */
+export const stateFiles = { internalNode: 'internal-node.json', invitations: 'invitations.json' } as const;
 
 /** In the keys folder, as `init` makes them; the first is what partners are told. */
 export const hostKeyFiles = { ed25519: 'ssh_host_ed25519', rsa: 'ssh_host_rsa', ecdsa: 'ssh_host_ecdsa' } as const;

@@ -1,14 +1,16 @@
 /** What the admin socket of the DMZ node answers, put together from its parts. */
 
 import { ownConfinement } from '../shared/confinement/own-confinement.ts';
+import type { CertificateDesk } from '../shared/pki/certificate-desk.ts';
+import type { OwnIdentity } from '../shared/pki/node-identity.ts';
 import type { LastRefusal } from '../shared/tunnel/refusals.ts';
-import type { DmzAdminApi, DmzNodeStatus } from './admin/api.ts';
+import type { DmzAdminApi, DmzInvitation, DmzInvitations, DmzNodeStatus } from './admin/api.ts';
 import type { Cache } from './cache/cache.ts';
 import type { HandOver } from './cache/hand-over.ts';
 import type { DmzConfig } from './config.ts';
 import { whyConnects } from './confinement.ts';
 import type { Doors } from './doors.ts';
-import type { OwnKeys } from './host-check.ts';
+import type { InvitationDesk } from './invitation-desk.ts';
 import type { Throttle } from './partner/throttle.ts';
 import type { PolicyHolder } from './policy-holder.ts';
 import type { LinkFacts } from './tunnel/peer.ts';
@@ -16,7 +18,9 @@ import type { Peers } from './tunnel/peers.ts';
 
 export interface NodeStatusDeps {
   readonly config: DmzConfig;
-  readonly keys: OwnKeys;
+  readonly identity: Pick<OwnIdentity, 'keys'>;
+  readonly certificates: CertificateDesk;
+  readonly invitations: InvitationDesk;
   readonly peers: Peers;
   readonly policy: PolicyHolder;
   readonly doors: Doors;
@@ -50,8 +54,24 @@ export class NodeStatus implements DmzAdminApi {
     return this.#deps.doors.refresh();
   }
 
+  get certificates(): CertificateDesk {
+    return this.#deps.certificates;
+  }
+
+  invitations(): DmzInvitations {
+    return this.#deps.invitations.open();
+  }
+
+  invite(ttlMs: number, label: string): Promise<DmzInvitation> {
+    return this.#deps.invitations.make(ttlMs, label);
+  }
+
+  withdraw(id: string): Promise<boolean> {
+    return this.#deps.invitations.withdraw(id);
+  }
+
   async status(): Promise<DmzNodeStatus> {
-    const { config, keys, peers, policy, doors, handOver, cache, throttle } = this.#deps;
+    const { config, identity, peers, policy, doors, handOver, cache, throttle } = this.#deps;
     const counters = await handOver.requests['status.get']({}, AbortSignal.timeout(countMs));
     const live = peers.current();
     return {
@@ -59,7 +79,7 @@ export class NodeStatus implements DmzAdminApi {
       node: config.name,
       pid: process.pid,
       configuration: config.digests,
-      fingerprint: keys.node.fingerprint,
+      fingerprint: identity.keys.fingerprint,
       suspect: cache.core.health.suspect,
       tunnel: {
         up: live !== undefined,
@@ -74,6 +94,7 @@ export class NodeStatus implements DmzAdminApi {
       gateBytes: await cache.core.space.gateBytes(),
       bannedSources: throttle.banned,
       confinement: { ...(await ownConfinement()), whyConnects: whyConnects(config) },
+      certificates: this.#deps.certificates.summary(),
     };
   }
 }

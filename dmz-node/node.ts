@@ -2,8 +2,6 @@
  * The composition root of the DMZ node: makes every part, hands each what it needs, starts them in order and stops them in
  * reverse. Reads like the drawing; decides nothing.
  */
-
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { RunningNode } from '../shared/admin/serve.ts';
@@ -12,6 +10,9 @@ import { Database } from '../shared/durable/database.ts';
 import { event } from '../shared/events/event.ts';
 import { createLogger } from '../shared/log.ts';
 import { keepMemoryFlat } from '../shared/memory.ts';
+import { CertificateDesk } from '../shared/pki/certificate-desk.ts';
+import { denyFileName } from '../shared/pki/deny-list.ts';
+import { NodeIdentity } from '../shared/pki/node-identity.ts';
 import { verifyPolicyCertificate } from '../shared/pki/peer-check.ts';
 import { SealWorkers } from '../shared/seal/seal-workers.ts';
 import { ServiceStack } from '../shared/service.ts';
@@ -21,13 +22,14 @@ import type { DmzAdminApi } from './admin/api.ts';
 import { Admission } from './admission.ts';
 import { Cache, cacheDefaults } from './cache/cache.ts';
 import { HandOver } from './cache/hand-over.ts';
-import type { DmzConfig } from './config.ts';
+import { type DmzConfig, stateFiles } from './config.ts';
 import { Announcer } from './dispatch/announcer.ts';
 import { Dispatcher } from './dispatch/dispatcher.ts';
 import { dmzNetwork } from './dmz-network.ts';
 import { type Door, Doors } from './doors.ts';
 import { FtpsListener, ftpsDefaults } from './ftps/listener.ts';
 import type { OwnKeys } from './host-check.ts';
+import { InvitationDesk } from './invitation-desk.ts';
 import { NodeStatus } from './node-status.ts';
 import { Authenticator, authenticatorDefaults } from './partner/authenticator.ts';
 import { FileView } from './partner/file-view.ts';
@@ -39,6 +41,7 @@ import { PolicyHolder } from './policy-holder.ts';
 import { stallRule } from './progress.ts';
 import type { DmzOperations } from './records.ts';
 import { SftpListener, sftpDefaults } from './sftp/listener.ts';
+import { Invitations } from './tunnel/invitations.ts';
 import { TunnelListener } from './tunnel/listener.ts';
 import { Peers } from './tunnel/peers.ts';
 
@@ -50,8 +53,6 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   const { limits } = config;
   const stall = stallRule(limits.stall, limits.minimumRate);
   const startedAtMs = Math.floor(clock.nowMs());
-  const peerCaFile = join(config.state, 'internal-ca.crt');
-  const keptCa = await readFile(peerCaFile, 'utf8').catch(() => undefined);
 
   const database = await Database.open<DmzOperations>({
     file: join(config.state, 'records.db'),
@@ -60,9 +61,12 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   });
   const records = database.room<DmzOperations>();
   const seal = new SealWorkers({ threads: threadsOf(config.workers.seal) });
+  const identity = await NodeIdentity.open({ events: database, clock, log }, { folder: config.keys, role: 'dmz' });
+  const invitations = new Invitations({ clock }, { file: join(config.state, stateFiles.invitations) });
+  await invitations.load();
   const peers = new Peers();
   const policy = new PolicyHolder(
-    { peerCa: () => peers.peerCa() ?? keptCa, verifyCertificate: verifyPolicyCertificate, events: database, clock, log },
+    { peerAuthorities: () => tunnel.known.authorities, verifyCertificate: verifyPolicyCertificate, events: database, clock, log },
     { folder: config.state },
   );
 
@@ -199,9 +203,24 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
     status: () => ({ version: programVersion, startedAtMs, policyNumber: policy.number, sessions: sessions.count() }),
   });
   database.onEvents(() => handOver.eventsRecorded());
+  const denyFile = join(config.keys, denyFileName);
+  const certificates = new CertificateDesk(
+    {
+      identity,
+      known: () => tunnel.known,
+      peerCertificate: () => peers.current()?.leaf,
+      recheck: () => tunnel.recheck(),
+      beforeRetire: async () => {},
+      events: database,
+      clock,
+    },
+    { denyFile },
+  );
   const status = new NodeStatus({
     config,
-    keys,
+    identity,
+    certificates,
+    invitations: new InvitationDesk({ invitations, identity, events: database, clock }, { typed: config.internal?.fingerprint }),
     peers,
     policy,
     doors,
@@ -213,6 +232,8 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   const tunnel: TunnelListener = new TunnelListener(
     {
       peers,
+      identity,
+      invitations,
       answering: () => ({
         requests: {
           ...handOver.requests,
@@ -247,9 +268,9 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
     {
       host: config.tunnel.listen.host,
       port: config.tunnel.listen.port,
-      keys: keys.node,
-      internalFingerprint: config.internal.fingerprint,
-      peerCaFile,
+      internalFingerprint: config.internal?.fingerprint,
+      peerRecordFile: join(config.state, stateFiles.internalNode),
+      denyFile,
       classicalKeyExchange: config.tunnel.classicalKeyExchange,
       version: programVersion,
       ...(config.tunnel.allowFrom.length > 0 ? { allowFrom: config.tunnel.allowFrom } : {}),
@@ -266,6 +287,8 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
   try {
     await database.emit([event('node.started', clock.nowMs(), {}, { version: programVersion })]);
     await services.start({ name: 'seal workers', start: () => seal.start(), stop: () => seal.stop() });
+    tunnel.load();
+    await services.start(identity);
     await services.start(cache);
     await services.start(announcer);
     await services.start(policy);

@@ -48,7 +48,13 @@ class Bench implements AsyncDisposable {
   async restart(): Promise<void> {
     await this.holder?.stop();
     const { clock, events } = this;
-    const deps = { peerCa: () => this.peerCa, verifyCertificate: verifyPolicyCertificate, events, clock, log: silentLogger };
+    const deps = {
+      peerAuthorities: () => (this.peerCa === undefined ? [] : [this.peerCa]),
+      verifyCertificate: verifyPolicyCertificate,
+      events,
+      clock,
+      log: silentLogger,
+    };
     this.holder = new PolicyHolder(deps, { folder: this.folder });
     this.holder.onChange((bundle) => this.heard.push(bundle?.number));
     await this.holder.start();

@@ -20,10 +20,10 @@ import type { RequestParams, RequestResult } from '../shared/tunnel/messages.ts'
 import { type KeptPolicy, keepPolicy, readKeptPolicy } from './policy-file.ts';
 
 export interface PolicyHolderDeps {
-  /** PEM of the recorded authority of the inside; undefined before the first contact. */
-  readonly peerCa: () => string | undefined;
+  /** PEM of the recorded authorities of the inside; empty before the first contact. */
+  readonly peerAuthorities: () => readonly string[];
   /** `verifyPolicyCertificate` of shared/pki/peer-check.ts. Throws `peer-refused`. */
-  readonly verifyCertificate: (certificatePem: string, caPem: string, nowMs: number) => KeyObject;
+  readonly verifyCertificate: (certificatePem: string, authorities: readonly string[], nowMs: number) => KeyObject;
   readonly events: EventSink;
   readonly clock: Clock;
   readonly log: Logger;
@@ -40,6 +40,7 @@ export type PolicyListener = (bundle: PolicyBundle | undefined) => void;
 interface Held {
   readonly bundle: PolicyBundle;
   readonly text: string;
+  readonly certificate: string;
 }
 
 const longestTimerMs = 86_400_000;
@@ -69,7 +70,7 @@ export class PolicyHolder implements Service {
       const kept = await readKeptPolicy(this.#options.folder);
       if (!kept) return;
       const bundle = this.#verified(kept, kept.acceptedAtMs);
-      this.#held = { bundle, text: kept.bundle };
+      this.#held = { bundle, text: kept.bundle, certificate: kept.certificate };
       this.#watchExpiry();
       if (this.current()) this.#announce(bundle);
     } catch (error) {
@@ -118,6 +119,8 @@ export class PolicyHolder implements Service {
         throw refusal(`its number is ${bundle.number}, held is ${this.number}`);
       }
       if (bundle.number > this.number) await this.#apply(bundle, kept);
+      // The same policy under another key: the one on disk must stand when the old key is admitted no longer.
+      else if (certificate !== this.#held?.certificate) await this.#rekeep(kept);
       return { number: this.number };
     } catch (error) {
       if (!this.#refused(error)) this.#deps.log.error({ err: error }, 'a policy bundle could not be kept');
@@ -127,19 +130,24 @@ export class PolicyHolder implements Service {
 
   async #apply(bundle: PolicyBundle, kept: KeptPolicy): Promise<void> {
     await keepPolicy(this.#options.folder, kept);
-    this.#held = { bundle, text: kept.bundle };
+    this.#held = { bundle, text: kept.bundle, certificate: kept.certificate };
     const { number, expiresAtMs } = bundle;
     this.#emit(event('policy.applied', this.#deps.clock.nowMs(), {}, { number, expiresAtMs }));
     this.#watchExpiry();
     this.#announce(bundle);
   }
 
+  async #rekeep(kept: KeptPolicy): Promise<void> {
+    await keepPolicy(this.#options.folder, kept);
+    if (this.#held) this.#held = { ...this.#held, certificate: kept.certificate };
+  }
+
   #verified(kept: KeptPolicy, atMs: number): PolicyBundle {
-    const ca = this.#deps.peerCa();
-    if (ca === undefined) throw refusal('the authority of the internal node is not known yet');
+    const authorities = this.#deps.peerAuthorities();
+    if (authorities.length === 0) throw refusal('the authority of the internal node is not known yet');
     let key: KeyObject;
     try {
-      key = this.#deps.verifyCertificate(kept.certificate, ca, atMs);
+      key = this.#deps.verifyCertificate(kept.certificate, authorities, atMs);
     } catch (error) {
       const { message } = asSallyportError(error);
       throw new SallyportError('policy-refused', `the policy bundle was refused: ${message}`, {}, { cause: error });

@@ -89,6 +89,12 @@ const pull = z
 export const internalConfigSchema = z.strictObject({
   version,
   name: nodeName,
+  purpose: z
+    .enum(['production', 'staging'])
+    .default('production')
+    .describe(
+      'staging: this node is for trying things out, and `sallyport redteam` may attack it. Never for one that is in use.',
+    ),
   state: path().default('state').describe('Folder of the records, keys and staging, mode 0700.'),
   keys: path().optional().describe('Folder of the keys, mode 0700; default: keys in the state folder.'),
   dmz: z

@@ -128,7 +128,7 @@ const loadWith = (file: string, { references, folder, place = file }: LoadOption
     },
   });
 
-export type MainSettings = Pick<InternalSettings, 'file' | 'name' | 'state' | 'keys' | 'dmz' | 'admin' | 'log'>;
+export type MainSettings = Pick<InternalSettings, 'file' | 'name' | 'state' | 'keys' | 'dmz' | 'admin' | 'log' | 'tunnel'>;
 
 /** Only the main file: what a command needs to reach a running node, also when a file of `conf.d` is wrong. */
 export async function loadMainSettings(file: string): Promise<MainSettings> {

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { EarlyExit, Program, type Surroundings } from '../shared/admin/cli.ts';
 import { listenToSignals, type ProcessSignals, tolerateClosedPipe } from '../shared/admin/process.ts';
 import { serve } from '../shared/admin/serve.ts';
+import { addCertVerbs } from '../shared/admin/verbs-cert.ts';
 import { systemClock } from '../shared/clock.ts';
 import { findConfig } from '../shared/config/find.ts';
 import { filterLine } from '../shared/confinement/filter.ts';
@@ -21,7 +22,10 @@ import { launched } from '../shared/service-units/launched.ts';
 import { programVersion } from '../shared/version.ts';
 import { adminLine } from './admin/admin-line.ts';
 import type { InternalAdminApi } from './admin/api.ts';
+import { readSmallFile } from './admin/read-small-file.ts';
 import { StaffDoor } from './admin/staff-door.ts';
+import { addExposedVerb } from './admin/verb-exposed.ts';
+import { addJoinVerb } from './admin/verb-join.ts';
 import { addStatusVerb } from './admin/verb-status.ts';
 import { addTotpVerb } from './admin/verb-totp.ts';
 import { addApplyVerbs } from './admin/verbs-apply.ts';
@@ -40,7 +44,9 @@ import { agentConfinement, doorConfinement } from './confinement.ts';
 import { checkHost, checkOwnFiles } from './host-check.ts';
 import { loadSealingIdentity, makeSealingIdentity } from './keys/sealing-identity.ts';
 import { addProofVerbs } from './proof/verbs.ts';
+import { addRedteamVerb } from './redteam/verb.ts';
 import { agentUnit, doorUnit } from './service-units.ts';
+import { enrol } from './tunnel/enrol.ts';
 
 async function serveAgent(configFile: string, signals: ProcessSignals): Promise<void> {
   const rolledBack = await recoverConfig(configFile);
@@ -181,6 +187,16 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   addSetupVerbs(program, { checkHost, makeSealingIdentity: ensureSealingIdentity });
   addServe(program, signals);
   addUnit(program);
+  addJoinVerb(program, {
+    enrol: (invitation, { address, ...options }, signal) =>
+      enrol(invitation, { ...address, ...options, nowMs: systemClock.nowMs() }, signal),
+  });
+  addCertVerbs(program, {
+    locate: async (file) => {
+      const { admin, keys } = await loadMainSettings(file);
+      return { socket: admin.socket, keys };
+    },
+  });
   addStatusVerb(program);
   const hasher = new PasswordHasher({ derive: deriveArgon2id });
   const partners = program.group('partner', 'add and list partners, set their passwords and second factors');
@@ -190,9 +206,15 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   });
   addAuthVerbs(program);
   addBanVerbs(program);
+  addExposedVerb(program);
   addTotpVerb(program, partners);
   addFileVerbs(program);
   addDestinationVerbs(program);
+  addRedteamVerb(program, {
+    read: readSmallFile,
+    // Not loaded for the other verbs: they are to be quick.
+    run: async (args, limit) => (await import('./redteam/session.ts')).redteam(args, limit),
+  });
   addExplainVerbs(program);
   addApplyVerbs(program);
   addFirewallVerbs(program);

@@ -12,7 +12,10 @@ import { event } from '../shared/events/event.ts';
 import { createLogger, printable } from '../shared/log.ts';
 import { matcherOf } from '../shared/matching/expression.ts';
 import { keepMemoryFlat } from '../shared/memory.ts';
-import { loadNodeKeys } from '../shared/pki/node-keys.ts';
+import { CertificateDesk } from '../shared/pki/certificate-desk.ts';
+import { denyFileName } from '../shared/pki/deny-list.ts';
+import { NodeIdentity } from '../shared/pki/node-identity.ts';
+import type { NodeKeys } from '../shared/pki/node-keys.ts';
 import { SealWorkers } from '../shared/seal/seal-workers.ts';
 import { ServiceStack } from '../shared/service.ts';
 import type { Answering } from '../shared/tunnel/handlers.ts';
@@ -49,7 +52,7 @@ import { OutgoingWork, outgoingWorkDefaults } from './outbound/outgoing-work.ts'
 import { Sender, senderDefaults } from './outbound/sender.ts';
 import { OutgoingWatcher, watcherDefaults } from './outbound/watcher.ts';
 import type { PolicyOperations } from './policy/policy-operations.ts';
-import { PolicyPublisher } from './policy/publish.ts';
+import { PolicyPublisher, type PolicySigner } from './policy/publish.ts';
 import type { Uploads } from './policy/uploads.ts';
 import type { InternalOperations } from './records.ts';
 import { SessionCuts } from './session-cuts.ts';
@@ -64,8 +67,6 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
   keepMemoryFlat();
   const clock = systemClock;
   const log = createLogger({ node: config.name, level: config.log.level });
-  const keys = await loadNodeKeys(config.keys, 'internal');
-  const { policyKeyPem, policyCertificatePem } = policyKeysOf(keys);
   const sealing = await loadSealingIdentity(config.keys);
   const current = new CurrentConfig(config, sealing.recipient);
   const spool = await folderIn(config.state, 'spool');
@@ -76,6 +77,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     operations: new URL('./records.ts', import.meta.url),
     audit: { folder: join(config.state, 'audit'), node: config.name },
   });
+  const identity = await NodeIdentity.open({ events: database, clock, log }, { folder: config.keys, role: 'internal' });
   const ledger = database.room<LedgerOperations>();
   const seal = new SealWorkers({ threads: threadsOf(config.workers.seal) });
   const createOpener = (path: string) => seal.createOpener({ path, identity: sealing.identity });
@@ -96,8 +98,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
       records: database.room<PolicyOperations>(),
       link,
       contents: () => current.policyContents(),
-      policyKeyPem,
-      policyCertificatePem,
+      signer: () => policySigner(identity.keys),
       clock,
       log,
     },
@@ -193,9 +194,11 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
       'outbox.fetched': (params) => items.fetched(params),
     },
   };
+  const denyFile = join(config.keys, denyFileName);
   const tunnel = new KeepConnected(
     {
       link,
+      identity,
       answering,
       events: database,
       clock,
@@ -213,14 +216,27 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
       host: config.dmz.address.host,
       port: config.dmz.address.port,
       dmzFingerprint: config.dmz.fingerprint,
-      peerCaFile: join(config.state, 'dmz-ca.crt'),
-      keys,
+      peerRecordFile: join(config.state, 'dmz-node.json'),
+      denyFile,
       classicalKeyExchange: config.tunnel.classicalKeyExchange,
       maxDataSockets: config.tunnel.dataSockets,
       version: programVersion,
     },
   );
 
+  const certificates = new CertificateDesk(
+    {
+      identity,
+      known: () => tunnel.known,
+      peerCertificate: () => link.peerCertificate(),
+      recheck: () => tunnel.recheck(),
+      // The policy that the DMZ node keeps must be signed under the keys that stay.
+      beforeRetire: () => publisher.publish(),
+      events: database,
+      clock,
+    },
+    { denyFile },
+  );
   const untold = (error: unknown): void => log.warn({ err: error }, 'the DMZ node was not told whose sessions are over');
   const overview = database.room<OverviewOperations>();
   const now = (): number => Math.floor(clock.nowMs());
@@ -252,7 +268,8 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     adopted,
     factors,
     clock,
-    keys,
+    identity,
+    certificates,
   });
   const applyDesk = new ApplyDesk({
     swap: new ConfigSwap({ configFile: config.file, stateFolder: config.state }),
@@ -281,6 +298,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     await database.emit([event('node.started', clock.nowMs(), {}, { version: programVersion })]);
     if (rolledBack !== undefined) await database.emit([event('config.rolled-back', clock.nowMs(), {}, { reason: rolledBack })]);
     await services.start({ name: 'seal workers', start: () => seal.start(), stop: () => seal.stop() });
+    await services.start(identity);
     await services.start(book);
     await services.start(adopted);
     await services.start(factors);
@@ -305,11 +323,9 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
   return { admin: api, stop };
 }
 
-function policyKeysOf(keys: { readonly policyKeyPem?: string; readonly policyCertificatePem?: string }) {
-  const { policyKeyPem, policyCertificatePem } = keys;
-  if (policyKeyPem === undefined || policyCertificatePem === undefined)
-    throw new Error('keys of an internal node without a policy key');
-  return { policyKeyPem, policyCertificatePem };
+function policySigner({ policyKeyPem: keyPem, policyCertificatePem: certificatePem }: NodeKeys): PolicySigner {
+  if (keyPem === undefined || certificatePem === undefined) throw new Error('keys of an internal node without a policy key');
+  return { keyPem, certificatePem };
 }
 
 async function folderIn(state: string, name: string): Promise<string> {

@@ -27,9 +27,15 @@ export function agentUnit(config: InternalConfig, { user, command }: UnitOptions
     user,
     command,
     stopWithinMs: config.drainTimeout + graceMs,
-    // The folder of the configuration: `sallyport apply` puts files in place there.
+    // The folder of the configuration: `sallyport apply` puts files in place there. That of the keys: certificates are renewed.
     writable: [
-      ...new Set([state, dirname(file), ...destinations.map(({ folder }) => folder), ...(outgoing ? [outgoing.folder] : [])]),
+      ...new Set([
+        state,
+        config.keys,
+        dirname(file),
+        ...destinations.map(({ folder }) => folder),
+        ...(outgoing ? [outgoing.folder] : []),
+      ]),
     ],
     settings: [
       ['RestrictAddressFamilies', 'AF_INET AF_INET6 AF_UNIX'],

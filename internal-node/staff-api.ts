@@ -8,12 +8,14 @@ import { type EventName, eventCatalogue } from '../shared/events/catalogue.ts';
 import { event, type NumberedEvent } from '../shared/events/event.ts';
 import type { DmzNetwork } from '../shared/firewall/dmz-network.ts';
 import { printable } from '../shared/log.ts';
-import type { NodeKeys } from '../shared/pki/node-keys.ts';
+import type { CertificateDesk } from '../shared/pki/certificate-desk.ts';
+import type { OwnIdentity } from '../shared/pki/node-identity.ts';
 import type { DmzStatus } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
 import type {
   Bans,
   DestinationSummary,
+  Exposed,
   History,
   InternalAdminApi,
   InternalStatus,
@@ -65,7 +67,8 @@ export interface StaffApiDeps {
   readonly adopted: Pick<AdoptedPartners, 'forget'>;
   readonly factors: Pick<SecondFactors, 'begin' | 'confirm' | 'remove'>;
   readonly clock: Clock;
-  readonly keys: NodeKeys;
+  readonly identity: Pick<OwnIdentity, 'keys'>;
+  readonly certificates: CertificateDesk;
 }
 
 const askDmzMs = 3000;
@@ -86,8 +89,12 @@ export class StaffApi implements InternalAdminApi {
     this.#startedAtMs = deps.clock.nowMs();
   }
 
+  get certificates(): CertificateDesk {
+    return this.#deps.certificates;
+  }
+
   async status(): Promise<InternalStatus> {
-    const { current, keys, publisher, records, clock } = this.#deps;
+    const { current, identity, publisher, records, clock } = this.#deps;
     const nowMs = Math.floor(clock.nowMs());
     const [overview, failure, stops, dmz, confinement] = await Promise.all([
       this.#deps.overview.call('admin.overview', { nowMs }),
@@ -97,14 +104,15 @@ export class StaffApi implements InternalAdminApi {
       ownConfinement(),
     ]);
     return {
-      node: keys.name,
+      node: identity.keys.name,
       pid: process.pid,
       configuration: current.config.digests,
       version: programVersion,
-      fingerprint: keys.fingerprint,
+      fingerprint: identity.keys.fingerprint,
       startedAtMs: this.#startedAtMs,
       suspect: null,
       tunnel: this.#tunnel(),
+      certificates: this.#deps.certificates.summary(),
       policy: publisher.held > 0 ? { number: publisher.held, expiresAtMs: overview.policyExpiresAtMs } : null,
       configRefused: this.#configRefused,
       configUnconfirmedUntilMs: this.#deps.applyDesk().deadlineMs ?? null,
@@ -154,7 +162,7 @@ export class StaffApi implements InternalAdminApi {
   async trace(ref: string): Promise<TraceAnswer> {
     const id = await this.#deps.search.traceId(ref);
     const events = await this.#deps.records.call('audit.trace', { ref: id });
-    const own = this.#deps.keys.name;
+    const own = this.#deps.identity.keys.name;
     return {
       ref: id,
       events: events.map(({ origin, ...rest }) => ({
@@ -225,6 +233,10 @@ export class StaffApi implements InternalAdminApi {
 
   async bans(): Promise<Bans> {
     return await this.#deps.link.request('bans.list', {}, AbortSignal.timeout(askDmzMs));
+  }
+
+  async exposed(sinceMs: number): Promise<Exposed> {
+    return { typed: await this.#deps.records.call('audit.typedPasswords', { sinceMs }) };
   }
 
   async liftBan(source: string): Promise<boolean> {

@@ -2,6 +2,7 @@
 
 import type { FileDigest } from '../../shared/config/load.ts';
 import type { OwnConfinement } from '../../shared/confinement/own-confinement.ts';
+import type { CertificateDesk, CertificateSummary } from '../../shared/pki/certificate-desk.ts';
 import type { DmzStatus } from '../../shared/tunnel/messages.ts';
 
 export interface DmzNodeStatus extends DmzStatus {
@@ -33,10 +34,29 @@ export interface DmzNodeStatus extends DmzStatus {
   readonly bannedSources: number;
   /** What the kernel denies this node; `whyConnects` when the configuration keeps it from denying to connect. */
   readonly confinement: OwnConfinement & { readonly whyConnects: string | null };
+  readonly certificates: CertificateSummary;
+}
+
+export interface DmzInvitation {
+  readonly id: string;
+  readonly label: string;
+  readonly expiresAtMs: number;
+  /** Shown once, kept nowhere. */
+  readonly token: string;
+}
+
+export interface DmzInvitations {
+  readonly invitations: readonly Omit<DmzInvitation, 'token'>[];
 }
 
 export interface DmzAdminApi {
   status(): Promise<DmzNodeStatus>;
   /** Takes over renewed certificates now. Never rejects: the last good ones stay in use. */
   refreshCertificates(): Promise<void>;
+  readonly certificates: Pick<CertificateDesk, 'list' | 'rotate' | 'revoke'>;
+  invitations(): DmzInvitations;
+  /** @throws SallyportError `limit-reached`; `already-exists` when the configuration names the internal node. */
+  invite(ttlMs: number, label: string): Promise<DmzInvitation>;
+  /** @returns whether there was such an open invitation. */
+  withdraw(id: string): Promise<boolean>;
 }

@@ -13,8 +13,8 @@ export const mainFileName = 'dmz.yaml';
 export interface InitArgs {
   readonly dir: string;
   readonly name: string;
-  /** SPI-… as typed. */
-  readonly internal: string;
+  /** SPI-… as typed; undefined: it comes with an invitation. */
+  readonly internal: string | undefined;
   readonly tunnel: Address;
   readonly sftp: Address;
   readonly ftps: Address;
@@ -54,7 +54,7 @@ const exists = (path: string): Promise<boolean> =>
 export async function initDmz(args: InitArgs, deps: InitDeps): Promise<Initialised> {
   const dir = resolve(args.dir);
   const config = join(dir, mainFileName);
-  const internal = checkedFingerprint(args.internal, 'internal');
+  const internal = args.internal === undefined ? undefined : checkedFingerprint(args.internal, 'internal');
   if (await exists(config)) {
     throw new SallyportError('already-exists', `${config} exists already; nothing was changed`, {
       next: `sallyport-dmz fingerprint --config ${config} shows the fingerprint of that node`,
@@ -102,9 +102,11 @@ name: ${JSON.stringify(name)}
 # Sealed caches, records and keys; mode 0700.
 state: state
 
-# The only internal node that may connect.
-internal:
-  fingerprint: ${internal}
+${
+  internal === undefined
+    ? '# Which internal node may connect is settled with an invitation: sallyport-dmz invite'
+    : `# The only internal node that may connect.\ninternal:\n  fingerprint: ${internal}`
+}
 
 tunnel:
   listen: "${formatAddress(tunnel)}"

@@ -55,6 +55,19 @@ export function troubles(status: DmzNodeStatus, nowMs: number): readonly Trouble
     `an item has waited ${formatDuration(status.oldestReadyMs ?? 0)} to be fetched`,
     'run `sallyport status` on the internal node',
   );
+  const { certificates } = status;
+  add(
+    certificates.endingSoon,
+    'a certificate of the tunnel ends soon and was not renewed',
+    'sallyport-dmz cert list shows which; then look at the log of its node',
+  );
+  add(
+    certificates.phase !== 'stable',
+    `an exchange of keys is under way: ${certificates.phase}${certificates.told ? '' : ', the other node does not know yet'}`,
+    certificates.phase === 'announced'
+      ? 'sallyport-dmz cert rotate switch, or back'
+      : 'sallyport-dmz cert rotate retire, or back',
+  );
   add(
     tunnel.classicalAdmitted,
     'a key exchange that is not post-quantum is admitted',

@@ -2,14 +2,17 @@
 import { hostname } from 'node:os';
 import type { Program } from '../../shared/admin/cli.ts';
 import { AdminClient } from '../../shared/admin/client.ts';
+import { addCertVerbs } from '../../shared/admin/verbs-cert.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { type Address, formatAddress, parseAddress, UnitError } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
+import { admittedInside } from '../admitted-inside.ts';
 import { type DmzConfig, loadDmzConfig } from '../config.ts';
 import type { DmzNodeStatus } from './api.ts';
 import { type InitArgs, type InitDeps, initDmz } from './init.ts';
 import { printStatus } from './status-text.ts';
+import { addInviteVerb } from './verb-invite.ts';
 import { addFirewallVerbs } from './verbs-firewall.ts';
 
 export interface VerbDeps extends InitDeps {
@@ -23,12 +26,19 @@ export function addVerbs(program: Program, deps: VerbDeps): void {
   addConfigCheck(program, deps);
   addFingerprint(program, deps);
   addFirewallVerbs(program);
+  addInviteVerb(program);
+  addCertVerbs(program, {
+    locate: async (file) => {
+      const { admin, keys } = await loadDmzConfig(file);
+      return { socket: admin.socket, keys };
+    },
+  });
 }
 
 interface InitOptions {
   readonly dir: string;
   readonly name: string;
-  readonly internal: string;
+  readonly internal?: string;
   readonly listenTunnel: string;
   readonly listenSftp: string;
   readonly listenFtps: string;
@@ -46,13 +56,14 @@ function addInit(program: Program, deps: InitDeps): void {
       examples: [
         'init --dir /etc/sallyport-dmz --name edge1 --internal SPI-7KQ4-…',
         'init --dir ./edge --name edge1 --internal SPI-7KQ4-… --listen-tunnel 127.0.0.1:8443 --listen-sftp 127.0.0.1:2222',
+        'init --dir /etc/sallyport-dmz --name edge1   # and then an invitation instead of a fingerprint',
       ],
     },
     (command) =>
       command
         .requiredOption('-d, --dir <folder>', 'folder of the new node')
         .requiredOption('-n, --name <name>', 'name of the node')
-        .requiredOption('--internal <fingerprint>', 'SPI-…, as `sallyport fingerprint` prints it')
+        .option('--internal <fingerprint>', 'SPI-…, as `sallyport fingerprint` prints it; without it: sallyport-dmz invite')
         .option('--listen-tunnel <address>', 'where the internal node connects', '0.0.0.0:8443')
         .option('--listen-sftp <address>', 'where partners connect', '0.0.0.0:2222')
         .option('--listen-ftps <address>', 'where partners connect with FTPS (AUTH TLS)', '0.0.0.0:2121')
@@ -86,7 +97,8 @@ function addInit(program: Program, deps: InitDeps): void {
       for (const line of made.hostKeys) output.line(`  ${line}`);
       output.line(`FTPS certificate for partners: ${made.ftps.certificate}\n  SHA-256 ${made.ftps.fingerprint}`);
       output.line(`Next, here:\n  sallyport-dmz serve --config ${made.config}`);
-      output.line(`and on the internal host:\n  sallyport connect ${reachable} --dmz ${made.fingerprint}`);
+      if (internal === undefined) output.line(`and then, here again:\n  sallyport-dmz invite --config ${made.config}`);
+      else output.line(`and on the internal host:\n  sallyport connect ${reachable} --dmz ${made.fingerprint}`);
     },
   );
 }
@@ -158,10 +170,11 @@ function addFingerprint(program: Program, deps: VerbDeps): void {
       const config = await loadDmzConfig(configFile);
       const { fingerprint } = await loadNodeKeys(config.keys, 'dmz');
       const hostKeys = await deps.checkHost(config);
-      if (output.json)
-        return output.document({ node: config.name, fingerprint, internal: config.internal.fingerprint, hostKeys });
+      const { fingerprints: admitted } = admittedInside(config);
+      if (output.json) return output.document({ node: config.name, fingerprint, internal: admitted[0] ?? null, hostKeys });
       output.line(fingerprint);
-      output.note(`admits the internal node ${config.internal.fingerprint}`);
+      if (admitted.length === 0) output.note('admits no internal node yet: sallyport-dmz invite');
+      for (const known of admitted) output.note(`admits the internal node ${known}`);
       for (const line of hostKeys) output.note(`SSH host key ${line}`);
     },
   );

@@ -181,9 +181,10 @@ function oneRecipient({ objects, policy, config }: DmzFacts): Claim {
 /** All that the node writes into its state folder. Whatever else lies there was put there by somebody. */
 const ownFiles: readonly RegExp[] = [
   /^(objects|quarantine|audit|keys|admin)$/,
-  /^(audit\/\d{4}-\d{2}-\d{2}\.jsonl|admin\/socket|keys\/[\w.-]+)$/,
+  /^(audit\/\d{4}-\d{2}-\d{2}\.jsonl|admin\/socket|keys\/[\w.-]+|keys\/identity-\d+\/[\w.-]+)$/,
   /^records\.db(-wal|-shm|-journal)?$/,
-  /^(policy\.json|ports\.json|internal-ca\.crt)(\.new)?$/,
+  /^(policy\.json|ports\.json)(\.new)?$/,
+  /^(internal-node|invitations)\.json$/,
 ];
 
 function nothingElse({ files, config }: DmzFacts): Claim {

@@ -19,6 +19,7 @@ import { type ProcessFacts, readProcess } from '../../shared/proof/processes.ts'
 import { readSealedObjects, type SealedObject } from '../../shared/proof/sealed-objects.ts';
 import { certificateKey, type FoundSecret, findSecrets } from '../../shared/proof/secrets.ts';
 import { readSockets, type Sockets } from '../../shared/proof/sockets.ts';
+import { admittedInside } from '../admitted-inside.ts';
 import type { DmzConfig } from '../config.ts';
 
 /** What the running node says on its admin socket; a part of `DmzNodeStatus`. */
@@ -31,7 +32,7 @@ export interface RunningDmz {
 /** How keys of the inside would be known if they lay here. */
 export interface InsideKeys {
   /** `SPI-…`, as pinned. */
-  readonly fingerprint: string;
+  readonly fingerprints: readonly string[];
   /** SPKI in base64 of the keys that sign policy and certificates inside. */
   readonly publicKeys: readonly string[];
   readonly recipients: readonly string[];
@@ -127,10 +128,10 @@ async function readPolicy(state: string): Promise<PolicyBundle> {
 
 async function readInsideKeys(config: DmzConfig, { recipients }: PolicyBundle): Promise<InsideKeys> {
   const { certificate } = await keptPolicy(config.state);
-  const authority = await readFile(join(config.state, 'internal-ca.crt'), 'utf8');
+  const { fingerprints, authorities } = admittedInside(config);
   return {
-    fingerprint: config.internal.fingerprint,
-    publicKeys: [certificateKey(certificate), certificateKey(authority)],
+    fingerprints,
+    publicKeys: [certificate, ...authorities].map(certificateKey),
     recipients,
   };
 }
@@ -140,5 +141,5 @@ export function isInsideKey({ kind, publicKey }: FoundSecret, inside: InsideKeys
   if (kind === 'age identity') return true;
   if (kind !== 'private key' || publicKey === undefined) return false;
   const fingerprint = fingerprintOf('internal', Buffer.from(publicKey, 'base64'));
-  return fingerprint === inside.fingerprint || inside.publicKeys.includes(publicKey);
+  return inside.fingerprints.includes(fingerprint) || inside.publicKeys.includes(publicKey);
 }

@@ -5,7 +5,7 @@
  */
 
 import type { X509Certificate } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -16,34 +16,35 @@ import type { EventSink } from '../../shared/durable/database.ts';
 import { event } from '../../shared/events/event.ts';
 import { newLinkId } from '../../shared/ids.ts';
 import { type Logger, printable } from '../../shared/log.ts';
-import type { NodeKeys } from '../../shared/pki/node-keys.ts';
+import { CertificateWatch } from '../../shared/pki/certificate-watch.ts';
+import type { OwnIdentity } from '../../shared/pki/node-identity.ts';
 import { PeerTrust, presentedBy } from '../../shared/pki/peer-trust.ts';
 import { newToken } from '../../shared/secret.ts';
 import type { Service } from '../../shared/service.ts';
 import { allowedGroups, connectionFault, serverTlsOptions } from '../../shared/tls.ts';
-import { type CloseReason, describeClose } from '../../shared/tunnel/close-reason.ts';
+import { type CloseReason, closeCodeOf, describeClose } from '../../shared/tunnel/close-reason.ts';
 import { Connection, type ConnectionOptions, type Greeting } from '../../shared/tunnel/connection.ts';
 import { type StreamTiming, streamTiming } from '../../shared/tunnel/data-stream.ts';
 import type { Answering, StreamServing } from '../../shared/tunnel/handlers.ts';
 import { MessageSocket, serverSocketOptions } from '../../shared/tunnel/message-socket.ts';
 import { limits, protocolVersion, type RequestParams } from '../../shared/tunnel/messages.ts';
 import { paths, headers as tunnelHeaders } from '../../shared/tunnel/paths.ts';
-import {
-  howToMend,
-  isRefusalCheck,
-  type LastRefusal,
-  type RefusalCheck,
-  Refusals,
-  refusalHeader,
-} from '../../shared/tunnel/refusals.ts';
+import { howToMend, type LastRefusal, type RefusalCheck, Refusals, refusalHeader } from '../../shared/tunnel/refusals.ts';
+import { tellTrust, withTrust } from '../../shared/tunnel/trust-exchange.ts';
+import { EnrolmentDoor } from './enrolment.ts';
+import type { Invitations } from './invitations.ts';
 import { Newcomers } from './newcomers.ts';
 import { type LinkFacts, Peer, type PeerOptions } from './peer.ts';
 import type { Peers } from './peers.ts';
+import { PlainRequests } from './plain-requests.ts';
 import { plainAddress, SourceAddresses } from './source-addresses.ts';
 
 export interface TunnelListenerDeps {
   /** Where the live link is put, for those who ask. */
   readonly peers: Peers;
+  readonly identity: OwnIdentity;
+  /** Missing: nobody is enrolled here. */
+  readonly invitations?: Pick<Invitations, 'redeem'>;
   /** What this node answers on a link. */
   readonly answering: (link: LinkFacts) => Answering<'inside'>;
   readonly streams: StreamServing;
@@ -59,11 +60,12 @@ export interface TunnelListenerOptions {
   readonly host: string;
   /** 0 for any free one. */
   readonly port: number;
-  readonly keys: NodeKeys;
-  /** `SPI-…`, as typed. */
-  readonly internalFingerprint: string;
-  /** Where the authority of the internal node is recorded at first contact. */
-  readonly peerCaFile: string;
+  /** `SPI-…`, as typed; undefined when the internal node comes with an invitation. */
+  readonly internalFingerprint: string | undefined;
+  /** Where the keys and authorities of the internal node are recorded. */
+  readonly peerRecordFile: string;
+  /** Keys that are refused. */
+  readonly denyFile: string;
   readonly classicalKeyExchange: boolean;
   readonly version: string;
   /** Source addresses or CIDR ranges that may connect; all when missing. */
@@ -77,8 +79,10 @@ export interface TunnelListenerOptions {
 }
 
 const maxConnections = 256;
+/** For requests under way when the link is made anew. */
+const drainMs = 15_000;
 
-interface Identity {
+export interface Identity {
   readonly name: string;
   readonly fingerprint: string;
   readonly leaf: X509Certificate | undefined;
@@ -102,6 +106,8 @@ export class TunnelListener implements Service {
   readonly #connections = new Set<Connection<'dmz'>>();
   /** Links whose coming up was told, so that their going down is told too. */
   readonly #announced = new Set<Peer>();
+  readonly #watch: CertificateWatch;
+  readonly #plain: PlainRequests;
   #server: Server | undefined;
   #cancelRecheck: (() => void) | undefined;
 
@@ -111,12 +117,27 @@ export class TunnelListener implements Service {
     this.#trust = new PeerTrust(deps, {
       role: 'internal',
       fingerprint: options.internalFingerprint,
-      peerCaFile: options.peerCaFile,
+      recordFile: options.peerRecordFile,
+      denyFile: options.denyFile,
     });
     this.#refusals = new Refusals(deps);
     this.#newcomers = new Newcomers(deps.clock, { max: options.maxNewcomers ?? 32, graceMs: options.newcomerMs ?? 10_000 });
     this.#allowed = options.allowFrom ? new SourceAddresses(options.allowFrom) : undefined;
-    deps.peers.knowCa(() => this.#trust.ca);
+    this.#watch = new CertificateWatch(deps);
+    const { invitations } = deps;
+    let enrolment: EnrolmentDoor | undefined;
+    if (invitations) {
+      const onEnrolled = (): void => this.recheck();
+      enrolment = new EnrolmentDoor({ ...deps, invitations, trust: this.#trust, onEnrolled });
+    }
+    this.#plain = new PlainRequests({
+      identify: (socket, refuse) => this.#identify(socket, refuse),
+      refusals: this.#refusals,
+      report: (check, socket, detail) => this.#report(check, socket, detail),
+      enrolment,
+      nodeName: () => deps.identity.keys.name,
+    });
+    deps.identity.onChange((exchanged) => this.#identityChanged(exchanged));
   }
 
   /** The port it listens on. */
@@ -125,16 +146,26 @@ export class TunnelListener implements Service {
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
+  /** What is recorded of the internal node. */
+  get known(): Pick<PeerTrust, 'fingerprints' | 'authorities'> {
+    return this.#trust;
+  }
+
   /** Whom it refused last, and why. */
   get lastRefusal(): LastRefusal | undefined {
     return this.#refusals.last;
   }
 
+  /** Reads what is recorded of the internal node. @throws SallyportError `config-invalid`, `key-file`. */
+  load(): void {
+    this.#trust.load();
+  }
+
   /** @throws SallyportError `config-invalid`, `key-file`; or the error of listening. */
   async start(): Promise<void> {
-    this.#trust.load();
+    this.load();
     const server = createServer({
-      ...serverTlsOptions(this.#options),
+      ...this.#tls(),
       headersTimeout: 5000,
       requestTimeout: 5000,
       connectionsCheckingInterval: 1000,
@@ -146,7 +177,7 @@ export class TunnelListener implements Service {
     server.on('connection', (socket: Socket) => this.#onConnection(socket));
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => this.#onTlsError(error, socket));
     server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head));
-    server.on('request', (request, response) => this.#onRequest(request, response));
+    server.on('request', (request, response) => this.#plain.answer(request, response));
     server.on('clientError', (_error, socket) => socket.destroy());
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -233,24 +264,20 @@ export class TunnelListener implements Service {
     else refuse('request', 'an unknown path');
   }
 
-  /** Not an upgrade: the inside says that it refused this node, or somebody is lost. */
-  #onRequest(request: IncomingMessage, response: ServerResponse): void {
-    request.resume();
-    const socket = request.socket as TLSSocket;
-    const answer = (check: RefusalCheck, status: number) => {
-      response.writeHead(status, { [refusalHeader]: check, connection: 'close' });
-      response.end();
-    };
-    const identity = this.#identify(socket, (check, detail) => {
-      this.#report(check, socket, detail);
-      answer(check, 403);
-    });
-    if (!identity) return;
-    const check = String(request.headers[refusalHeader] ?? '');
-    if (request.url === paths.refused && isRefusalCheck(check)) {
-      this.#refusals.report(check, `the internal node refused this node; ${howToMend(check, 'inside')}`);
-    }
-    answer('request', 404);
+  #tls(): ReturnType<typeof serverTlsOptions> {
+    return serverTlsOptions({ keys: this.#deps.identity.keys, classicalKeyExchange: this.#options.classicalKeyExchange });
+  }
+
+  /** New connections see the new certificate. After an exchange of keys the link is made anew at once. */
+  #identityChanged(exchanged: boolean): void {
+    this.#server?.setSecureContext(this.#tls());
+    const live = this.#deps.peers.current();
+    if (live && exchanged) void live.drain('keys were exchanged', AbortSignal.timeout(drainMs));
+    else if (live) this.#tell(live);
+  }
+
+  #tell(peer: Peer): void {
+    void tellTrust(this.#deps.identity, (method, params) => peer.asking.request(method, params), this.#deps.log);
   }
 
   #acceptData(
@@ -325,14 +352,14 @@ export class TunnelListener implements Service {
       result: {
         protocol: protocolVersion,
         version: this.#options.version,
-        node: this.#options.keys.name,
+        node: this.#deps.identity.keys.name,
         features: [],
         clockMs: clock.nowMs(),
         link: peer.facts.link,
         epoch: peer.facts.epoch,
         dataToken: peer.dataToken,
       },
-      answering: answering(peer.facts),
+      answering: withTrust(answering(peer.facts), this.#trust),
       up: () => {
         const before = peers.replace(peer);
         if (before) this.#takeOver(before);
@@ -347,6 +374,7 @@ export class TunnelListener implements Service {
           ),
         );
         this.#deps.onLink?.('up', peer.facts);
+        this.#tell(peer);
       },
     };
   }
@@ -368,15 +396,22 @@ export class TunnelListener implements Service {
     this.#deps.onLink?.('down', peer.facts);
   }
 
-  /** A certificate can end while its connection lives (TLS looks at it once). */
+  /** Judges the live link anew: a certificate can end, a key can be refused while its connection lives (TLS looks at it once). */
+  recheck(): void {
+    const peer = this.#deps.peers.current();
+    if (!peer) return;
+    const verdict = this.#trust.judge({ leaf: peer.leaf, authority: undefined });
+    if (verdict.ok) {
+      if (peer.leaf) this.#watch.look(peer.facts.peer, peer.leaf);
+      return;
+    }
+    this.#refusals.report(verdict.check, `live link: ${verdict.detail}; ${howToMend(verdict.check, 'dmz')}`);
+    peer.close(closeCodeOf(verdict.check), verdict.detail);
+  }
+
   #recheckLater(): void {
     this.#cancelRecheck = this.#deps.clock.after(this.#options.recheckMs ?? 60_000, () => {
-      const peer = this.#deps.peers.current();
-      const verdict = peer && this.#trust.judge({ leaf: peer.leaf, authority: undefined });
-      if (verdict && !verdict.ok) {
-        this.#refusals.report(verdict.check, `live link: ${verdict.detail}; ${howToMend(verdict.check, 'dmz')}`);
-        peer.close('expired', verdict.detail);
-      }
+      this.recheck();
       this.#recheckLater();
     });
   }

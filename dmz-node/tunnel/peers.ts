@@ -9,7 +9,6 @@ import type { Peer } from './peer.ts';
 
 export class Peers implements Asking<'dmz'> {
   #live: Peer | undefined;
-  #ca: (() => string | undefined) | undefined;
 
   request<M extends RequestBy<'dmz'>>(method: M, params: RequestParams<M>, signal?: AbortSignal): Promise<RequestResult<M>> {
     const live = this.#live;
@@ -21,19 +20,9 @@ export class Peers implements Asking<'dmz'> {
     this.#live?.asking.note(name, params);
   }
 
-  /** PEM of the recorded authority of the inside; undefined before the first contact. */
-  peerCa(): string | undefined {
-    return this.#ca?.();
-  }
-
   /** The live link, for status. */
   current(): Peer | undefined {
     return this.#live;
-  }
-
-  /** Called by the listener: where the recorded authority is to be asked for. */
-  knowCa(ca: () => string | undefined): void {
-    this.#ca = ca;
   }
 
   /** Called by the listener. @returns the link that was live before, or the newcomer itself when it came too late. */

@@ -232,6 +232,7 @@ const healthy: InternalStatus = {
   configuration: [],
   version: '1',
   fingerprint: 'SPI-…',
+  certificates: { ownEndsAtMs: 1, peerEndsAtMs: null, endingSoon: false, phase: 'stable', told: true },
   startedAtMs: 0,
   suspect: null,
   tunnel: {

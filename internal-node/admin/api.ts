@@ -7,6 +7,7 @@ import type { FileDigest } from '../../shared/config/load.ts';
 import type { OwnConfinement } from '../../shared/confinement/own-confinement.ts';
 import type { NumberedEvent } from '../../shared/events/event.ts';
 import type { DmzNetwork } from '../../shared/firewall/dmz-network.ts';
+import type { CertificateDesk, CertificateSummary } from '../../shared/pki/certificate-desk.ts';
 import type { DmzStatus } from '../../shared/tunnel/messages.ts';
 import type { Applied } from '../apply-desk.ts';
 import type { PastItem } from '../replay.ts';
@@ -39,6 +40,7 @@ export interface InternalStatus {
     /** Clock of the DMZ node minus ours, milliseconds. */
     readonly clockSkewMs: number | null;
   };
+  readonly certificates: CertificateSummary;
   readonly policy: { readonly number: number; readonly expiresAtMs: number } | null;
   /** A changed configuration that was refused: the last good one stays in use. */
   readonly configRefused: string | null;
@@ -227,7 +229,20 @@ export interface ProofOutcome {
   readonly offending: string;
 }
 
+/** Passwords that a DMZ host which was taken over can have seen. */
+export interface Exposed {
+  readonly typed: readonly {
+    readonly user: string;
+    /** He was let in with it: the password is right, and must be changed. */
+    readonly accepted: boolean;
+    readonly times: number;
+    readonly firstMs: number;
+    readonly lastMs: number;
+  }[];
+}
+
 export interface InternalAdminApi {
+  readonly certificates: Pick<CertificateDesk, 'list' | 'rotate' | 'revoke'>;
   status(): Promise<InternalStatus>;
   list(args: ListArgs): Promise<Listing>;
   /** @throws SallyportError `no-such-file`, `usage` when several items fit the reference, `tunnel-down`. */
@@ -266,6 +281,8 @@ export interface InternalAdminApi {
   network(): Promise<DmzNetwork>;
   /** @throws SallyportError `tunnel-down`. */
   bans(): Promise<Bans>;
+  /** Who typed a password since then. */
+  exposed(sinceMs: number): Promise<Exposed>;
   /** @returns whether the source was banned. @throws SallyportError `tunnel-down`. */
   liftBan(source: string): Promise<boolean>;
   destinations(): Promise<readonly DestinationSummary[]>;

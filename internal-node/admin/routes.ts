@@ -1,5 +1,6 @@
 /** The admin socket of the internal node, as a table over `InternalAdminApi`. */
 import { z } from 'zod';
+import { certificateRoutes } from '../../shared/admin/certificate-routes.ts';
 import type { AdminRequest, AdminRoute } from '../../shared/admin/routes.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { partnerName } from '../../shared/policy.ts';
@@ -78,6 +79,8 @@ export const internalRoutes = (api: InternalAdminApi, tickets: PullTickets): rea
     },
   },
   { kind: 'json', method: 'POST', path: '/v1/reload', answer: () => api.reload() },
+  ...certificateRoutes(api.certificates),
+  { kind: 'json', method: 'GET', path: '/v1/exposed', answer: (request) => api.exposed(wholeNumber(request, 'since')) },
   {
     kind: 'download',
     method: 'GET',

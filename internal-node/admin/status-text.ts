@@ -75,6 +75,17 @@ export function troubles(status: InternalStatus, nowMs: number): readonly Troubl
     `the clocks differ by ${formatDuration(Math.abs(tunnel.clockSkewMs ?? 0))}`,
     'set the clocks of both hosts with NTP',
   );
+  const { certificates } = status;
+  add(
+    certificates.endingSoon,
+    'a certificate of the tunnel ends soon and was not renewed',
+    'sallyport cert list shows which; then look at the log of its node',
+  );
+  add(
+    certificates.phase !== 'stable',
+    `an exchange of keys is under way: ${certificates.phase}${certificates.told ? '' : ', the other node does not know yet'}`,
+    certificates.phase === 'announced' ? 'sallyport cert rotate switch, or back' : 'sallyport cert rotate retire, or back',
+  );
   add(
     tunnel.classicalAdmitted,
     'a key exchange that is not post-quantum is admitted',

@@ -3,16 +3,14 @@ import { hostname } from 'node:os';
 import { EarlyExit, type Program } from '../../shared/admin/cli.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { checkedFingerprint } from '../../shared/config/fields.ts';
-import { formatAddress, parseAddress, UnitError } from '../../shared/config/units.ts';
-import { SallyportError } from '../../shared/errors.ts';
+import { formatAddress } from '../../shared/config/units.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { printable } from '../../shared/log.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
 import { type InternalConfig, loadInternalConfig, loadMainSettings } from '../config.ts';
-import { internalConfigSchema } from '../config-schema.ts';
 import { Explainer } from '../explain.ts';
 import { findings } from '../rule-findings.ts';
-import { editYaml, setAfter } from './edit-config.ts';
+import { checkedAddress, setDmz } from './dmz-setting.ts';
 import { type InitDeps, initInternal } from './init.ts';
 
 export interface SetupDeps extends InitDeps {
@@ -74,31 +72,12 @@ function addConnect(program: Program): void {
     async ({ output, configFile }, { dmz }, [text = '']) => {
       const address = formatAddress(checkedAddress(text));
       const fingerprint = checkedFingerprint(dmz, 'dmz');
-      const changed = await editYaml(configFile, internalConfigSchema, (document) => {
-        if (document.getIn(['dmz', 'address']) === address && document.getIn(['dmz', 'fingerprint']) === fingerprint)
-          return false;
-        if (document.has('dmz')) {
-          document.setIn(['dmz', 'address'], address);
-          document.setIn(['dmz', 'fingerprint'], fingerprint);
-        } else setAfter(document, 'dmz', { address, fingerprint }, 'state');
-        return true;
-      });
+      const changed = await setDmz(configFile, { address, fingerprint });
       if (output.json) return output.document({ address, fingerprint, changed });
       output.line(changed ? `This node dials ${address} and talks only to ${fingerprint}.` : 'Nothing to change.');
       output.line(`Next: sallyport serve --config ${configFile}   (restart it when it runs)`);
     },
   );
-}
-
-function checkedAddress(text: string) {
-  try {
-    const address = parseAddress(text);
-    if (address.port === 0) throw new UnitError('port 0 cannot be dialled');
-    return address;
-  } catch (error) {
-    if (error instanceof UnitError) throw new SallyportError('usage', `address: ${error.message}`);
-    throw error;
-  }
 }
 
 function addConfigCheck(program: Program, deps: SetupDeps): void {

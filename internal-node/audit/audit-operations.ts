@@ -71,6 +71,31 @@ function isRepeated(store: Store, { origin, name, atMs, item }: EventRecord): bo
   return false;
 }
 
+/** Who showed a password to this node. */
+export interface TypedPassword {
+  /** A partner, or the name that was typed when nobody was let in. */
+  readonly user: string;
+  /** Whether he was let in at least once: that password is right. */
+  readonly accepted: boolean;
+  readonly times: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+/** Everybody who typed a password since then, right or wrong; what the DMZ node claims does not count. */
+function typedPasswords(store: Store, { sinceMs }: { readonly sinceMs: number }): TypedPassword[] {
+  const rows = store
+    .sql(
+      `SELECT COALESCE(partner, fields ->> '$.user') AS user, MAX(name = 'auth.accepted') AS accepted, COUNT(*) AS times,
+              MIN(at_ms) AS firstMs, MAX(at_ms) AS lastMs
+       FROM events WHERE origin IS NULL AND at_ms >= ? AND name IN ('auth.accepted', 'auth.rejected')
+         AND fields ->> '$.method' LIKE '%password%'
+       GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10000`,
+    )
+    .all(sinceMs) as { user: string; accepted: number; times: number; firstMs: number; lastMs: number }[];
+  return rows.map((row) => ({ ...row, accepted: row.accepted === 1 }));
+}
+
 export const operations = {
   'audit.store': (store: Store, events: readonly EventRecord[]): void => {
     for (const event of events) if (!isRepeated(store, event)) store.emit(event);
@@ -80,5 +105,6 @@ export const operations = {
   'audit.resolve': resolve,
   'audit.seenAs': seenAs,
   'audit.lastOf': lastOf,
+  'audit.typedPasswords': typedPasswords,
 };
 export type AuditOperations = typeof operations;

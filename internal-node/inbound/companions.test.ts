@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import type { DoubleItem } from '../../test/fixtures/dmz-double.ts';
 import { Run, Site } from '../../test/fixtures/inside-hand-over.ts';
+import type { DoubleItem } from '../redteam/sealed-item.ts';
 
 const digest = (algorithm: string, text: string): string => createHash(algorithm).update(text).digest('hex');
 

@@ -73,8 +73,7 @@ class Bench implements AsyncDisposable {
       records: this.#database,
       link: { request: request as Asking<'inside'>['request'] },
       contents: () => this.contents,
-      policyKeyPem,
-      policyCertificatePem: 'certificate',
+      signer: () => ({ keyPem: policyKeyPem, certificatePem: 'certificate' }),
       clock: this.clock,
       log: silentLogger,
     });

@@ -22,13 +22,22 @@ import type { PolicyOperations } from './policy-operations.ts';
 /** Everything in a bundle but its number and its times. */
 export type PolicyContents = Omit<PolicyBundle, 'format' | 'number' | 'issuedAtMs' | 'expiresAtMs'>;
 
+export interface PolicySigner {
+  readonly keyPem: string;
+  readonly certificatePem: string;
+}
+
+interface Issued extends SignedBundle {
+  readonly certificate: string;
+}
+
 export interface PolicyPublisherDeps {
   readonly records: Records<PolicyOperations>;
   readonly link: Pick<Asking<'inside'>, 'request'>;
   /** The contents as the configuration has them now. */
   readonly contents: () => PolicyContents;
-  readonly policyKeyPem: string;
-  readonly policyCertificatePem: string;
+  /** Its key and certificate as they are now: both are exchanged while the node runs. */
+  readonly signer: () => PolicySigner;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -133,22 +142,22 @@ export class PolicyPublisher implements Service {
     }
   }
 
-  async #send(signed: SignedBundle): Promise<number> {
-    const certificate = this.#deps.policyCertificatePem;
-    const { number } = await this.#deps.link.request('policy.put', { ...signed, certificate });
+  async #send(issued: Issued): Promise<number> {
+    const { number } = await this.#deps.link.request('policy.put', issued);
     return number;
   }
 
-  async #issue(): Promise<SignedBundle> {
+  async #issue(): Promise<Issued> {
     const contents = this.#deps.contents();
     const digest = createHash('sha256').update(canonicalJson(contents)).digest('hex');
     const nowMs = Math.floor(this.#deps.clock.nowMs());
     const { validMs } = this.#options;
     const issued = await this.#deps.records.call('policy.issue', { contents: digest, nowMs, validMs, above: this.#above });
-    const signed = signBundle({ format: 1, ...issued, ...contents }, this.#deps.policyKeyPem);
+    const { keyPem, certificatePem } = this.#deps.signer();
+    const signed = signBundle({ format: 1, ...issued, ...contents }, keyPem);
     refuseIfTooLarge(Buffer.byteLength(signed.bundle));
     this.#above = Math.max(this.#above, issued.number - 1);
-    return signed;
+    return { ...signed, certificate: certificatePem };
   }
 }
 

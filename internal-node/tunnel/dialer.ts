@@ -4,7 +4,6 @@ import type { Clock } from '../../shared/clock.ts';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { NodeKeys } from '../../shared/pki/node-keys.ts';
-import type { PeerTrust } from '../../shared/pki/peer-trust.ts';
 import { type CloseCode, type CloseReason, describeClose } from '../../shared/tunnel/close-reason.ts';
 import { Connection, type ConnectionOptions } from '../../shared/tunnel/connection.ts';
 import { type StreamTiming, streamTiming } from '../../shared/tunnel/data-stream.ts';
@@ -20,12 +19,11 @@ import {
 import { paths, headers as tunnelHeaders } from '../../shared/tunnel/paths.ts';
 import { DataPool } from './data-pool.ts';
 import { receiveStream, type StreamDeps, sendStream } from './streams.ts';
-import { type DialedSocket, dialTls, explain } from './tls-dial.ts';
+import { type DialedSocket, dialTls, explain, type Judge } from './tls-dial.ts';
 import { upgrade } from './upgrade.ts';
 
 export interface DialerDeps {
-  /** Loaded. */
-  readonly trust: PeerTrust;
+  readonly trust: Judge;
   readonly answering: Answering<'dmz'>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -64,6 +62,8 @@ const dataLimits = { maxPayload: limits.dataFrameBytes, maxBufferedChunks: 1024 
 export class LiveLink implements InsideLink {
   readonly facts: LinkFacts;
   readonly leaf: X509Certificate | undefined;
+  /** PEM of the certificate that this node showed. */
+  readonly ownCertificate: string;
   readonly ended: Promise<CloseReason>;
   readonly request: InsideLink['request'];
   readonly note: InsideLink['note'];
@@ -77,6 +77,7 @@ export class LiveLink implements InsideLink {
       readonly pool: DataPool;
       readonly clock: Clock;
       readonly leaf: X509Certificate | undefined;
+      readonly ownCertificate: string;
       readonly ended: Promise<CloseReason>;
     },
     facts: LinkFacts,
@@ -85,6 +86,7 @@ export class LiveLink implements InsideLink {
     const { connection, pool } = parts;
     this.facts = facts;
     this.leaf = parts.leaf;
+    this.ownCertificate = parts.ownCertificate;
     this.ended = parts.ended;
     this.#connection = connection;
     this.#pool = pool;
@@ -167,7 +169,8 @@ export async function connectOnce(deps: DialerDeps, options: DialerOptions, sign
     },
     { max: options.maxDataSockets ?? 8, idleMs: options.idleDataSocketMs ?? 60_000 },
   );
-  const parts = { connection, pool, clock: deps.clock, leaf: dialed.leaf, ended: ended.promise };
+  const { tunnelCertificatePem: ownCertificate } = options.keys;
+  const parts = { connection, pool, clock: deps.clock, leaf: dialed.leaf, ownCertificate, ended: ended.promise };
   return new LiveLink(parts, factsOf(dialed, hello, deps.clock), options.streamTiming ?? streamTiming);
 }
 

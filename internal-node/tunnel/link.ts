@@ -2,17 +2,22 @@
  * The tunnel as the internal node sees it: `Link` is what every room asks, whether a connection is there or not;
  * `KeepConnected` dials for ever, with growing pauses, and replaces the connection behind it.
  */
+import { X509Certificate } from 'node:crypto';
 import { Backoff } from '../../shared/backoff.ts';
 import type { EventSink } from '../../shared/durable/database.ts';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { event } from '../../shared/events/event.ts';
 import { printable } from '../../shared/log.ts';
+import { lifeOf, renewalDueMs } from '../../shared/pki/certificate-life.ts';
+import { CertificateWatch } from '../../shared/pki/certificate-watch.ts';
+import type { OwnIdentity } from '../../shared/pki/node-identity.ts';
 import { PeerTrust } from '../../shared/pki/peer-trust.ts';
 import type { Service } from '../../shared/service.ts';
-import { type CloseReason, describeClose } from '../../shared/tunnel/close-reason.ts';
+import { type CloseReason, closeCodeOf, describeClose } from '../../shared/tunnel/close-reason.ts';
 import type { InsideLink, NoteBy, RequestBy, StreamFrom, StreamTo } from '../../shared/tunnel/handlers.ts';
 import type { NoteParams, RequestParams, RequestResult, StreamParams, StreamResult } from '../../shared/tunnel/messages.ts';
 import { howToMend, isRefusalCheck, Refusals } from '../../shared/tunnel/refusals.ts';
+import { tellTrust, withTrust } from '../../shared/tunnel/trust-exchange.ts';
 import { connectOnce, type DialerDeps, type DialerOptions, type LinkFacts, type LiveLink } from './dialer.ts';
 
 export interface LinkFailure {
@@ -71,6 +76,11 @@ export class Link implements InsideLink {
     return { connected: true, facts: live.facts, dataSockets: live.dataSockets, ...rtt, ...failure };
   }
 
+  /** What the DMZ node showed on the live connection. */
+  peerCertificate(): X509Certificate | undefined {
+    return this.#live?.leaf;
+  }
+
   /** The live connection's facts: its link id and lease epoch. */
   facts(): LinkFacts | undefined {
     return this.#live?.facts;
@@ -114,18 +124,27 @@ export interface LinkHook {
 export interface KeepConnectedDeps extends Omit<DialerDeps, 'trust'> {
   readonly link: Link;
   readonly hooks: readonly LinkHook[];
+  readonly identity: OwnIdentity;
   readonly events: EventSink;
 }
 
-export interface KeepConnectedOptions extends DialerOptions {
+export interface KeepConnectedOptions extends Omit<DialerOptions, 'keys'> {
   /** `SPD-…`, as typed. */
   readonly dmzFingerprint: string;
-  /** Where the authority of the DMZ node is recorded at first contact. */
-  readonly peerCaFile: string;
+  /** Where the keys and authorities of the DMZ node are recorded. */
+  readonly peerRecordFile: string;
+  /** Keys that are refused. */
+  readonly denyFile: string;
   readonly firstRetryMs?: number;
   readonly maxRetryMs?: number;
   readonly recheckMs?: number;
 }
+
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+/** For requests under way when a link is made anew. */
+const drainMs = 15_000;
+const endOf = (certificate: X509Certificate): number => lifeOf(certificate).endsMs;
 
 /** A link that lived for so long is taken as a sign that the way is sound. */
 const soundAfterMs = 5000;
@@ -135,6 +154,7 @@ export class KeepConnected implements Service {
   readonly #deps: KeepConnectedDeps;
   readonly #options: KeepConnectedOptions;
   readonly #trust: PeerTrust;
+  readonly #watch: CertificateWatch;
   readonly #refusals: Refusals;
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
@@ -144,7 +164,10 @@ export class KeepConnected implements Service {
   constructor(deps: KeepConnectedDeps, options: KeepConnectedOptions) {
     this.#deps = deps;
     this.#options = Object.freeze({ ...options });
-    this.#trust = new PeerTrust(deps, { role: 'dmz', fingerprint: options.dmzFingerprint, peerCaFile: options.peerCaFile });
+    const { dmzFingerprint: fingerprint, peerRecordFile: recordFile, denyFile } = options;
+    this.#trust = new PeerTrust(deps, { role: 'dmz', fingerprint, recordFile, denyFile });
+    this.#watch = new CertificateWatch(deps);
+    deps.identity.onChange((exchanged) => this.#identityChanged(exchanged));
     this.#refusals = new Refusals(deps);
     this.#backoff = new Backoff({ firstMs: options.firstRetryMs ?? 200, maxMs: options.maxRetryMs ?? 5000 });
   }
@@ -177,8 +200,9 @@ export class KeepConnected implements Service {
 
   async #connect(stop: AbortSignal): Promise<LiveLink | undefined> {
     try {
-      const { clock, log, answering } = this.#deps;
-      return await connectOnce({ trust: this.#trust, clock, log, answering }, this.#options, stop);
+      const { clock, log, identity } = this.#deps;
+      const answering = withTrust(this.#deps.answering, this.#trust);
+      return await connectOnce({ trust: this.#trust, clock, log, answering }, { ...this.#options, keys: identity.keys }, stop);
     } catch (cause) {
       if (!stop.aborted) this.#failed(asSallyportError(cause, 'tunnel-down'));
       return undefined;
@@ -213,6 +237,7 @@ export class KeepConnected implements Service {
     this.#emit(event('link.up', clock.nowMs(), {}, { peer, fingerprint, group }));
     const cancelRecheck = this.#recheck(live);
     if (this.#stopping.signal.aborted) live.close('stopped', 'this node stops');
+    void this.#tell(live);
     for (const hook of this.#deps.hooks) await this.#hook(hook.name, () => hook.onUp?.(live.facts, ended.signal));
     await down;
     cancelRecheck();
@@ -240,19 +265,64 @@ export class KeepConnected implements Service {
     }
   }
 
-  /** A certificate can end while its connection lives (TLS looks at it once). */
+  /** What is recorded of the DMZ node. */
+  get known(): Pick<PeerTrust, 'fingerprints' | 'authorities'> {
+    return this.#trust;
+  }
+
+  /** Judges the live link anew: a certificate can end, a key can be refused while its connection lives (TLS looks at it once). */
+  recheck(): void {
+    const live = this.#live;
+    if (!live) return;
+    const verdict = this.#trust.judge({ leaf: live.leaf, authority: undefined });
+    if (!verdict.ok) {
+      this.#refusals.report(verdict.check, `live link: ${verdict.detail}; ${howToMend(verdict.check, 'inside')}`);
+      live.close(closeCodeOf(verdict.check), verdict.detail);
+      return;
+    }
+    if (!live.leaf) return;
+    this.#watch.look(live.facts.peer, live.leaf);
+    this.#refresh(live, live.leaf);
+  }
+
   #recheck(live: LiveLink): () => void {
     let cancel = () => {};
     const again = () => {
       cancel = this.#deps.clock.after(this.#options.recheckMs ?? 60_000, () => {
-        const verdict = this.#trust.judge({ leaf: live.leaf, authority: undefined });
-        if (verdict.ok) return again();
-        this.#refusals.report(verdict.check, `live link: ${verdict.detail}; ${howToMend(verdict.check, 'inside')}`);
-        return live.close('expired', verdict.detail);
+        this.recheck();
+        if (this.#live === live) again();
       });
     };
     again();
     return () => cancel();
+  }
+
+  /**
+   * A link keeps the certificates with which it was made. It is made anew once there are younger ones: when nothing is being
+   * transferred, or when its own end soon.
+   */
+  #refresh(live: LiveLink, leaf: X509Certificate): void {
+    const nowMs = this.#deps.clock.nowMs();
+    const usedOwn = live.ownCertificate !== this.#deps.identity.keys.tunnelCertificatePem;
+    const dueMs = renewalDueMs(lifeOf(leaf));
+    // The DMZ node gets an hour to renew its own, and a link with one that it did not renew is not made anew all the time.
+    const usedPeer = nowMs > dueMs + hourMs && nowMs - live.facts.sinceMs > 6 * hourMs;
+    if (!usedOwn && !usedPeer) return;
+    const lastMs = Math.min(endOf(leaf), endOf(new X509Certificate(live.ownCertificate)));
+    if (live.dataSockets.inUse > 0 && nowMs < lastMs - dayMs) return;
+    void live.drain('certificates were renewed', AbortSignal.timeout(drainMs));
+  }
+
+  /** After an exchange of keys the link is made anew at once. */
+  #identityChanged(exchanged: boolean): void {
+    const live = this.#live;
+    if (live && exchanged) void live.drain('keys were exchanged', AbortSignal.timeout(drainMs));
+    else if (live) void this.#tell(live).then(() => this.recheck());
+  }
+
+  #tell(live: LiveLink): Promise<void> {
+    const { identity, log } = this.#deps;
+    return tellTrust(identity, (method, params) => live.request(method, params), log);
   }
 
   #emit(record: ReturnType<typeof event>): void {

@@ -8,11 +8,16 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { systemClock } from '../../shared/clock.ts';
 import { type ErrorFields, SallyportError } from '../../shared/errors.ts';
 import type { NodeKeys } from '../../shared/pki/node-keys.ts';
-import type { PresentedPeer } from '../../shared/pki/peer-check.ts';
-import { type PeerTrust, presentedBy } from '../../shared/pki/peer-trust.ts';
+import type { PeerVerdict, PresentedPeer } from '../../shared/pki/peer-check.ts';
+import { presentedBy } from '../../shared/pki/peer-trust.ts';
 import { clientTlsOptions, connectionFault, groupOf, isHybrid } from '../../shared/tls.ts';
 import { paths } from '../../shared/tunnel/paths.ts';
 import { howToMend, type RefusalCheck, refusalHeader } from '../../shared/tunnel/refusals.ts';
+
+/** Who the other end is. */
+export interface Judge {
+  judge(presented: PresentedPeer): PeerVerdict;
+}
 
 export interface TlsDialOptions {
   readonly host: string;
@@ -38,7 +43,7 @@ export function refusal(check: RefusalCheck, by: 'inside' | 'dmz', detail: strin
 }
 
 /** @throws SallyportError `peer-refused` with the field `check`; `tunnel-down` when there is no connection. */
-export async function dialTls(trust: PeerTrust, options: TlsDialOptions, signal: AbortSignal): Promise<DialedSocket> {
+export async function dialTls(trust: Judge, options: TlsDialOptions, signal: AbortSignal): Promise<DialedSocket> {
   signal.throwIfAborted();
   const tcp = connectTcp({ host: options.host, port: options.port, noDelay: true });
   await connected(tcp, 'connect', tcpMs, options, signal);
@@ -49,7 +54,7 @@ export async function dialTls(trust: PeerTrust, options: TlsDialOptions, signal:
   return checked(socket, trust, options);
 }
 
-function checked(socket: TLSSocket, trust: PeerTrust, options: TlsDialOptions): DialedSocket {
+function checked(socket: TLSSocket, trust: Judge, options: TlsDialOptions): DialedSocket {
   const fault = connectionFault(socket);
   if (fault !== undefined) {
     socket.destroy();
@@ -73,7 +78,7 @@ function checked(socket: TLSSocket, trust: PeerTrust, options: TlsDialOptions): 
   return { socket, leaf: presented.leaf, peer: verdict.name, fingerprint: verdict.fingerprint, group };
 }
 
-function judged(socket: TLSSocket, trust: PeerTrust, presented: PresentedPeer): ReturnType<PeerTrust['judge']> {
+function judged(socket: TLSSocket, trust: Judge, presented: PresentedPeer): PeerVerdict {
   try {
     return trust.judge(presented);
   } catch (cause) {

@@ -5,8 +5,9 @@
 import { itemEvents } from './catalogue-items.ts';
 import { nodeEvents } from './catalogue-nodes.ts';
 import { partnerEvents } from './catalogue-partners.ts';
+import { trustEvents } from './catalogue-trust.ts';
 
-export const eventCatalogue = { ...nodeEvents, ...partnerEvents, ...itemEvents } as const;
+export const eventCatalogue = { ...nodeEvents, ...partnerEvents, ...itemEvents, ...trustEvents } as const;
 
 export type EventName = keyof typeof eventCatalogue;
 type Fields<N extends EventName> = keyof (typeof eventCatalogue)[N]['fields'] & string;

@@ -27,7 +27,8 @@ export const clientUsageOid = '1.3.6.1.5.5.7.3.2';
 const backdateMs = 3_600_000;
 const dayMs = 86_400_000;
 export const authorityDays = 3653;
-export const leafDays = 366;
+/** Renewed long before by the node itself, see `certificate-life.ts`. */
+export const leafDays = 30;
 
 export interface Validity {
   readonly notBeforeMs: number;

@@ -23,6 +23,7 @@ import {
 } from './certificates.ts';
 import { fingerprintOf, type NodeRole } from './fingerprint.ts';
 import { checkKeyFolder, ensureKeyFolder, readKeyFile, writeNewKeyFile } from './key-files.ts';
+import { readKeyFolders } from './key-folders.ts';
 
 export interface NodeKeys {
   readonly role: NodeRole;
@@ -37,7 +38,8 @@ export interface NodeKeys {
 }
 
 const nodeName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
-const fileNames = ['ca.key', 'ca.crt', 'tunnel.key', 'tunnel.crt', 'policy.key', 'policy.crt'] as const;
+/** The files of one set of keys. */
+export const keySetFiles = ['ca.key', 'ca.crt', 'tunnel.key', 'tunnel.crt', 'policy.key', 'policy.crt'] as const;
 
 /**
  * Makes all keys of a new node. The authority's file comes last: a set without it was cut short and can be told apart.
@@ -51,7 +53,7 @@ export async function makeNodeKeys(
   if (!nodeName.test(name))
     throw new SallyportError('usage', 'a node name is letters, digits, dot, underscore and hyphen, at most 63');
   await ensureKeyFolder(folder);
-  for (const file of fileNames) {
+  for (const file of keySetFiles) {
     const there = await lstat(join(folder, file)).catch(() => undefined);
     if (there) throw new SallyportError('key-file', `${join(folder, file)} is there already and is not overwritten`, { file });
   }
@@ -73,11 +75,17 @@ export async function makeNodeKeys(
   await writeNewKeyFile(join(folder, 'tunnel.crt'), leaf(tunnelKey, tunnelUsage(role), leafDays));
   await writeNewKeyFile(join(folder, 'ca.key'), pem(caKey));
   await writeNewKeyFile(join(folder, 'ca.crt'), ca);
-  return loadNodeKeys(folder, role);
+  return loadKeySet(folder, role);
 }
 
-/** @throws SallyportError `key-file`: a file is missing, open to others, of another owner, or does not fit the rest. */
-export async function loadNodeKeys(folder: string, role: NodeRole): Promise<NodeKeys> {
+/** The keys that are in use. @throws SallyportError `key-file`. */
+export async function loadNodeKeys(keysFolder: string, role: NodeRole): Promise<NodeKeys> {
+  const { current } = await readKeyFolders(keysFolder);
+  return loadKeySet(join(keysFolder, current), role);
+}
+
+/** One set of keys. @throws SallyportError `key-file`: a file is missing, open to others, of another owner, or does not fit the rest. */
+export async function loadKeySet(folder: string, role: NodeRole): Promise<NodeKeys> {
   const owner = await checkKeyFolder(folder);
   const secret = (file: string) => readKeyFile(folder, file, owner, true);
   const open = (file: string) => readKeyFile(folder, file, owner, false);

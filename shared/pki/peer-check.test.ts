@@ -71,7 +71,8 @@ test('gives the policy key only for a certificate of the recorded authority with
       },
       over.from ?? authority,
     );
-  const verify = (pem: string, nowMs = now) => verifyPolicyCertificate(pem, authority.certificatePem, nowMs);
+  const verify = (pem: string, nowMs = now) =>
+    verifyPolicyCertificate(pem, [newAuthority().certificatePem, authority.certificatePem], nowMs);
   const refusedFor = (check: string) => (error: unknown) =>
     (error as { code?: string }).code === 'peer-refused' && (error as { fields: { check: string } }).fields.check === check;
   assert.equal(verify(issue()).asymmetricKeyType, 'ed25519');

@@ -1,7 +1,7 @@
 /**
  * Whether the other end of a tunnel is the node that a person named. TLS proves that the peer holds the key of its
  * certificate; everything else is decided here, in a fixed order, so that a refusal always names the one check that failed:
- * pin (the key), ca (the recorded authority), usage (purpose and role), then the dates.
+ * pin (the key), ca (the recorded authority), usage (purpose and role), then the dates. Refused keys are looked up by peer-trust.ts.
  */
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { SallyportError } from '../errors.ts';
@@ -9,7 +9,7 @@ import { policyUsageOid, spkiOf } from './certificates.ts';
 import { fingerprintOf, type NodeRole } from './fingerprint.ts';
 import { tunnelUsage } from './node-keys.ts';
 
-export const peerChecks = ['no-certificate', 'pin', 'ca', 'usage', 'expired', 'not-yet-valid'] as const;
+export const peerChecks = ['no-certificate', 'pin', 'revoked', 'ca', 'usage', 'expired', 'not-yet-valid'] as const;
 export type PeerCheck = (typeof peerChecks)[number];
 
 export interface PresentedPeer {
@@ -30,7 +30,7 @@ export type PeerVerdict =
   | { readonly ok: true; readonly name: string; readonly fingerprint: string; readonly caPem: string }
   | { readonly ok: false; readonly check: PeerCheck; readonly detail: string };
 
-const refused = (check: PeerCheck, detail: string): PeerVerdict => ({ ok: false, check, detail });
+export const refused = (check: PeerCheck, detail: string): PeerVerdict => ({ ok: false, check, detail });
 
 /** Judges a peer. Never throws. */
 export function checkPeer(presented: PresentedPeer, expected: ExpectedPeer, nowMs: number): PeerVerdict {
@@ -83,10 +83,11 @@ function dateProblem(certificate: X509Certificate, nowMs: number, what: string):
 }
 
 /**
- * The key that signs policy bundles, once its certificate is seen to come from the internal node's authority.
+ * The key that signs policy bundles, once its certificate is seen to come from an authority of the internal node.
+ * @param authorities PEM; two while they are exchanged.
  * @throws SallyportError `peer-refused` with the field `check`.
  */
-export function verifyPolicyCertificate(certificatePem: string, caPem: string, nowMs: number): KeyObject {
+export function verifyPolicyCertificate(certificatePem: string, authorities: readonly string[], nowMs: number): KeyObject {
   const fail = (check: PeerCheck, detail: string): never => {
     throw new SallyportError('peer-refused', `the policy certificate was refused (${check}): ${detail}`, { check });
   };
@@ -96,9 +97,9 @@ export function verifyPolicyCertificate(certificatePem: string, caPem: string, n
   } catch {
     return fail('no-certificate', 'it cannot be read');
   }
-  const authority = new X509Certificate(caPem);
-  const issuer = issuerProblem(leaf, authority);
-  if (issuer !== undefined) fail('ca', issuer);
+  const known = authorities.map((pem) => new X509Certificate(pem));
+  const authority = known.find((candidate) => issuerProblem(leaf, candidate) === undefined);
+  if (!authority) return fail('ca', issuerProblem(leaf, known[0]) ?? 'no authority');
   const usages = leaf.keyUsage ?? [];
   if (leaf.ca || usages.length !== 1 || usages[0] !== policyUsageOid) fail('usage', 'it is not for signing policy');
   if (leaf.publicKey.asymmetricKeyType !== 'ed25519') fail('usage', 'its key is not Ed25519');

@@ -1,11 +1,14 @@
 /** Why a link ended. The code travels in the WebSocket close frame, so that both logs say the same. */
 
+import type { PeerCheck } from '../pki/peer-check.ts';
+
 export const closeCodes = [
   'violation',
   'silent',
   'bye',
   'taken-over',
   'expired',
+  'revoked',
   'refused',
   'stopped',
   'backlog',
@@ -13,6 +16,10 @@ export const closeCodes = [
   'lost',
 ] as const;
 export type CloseCode = (typeof closeCodes)[number];
+
+/** A live link whose peer would be refused now, by the check that refuses it. */
+export const closeCodeOf = (check: PeerCheck): CloseCode =>
+  check === 'revoked' ? 'revoked' : check === 'expired' || check === 'not-yet-valid' ? 'expired' : 'refused';
 
 export interface CloseReason {
   readonly code: CloseCode;

@@ -27,8 +27,8 @@ export type NoteBy<S extends Side> = BegunBy<typeof notes, S> & NoteName;
 export type StreamTo = { [M in StreamName]: (typeof streams)[M]['flow'] extends 'to-inside' ? M : never }[StreamName];
 export type StreamFrom = Exclude<StreamName, StreamTo>;
 
-/** Requests that the connection answers by itself. */
-export type BuiltIn = 'link.hello' | 'link.ping';
+/** Requests that the connection, or the tunnel's room, answers by itself. */
+export type BuiltIn = 'link.hello' | 'link.ping' | 'trust.put';
 
 /** What side `S` may ask. Every call has a deadline; an answer that breaks the schema ends the link. */
 export interface Asking<S extends Side> {

@@ -234,6 +234,12 @@ export const requests = {
     result: z.strictObject({ number: count }),
     does: 'A signed policy bundle (canonical JSON text, Ed25519 signature, PEM certificate of the signing key). Answers the number now held.',
   },
+  'trust.put': {
+    by: 'both',
+    params: z.strictObject({ statement: text(16_384), signature: base64(256) }),
+    result: z.strictObject({ number: count }),
+    does: 'Under which keys the sender may appear from now on: canonical JSON, signed by an authority of its that is recorded already. Answers the number now held.',
+  },
   'session.revoke': {
     by: 'inside',
     params: z.strictObject({ partner: partnerName }),

@@ -4,6 +4,8 @@ export const paths = {
   data: '/sallyport/data',
   /** Asked for by an inside that refused this DMZ, to tell it the failed check. */
   refused: '/sallyport/refused',
+  /** Where an internal node shows its invitation. */
+  enrol: '/sallyport/enrol',
 } as const;
 
 /** Request headers of a data socket: which link it belongs to, and the token of the hello. */

@@ -10,7 +10,17 @@ import { peerChecks } from '../pki/peer-check.ts';
 import type { Side } from './handlers.ts';
 
 /** Everything a connection can be refused for. The names go over the wire so that both logs show the same one. */
-export const refusalChecks = [...peerChecks, 'key-exchange', 'alpn', 'tls', 'address', 'link', 'version', 'request'] as const;
+export const refusalChecks = [
+  ...peerChecks,
+  'invitation',
+  'key-exchange',
+  'alpn',
+  'tls',
+  'address',
+  'link',
+  'version',
+  'request',
+] as const;
 export type RefusalCheck = (typeof refusalChecks)[number];
 
 /** Header in which a side tells the other the failed check. */
@@ -30,7 +40,11 @@ export function howToMend(check: RefusalCheck, judgedBy: Side): string {
     case 'pin':
       return `${judged} and compare it with the fingerprint configured on the ${configured} node`;
     case 'ca':
-      return `if the other node was set up anew, remove the recorded authority file on the ${configured} node and restart it`;
+      return `if the other node was set up anew with its old key, remove the record of it (${configured === 'DMZ' ? 'internal-node.json' : 'dmz-node.json'} in the state folder) on the ${configured} node and restart it`;
+    case 'revoked':
+      return `the key was refused on purpose (\`cert revoke\` on the ${configured} node): make new keys on the other node and introduce it again`;
+    case 'invitation':
+      return 'an invitation works once, for a short time, and only at the node that made it: run `sallyport-dmz invite` on the DMZ host again';
     case 'usage':
       return 'the certificate is not one of the right kind of node: check that the key folders were not swapped';
     case 'expired':

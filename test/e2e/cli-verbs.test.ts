@@ -262,6 +262,7 @@ const status = {
     refusedBy: null,
     clockSkewMs: null,
   },
+  certificates: { ownEndsAtMs: 1, peerEndsAtMs: null, endingSoon: false, phase: 'stable', told: true },
   policy: null,
   configRefused: null,
   configUnconfirmedUntilMs: null,
@@ -273,13 +274,20 @@ const status = {
   dmz: null,
 } satisfies InternalStatus;
 
+const rotation = { phase: 'stable', fingerprint: 'SPI-…', other: null, told: true } as const;
+
 async function* once(text: string): AsyncIterable<Buffer> {
   yield Buffer.from(text);
 }
 
 async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Promise<void>, bytes = content): Promise<void> {
   const seen = { calls: [] as unknown[], sent: '' };
+  const unused = async (): Promise<never> => {
+    throw new SallyportError('unsupported', 'not in this double');
+  };
   const api: InternalAdminApi = {
+    exposed: unused,
+    certificates: { list: () => ({ rotation, certificates: [], admitted: [], refused: [] }), rotate: unused, revoke: unused },
     status: async () => status,
     list: async (args: ListArgs) => {
       seen.calls.push(args);

@@ -7,12 +7,12 @@ import { lstat, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { FolderDestination, folderDefaults } from '../../internal-node/destinations/folder.ts';
+import { addressNames, forgedNames, mappedNames } from '../../internal-node/redteam/names.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { newItemId } from '../../shared/ids.ts';
 import { insideActionNames } from '../../shared/matching/actions.ts';
 import { Router } from '../../shared/matching/routing.ts';
 import type { Rule } from '../../shared/policy.ts';
-import { addressNames, forgedNames, mappedNames } from './names.ts';
 
 /** Of reliability.md §2.10, as components and as pieces of them. */
 const odd = [

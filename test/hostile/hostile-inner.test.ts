@@ -108,7 +108,7 @@ describe('a DMZ node whose internal node had its tunnel key stolen', () => {
     const config = parseDocument(await readFile(site.dmz.config, 'utf8'));
     tunnelPort = Number(String(config.getIn(['tunnel', 'listen'])).split(':')[1]);
     const own = ['dmz/state/', 'internal/state/', 'inside/delivered/', 'scratch/'].map((path) => `a/b/site/${path}`);
-    const fixed = ['dmz/state/keys', 'dmz/state/internal-ca.crt'].map((path) => `a/b/site/${path}`);
+    const fixed = ['dmz/state/keys', 'dmz/state/internal-node.json'].map((path) => `a/b/site/${path}`);
     const of = (path: string) => (start: string) => path.startsWith(start);
     const mayChange = (path: string): boolean =>
       (own.some(of(path)) && !fixed.some(of(path))) || /^internal\.(log|strace)$/.test(path);

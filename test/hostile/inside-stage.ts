@@ -10,14 +10,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDocument } from 'yaml';
 import type { InternalStatus } from '../../internal-node/admin/api.ts';
+import type { HostileLink } from '../../internal-node/redteam/hostile-dmz.ts';
+import type { DoubleItem } from '../../internal-node/redteam/sealed-item.ts';
+import { type StolenSession, TakenOverDmz } from '../../internal-node/redteam/taken-over-dmz.ts';
 import { createSite, type Site } from '../../scripts/site/site.ts';
 import { eventually, filesBelow, sha256 } from '../../scripts/site/walk.ts';
 import { AdminClient } from '../../shared/admin/client.ts';
+import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
 import { headerLength } from '../../shared/seal/header.ts';
-import type { DoubleItem } from '../fixtures/dmz-double.ts';
-import type { HostileLink } from './hostile-dmz.ts';
-import { type StolenSession, TakenOverDmz } from './taken-over-dmz.ts';
+import type { AuthCheck } from '../../shared/tunnel/messages.ts';
+import { keyLogin, readKey } from '../fixtures/ssh-login.ts';
 import { type Mark, WatchedNode } from './watched-node.ts';
 
 const mebibyte = 1024 * 1024;
@@ -27,6 +30,11 @@ const stagingMark = '.sallyport-staging/place';
 
 /** In every file that must not come in. */
 export const poison = `content of an attack ${randomBytes(8).toString('hex')}`;
+
+/** A session that began with a key, for replays of the login. */
+export interface KeySession extends StolenSession {
+  readonly login: Extract<AuthCheck, { method: 'key' }>;
+}
 
 type Parts = Pick<InsideStage, 'site' | 'outer' | 'vault' | 'edge' | 'inside' | 'tunnelPort'>;
 
@@ -38,13 +46,13 @@ export class InsideStage implements AsyncDisposable {
   readonly edge: TakenOverDmz;
   readonly inside: WatchedNode;
   readonly tunnelPort: number;
-  readonly acme: StolenSession;
-  readonly globex: StolenSession;
+  readonly acme: KeySession;
+  readonly globex: KeySession;
   /** What has to be at the destination, with its digest. */
   readonly #expected = new Map<string, string>();
   #honest = 0;
 
-  private constructor(parts: Parts, sessions: { readonly acme: StolenSession; readonly globex: StolenSession }) {
+  private constructor(parts: Parts, sessions: { readonly acme: KeySession; readonly globex: KeySession }) {
     this.site = parts.site;
     this.outer = parts.outer;
     this.vault = parts.vault;
@@ -79,7 +87,7 @@ export class InsideStage implements AsyncDisposable {
   }
 
   /** A session of a partner who comes by: what the DMZ can always get. */
-  login(partner: 'acme' | 'globex'): Promise<StolenSession> {
+  login(partner: 'acme' | 'globex'): Promise<KeySession> {
     return login(this, partner);
   }
 
@@ -205,10 +213,11 @@ const isStaffDoor = (call: string): boolean => /\bconnect\(.*sa_family=AF_UNIX, 
 const isSelfTest = (call: string): boolean =>
   /\b(connect|bind)\(.*sa_family=AF_UNIX, sun_path="[^"]*nobody-is-here\/socket"\}.* = -1 /.test(call);
 
-async function login({ site, edge }: Pick<Parts, 'site' | 'edge'>, partner: 'acme' | 'globex'): Promise<StolenSession> {
+async function login({ site, edge }: Pick<Parts, 'site' | 'edge'>, partner: 'acme' | 'globex'): Promise<KeySession> {
   const facts = site.partners[partner];
   assert.ok(facts);
-  return await edge.login(partner, facts.keyFile);
+  const login = keyLogin(await readKey(facts.keyFile), { user: partner, session: newSessionId(), trace: newTraceId() });
+  return { ...(await edge.login(login)), login };
 }
 
 async function disposeOf({ inside, edge, outer }: Parts): Promise<void> {

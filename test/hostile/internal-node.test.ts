@@ -9,14 +9,14 @@ import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { HostileData, HostileLink } from '../../internal-node/redteam/hostile-dmz.ts';
+import { addressNames, forgedNames, mappedNames } from '../../internal-node/redteam/names.ts';
+import type { DoubleItem } from '../../internal-node/redteam/sealed-item.ts';
+import { collectedBytes } from '../../internal-node/redteam/taken-over-dmz.ts';
 import { eventually } from '../../scripts/site/walk.ts';
 import { newItemId, newSessionId, newTraceId } from '../../shared/ids.ts';
 import { limits } from '../../shared/tunnel/messages.ts';
-import type { DoubleItem } from '../fixtures/dmz-double.ts';
-import type { HostileData, HostileLink } from './hostile-dmz.ts';
 import { InsideStage } from './inside-stage.ts';
-import { addressNames, forgedNames, mappedNames } from './names.ts';
-import { collectedBytes } from './taken-over-dmz.ts';
 import { type Mark, unprintable } from './watched-node.ts';
 
 let stage: InsideStage;

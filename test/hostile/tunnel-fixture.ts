@@ -6,11 +6,18 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TunnelListener, type TunnelListenerDeps, type TunnelListenerOptions } from '../../dmz-node/tunnel/listener.ts';
 import { Peers } from '../../dmz-node/tunnel/peers.ts';
-import { KeepConnected, type KeepConnectedOptions, Link, type LinkHook } from '../../internal-node/tunnel/link.ts';
+import {
+  KeepConnected,
+  type KeepConnectedDeps,
+  type KeepConnectedOptions,
+  Link,
+  type LinkHook,
+} from '../../internal-node/tunnel/link.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import type { EventRecord } from '../../shared/events/event.ts';
 import { silentLogger } from '../../shared/log.ts';
+import { fixedIdentity } from '../../shared/pki/node-identity.ts';
 import { makeNodeKeys, type NodeKeys } from '../../shared/pki/node-keys.ts';
 import type { Answering, StreamServing } from '../../shared/tunnel/handlers.ts';
 
@@ -118,6 +125,7 @@ export async function startDmz(
   const listener = new TunnelListener(
     {
       peers,
+      identity: fixedIdentity(pair.dmz),
       answering: () => dmzAnswering(),
       streams: emptyStreams,
       epoch: async () => ++epoch,
@@ -129,9 +137,9 @@ export async function startDmz(
     {
       host: '127.0.0.1',
       port: 0,
-      keys: pair.dmz,
       internalFingerprint: pair.inside.fingerprint,
-      peerCaFile: join(pair.folder, 'dmz', 'peer-ca.crt'),
+      peerRecordFile: join(pair.folder, 'dmz', 'peer.json'),
+      denyFile: join(pair.folder, 'dmz', 'denied-keys'),
       classicalKeyExchange: false,
       version: 'test',
       ...over.options,
@@ -154,25 +162,32 @@ export async function startInside(
   t: TestContext,
   pair: Pair,
   port: number,
-  over: { answering?: Answering<'dmz'>; hooks?: readonly LinkHook[]; options?: Partial<KeepConnectedOptions> } = {},
+  over: {
+    answering?: Answering<'dmz'>;
+    hooks?: readonly LinkHook[];
+    deps?: Partial<KeepConnectedDeps>;
+    options?: Partial<KeepConnectedOptions>;
+  } = {},
 ): Promise<Inside> {
   const link = new Link();
   const events = new EventLog();
   const keeper = new KeepConnected(
     {
       link,
+      identity: fixedIdentity(pair.inside),
       hooks: over.hooks ?? [],
       answering: over.answering ?? insideAnswering(),
       events,
       log: silentLogger,
       clock: systemClock,
+      ...over.deps,
     },
     {
       host: '127.0.0.1',
       port,
-      keys: pair.inside,
       dmzFingerprint: pair.dmz.fingerprint,
-      peerCaFile: join(pair.folder, 'inside', 'peer-ca.crt'),
+      peerRecordFile: join(pair.folder, 'inside', 'peer.json'),
+      denyFile: join(pair.folder, 'inside', 'denied-keys'),
       classicalKeyExchange: false,
       version: 'test',
       firstRetryMs: 20,

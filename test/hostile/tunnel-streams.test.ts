@@ -4,11 +4,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TunnelListenerOptions } from '../../dmz-node/tunnel/listener.ts';
+import { type HostileData, HostileDmz } from '../../internal-node/redteam/hostile-dmz.ts';
 import type { KeepConnectedOptions } from '../../internal-node/tunnel/link.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import type { StreamServing } from '../../shared/tunnel/handlers.ts';
 import { limits } from '../../shared/tunnel/messages.ts';
-import { type HostileData, HostileDmz } from './hostile-dmz.ts';
 import { emptyStreams, honestRoundTrip, isUp, makePair, startDmz, startInside, until } from './tunnel-fixture.ts';
 
 const id = 'a'.repeat(26);

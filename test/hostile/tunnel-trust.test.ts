@@ -1,6 +1,5 @@
 /** Everything that must keep two nodes from talking, in both directions, each with the name of the failed check in both logs. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { type ConnectionOptions, connect, createServer, type TLSSocket } from 'node:tls';
@@ -10,6 +9,7 @@ import { SallyportError } from '../../shared/errors.ts';
 import { silentLogger } from '../../shared/log.ts';
 import { clientUsageOid, serverUsageOid } from '../../shared/pki/certificates.ts';
 import type { NodeKeys } from '../../shared/pki/node-keys.ts';
+import { readPeerRecord } from '../../shared/pki/peer-record.ts';
 import { PeerTrust } from '../../shared/pki/peer-trust.ts';
 import { clientTlsOptions, serverTlsOptions } from '../../shared/tls.ts';
 import { dayMs, newAuthority, oddKeys } from './odd-keys.ts';
@@ -39,7 +39,8 @@ async function attempt(
     {
       role: 'dmz',
       fingerprint: over.dmzFingerprint ?? pair.dmz.fingerprint,
-      peerCaFile: join(pair.folder, `${over.name ?? 'once'}-ca.crt`),
+      recordFile: join(pair.folder, `${over.name ?? 'once'}.json`),
+      denyFile: join(pair.folder, 'denied-keys'),
     },
   );
   trust.load();
@@ -82,7 +83,7 @@ test('the DMZ names the failed check of an internal node, and the internal node 
     const dmz = await startDmz(
       t,
       { ...pair, inside: keys },
-      { options: { peerCaFile: join(pair.folder, `${keys.fingerprint}.crt`) } },
+      { options: { peerRecordFile: join(pair.folder, `${keys.fingerprint}.json`) } },
     );
     const error = await attempt(pair, dmz.listener.port, { keys });
     assert.deepEqual([error?.code, error?.fields.check, error?.fields.by], ['peer-refused', check, 'dmz'], check);
@@ -95,7 +96,11 @@ test('the DMZ names the failed check of an internal node, and the internal node 
 test('the internal node names the failed check of a DMZ node, and the DMZ node hears it', async (t) => {
   const pair = await makePair(t);
   for (const [index, [check, keys]] of oddities('dmz').entries()) {
-    const dmz = await startDmz(t, { ...pair, dmz: keys }, { options: { peerCaFile: join(pair.folder, `dmz-${index}.crt`) } });
+    const dmz = await startDmz(
+      t,
+      { ...pair, dmz: keys },
+      { options: { peerRecordFile: join(pair.folder, `dmz-${index}.json`) } },
+    );
     const error = await attempt(pair, dmz.listener.port, { dmzFingerprint: keys.fingerprint, name: `odd-${index}` });
     assert.deepEqual([error?.code, error?.fields.check, error?.fields.by], ['peer-refused', check, 'inside'], check);
     await until(() => checksIn(dmz.events).length > 0, `the DMZ hears of ${check}`);
@@ -128,9 +133,12 @@ test('the authority of first contact is recorded and must stay the same', async 
   const inside = await startInside(t, pair, dmz.listener.port);
   await honestRoundTrip(inside);
   await until(() => dmz.events.named('link.up').length === 1, 'up');
-  assert.equal(dmz.peers.peerCa(), pair.inside.caCertificatePem);
-  assert.equal(await readFile(join(pair.folder, 'dmz', 'peer-ca.crt'), 'utf8'), pair.inside.caCertificatePem);
-  assert.equal(await readFile(join(pair.folder, 'inside', 'peer-ca.crt'), 'utf8'), pair.dmz.caCertificatePem);
+  assert.deepEqual(dmz.listener.known.authorities, [pair.inside.caCertificatePem]);
+  for (const [file, met] of [['dmz', pair.inside] as const, ['inside', pair.dmz] as const]) {
+    const { fingerprint, caCertificatePem: authority } = met;
+    const recorded = { anchor: fingerprint, number: 0, identities: [{ fingerprint, authority }] };
+    assert.deepEqual(readPeerRecord(join(pair.folder, file, 'peer.json')), recorded);
+  }
   assert.equal(dmz.events.named('link.ca-recorded').length, 1);
   await inside.stop();
 
@@ -149,7 +157,7 @@ test('the authority of first contact is recorded and must stay the same', async 
   assert.deepEqual(checksIn(back.events), ['ca']);
   const status = back.link.status();
   assert.equal(status.lastFailure?.check, 'ca');
-  assert.match(status.lastFailure?.detail ?? '', /recorded authority file/);
+  assert.match(status.lastFailure?.detail ?? '', /remove the record of it \(dmz-node\.json/);
 });
 
 /** A bare TLS client. @returns what the server said, or the error code. */

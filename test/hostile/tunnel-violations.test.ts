@@ -7,10 +7,10 @@ import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { WebSocket } from 'ws';
+import { HostileDmz, type HostileLink } from '../../internal-node/redteam/hostile-dmz.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { clientTlsOptions } from '../../shared/tls.ts';
 import { limits } from '../../shared/tunnel/messages.ts';
-import { HostileDmz, type HostileLink } from './hostile-dmz.ts';
 import {
   dmzAnswering,
   honestRoundTrip,

@@ -1,22 +1,19 @@
 /**
  * The cover of a taken-over DMZ node: it does all the duties of an honest one (takes the policy, lets partners log in, keeps
- * sealed items, lists, leases and serves them) so that an internal node works with it, and lets a test lie at any point.
+ * sealed items, lists, leases and serves them) so that an internal node works with it, and lets a script lie at any point.
  */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import ssh2 from 'ssh2';
-import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import type { NodeKeys } from '../../shared/pki/node-keys.ts';
 import type { PolicyBundle } from '../../shared/policy.ts';
 import { SealWorkers } from '../../shared/seal/seal-workers.ts';
 import { tokenHash } from '../../shared/secret.ts';
 import type { AuthCheck, ItemDescription } from '../../shared/tunnel/messages.ts';
-import { type DoubleItem, type ItemSpec, sealItem } from '../fixtures/dmz-double.ts';
-import { eventually } from '../fixtures/eventually.ts';
-import { type ClientKey, keyLogin } from '../fixtures/ssh-login.ts';
 import { type HostileData, HostileDmz, type HostileLink } from './hostile-dmz.ts';
+import { type DoubleItem, type ItemSpec, sealItem } from './sealed-item.ts';
+import { until } from './until.ts';
 
 /** A session that the inside really opened. */
 export interface StolenSession {
@@ -24,13 +21,20 @@ export interface StolenSession {
   readonly token: string;
   readonly proof: string;
   /** The login as it went over the wire, for replays. */
-  readonly login: Extract<AuthCheck, { method: 'key' }>;
+  readonly login: AuthCheck;
 }
 
 /** What the inside wants to read. */
 export interface ReadRequest {
   readonly id: string;
   readonly segment: number;
+}
+
+/** What the inside offered for a partner. */
+export interface Offered {
+  readonly params: { readonly id: string; readonly partner: string; readonly path: string };
+  /** As far as it came. */
+  readonly sealed: () => Buffer;
 }
 
 interface Confirmation {
@@ -42,17 +46,11 @@ const frameBytes = 128 * 1024;
 /** So that a page stays below the largest message. */
 const pageItems = 20;
 
-async function clientKey(file: string): Promise<ClientKey> {
-  const privateKey = await readFile(file, 'utf8');
-  const parsed = ssh2.utils.parseKey(privateKey);
-  if (parsed instanceof Error) throw parsed;
-  return { privateKey, publicLine: '', parsed, blob: parsed.getPublicSSH() };
-}
-
 export class TakenOverDmz implements AsyncDisposable {
   readonly wire: HostileDmz;
   readonly items = new Map<string, DoubleItem>();
   readonly confirmed: Confirmation[] = [];
+  readonly offers: Offered[] = [];
   /** Items whose sealed bytes the inside asked for. */
   readonly read: string[] = [];
   /** What is sent for a segment instead of its bytes. */
@@ -105,9 +103,9 @@ export class TakenOverDmz implements AsyncDisposable {
     });
   }
 
-  static async start(keys: NodeKeys, port: number): Promise<TakenOverDmz> {
+  static async start(keys: NodeKeys, port: number, host = '127.0.0.1'): Promise<TakenOverDmz> {
     const folder = await mkdtemp(join(tmpdir(), 'sallyport-taken-over-'));
-    const dmz = new TakenOverDmz(await HostileDmz.start({ keys, port }), folder);
+    const dmz = new TakenOverDmz(await HostileDmz.start({ keys, port, host }), folder);
     await dmz.#seal.start();
     return dmz;
   }
@@ -134,7 +132,7 @@ export class TakenOverDmz implements AsyncDisposable {
   /** The link that is up. */
   async link(limitMs = 10_000): Promise<HostileLink> {
     const live = (): HostileLink | undefined => this.wire.links.findLast(({ ws, sent }) => ws.readyState === 1 && sent > 0);
-    await eventually('the inside is connected', () => live() !== undefined && this.policy !== undefined, limitMs);
+    await until('the inside is connected', () => live() !== undefined && this.policy !== undefined, limitMs);
     const link = live();
     if (!link) throw new Error('the link is gone again');
     return link;
@@ -144,17 +142,16 @@ export class TakenOverDmz implements AsyncDisposable {
   async ask(method: string, params: unknown, limitMs = 10_000): Promise<Readonly<Record<string, unknown>>> {
     const link = await this.link();
     const id = link.ask(method, params);
-    await eventually(`an answer to ${method}`, () => link.answerTo(id) !== undefined, limitMs);
+    await until(`an answer to ${method}`, () => link.answerTo(id) !== undefined, limitMs);
     return link.answerTo(id) as Record<string, unknown>;
   }
 
-  /** A partner comes, as he does every day, and what he signs is used. */
-  async login(partner: string, keyFile: string): Promise<StolenSession> {
-    const login = keyLogin(await clientKey(keyFile), { user: partner, session: newSessionId(), trace: newTraceId() });
+  /** A partner comes, as he does every day, and what he shows is used. */
+  async login(login: AuthCheck): Promise<StolenSession> {
     const { verdict, token } = await this.ask('auth.check', login);
     this.#sessions.push(login.session);
     if (verdict !== 'accepted') throw new Error(`the honest login was answered with ${String(verdict)}`);
-    return { partner, token: String(token), proof: tokenHash(String(token)), login };
+    return { partner: login.user, token: String(token), proof: tokenHash(String(token)), login };
   }
 
   /** A sealed item that a session of a partner would have sent. Nobody hears of it yet. */
@@ -187,7 +184,7 @@ export class TakenOverDmz implements AsyncDisposable {
 
   /** Lines on the stream of events; they are numbered here. */
   async tell(...events: readonly Readonly<Record<string, unknown>>[]): Promise<void> {
-    await eventually('the inside reads the events', () => this.#eventStream?.ws.readyState === 1);
+    await until('the inside reads the events', () => this.#eventStream?.ws.readyState === 1);
     for (const event of events) {
       const line = `${JSON.stringify({ seq: this.#told.length + 1, ...event })}\n`;
       this.#told.push(line);
@@ -228,8 +225,17 @@ export class TakenOverDmz implements AsyncDisposable {
       data.sendJson({ k: 'ok' });
       const before = this.#told.slice((frame.p as { after: number }).after);
       if (before.length > 0) data.sendBinary(Buffer.from(before.join('')));
-    } else if (frame.m === 'inbox.collect') this.collect(data, (frame.p as { ids: string[] }).ids);
+    } else if (frame.m === 'outbox.offer') this.#take(data, frame.p as Offered['params']);
+    else if (frame.m === 'inbox.collect') this.collect(data, (frame.p as { ids: string[] }).ids);
     else if (frame.m === 'inbox.read') this.#serve(data, frame.p as ReadRequest);
+  }
+
+  #take(data: HostileData, params: Offered['params']): void {
+    const parts: Buffer[] = [];
+    data.ws.on('message', (bytes, isBinary) => {
+      if (isBinary) parts.push(bytes as Buffer);
+    });
+    this.offers.push({ params, sealed: () => Buffer.concat(parts) });
   }
 
   #serve(data: HostileData, request: ReadRequest): void {

@@ -1,6 +1,6 @@
 /**
  * A DMZ node that was taken over: it has the real keys, completes mutual TLS and the hello as an honest one would, and then
- * does what a test tells it to. It shares no code with the real DMZ node's tunnel, so that it can break every rule.
+ * does what a script tells it to. It shares no code with the real DMZ node's tunnel, so that it can break every rule.
  *
  *     const dmz = await HostileDmz.start({ keys });
  *     dmz.answer('inbox.list', () => ({ items: [forged], more: false }));
@@ -22,6 +22,8 @@ import { serverTlsOptions } from '../../shared/tls.ts';
 export interface HostileDmzOptions {
   readonly keys: NodeKeys;
   readonly port?: number;
+  /** Default: the loopback. */
+  readonly host?: string;
 }
 
 /** What the inside asked. */
@@ -156,7 +158,10 @@ export class HostileDmz {
         else dmz.#onControl(new HostileLink(ws, socket as TLSSocket), options.keys.name);
       });
     });
-    await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(options.port ?? 0, options.host ?? '127.0.0.1', resolve);
+    });
     return dmz;
   }
 

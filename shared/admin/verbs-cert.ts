@@ -1,0 +1,111 @@
+/** `cert list`, `cert rotate` and `cert revoke`, the same on both nodes. */
+import { join } from 'node:path';
+import { SallyportError } from '../errors.ts';
+import type { CertificateList } from '../pki/certificate-desk.ts';
+import { denyFileName, denyKey } from '../pki/deny-list.ts';
+import { parseFingerprint } from '../pki/fingerprint.ts';
+import type { RotationStatus, Step } from '../pki/node-identity.ts';
+import { steps } from './certificate-routes.ts';
+import type { Program } from './cli.ts';
+import { AdminClient } from './client.ts';
+import { formatTime, type Output } from './output.ts';
+
+export interface CertVerbDeps {
+  /** Where the node's socket and keys are. */
+  readonly locate: (configFile: string) => Promise<{ readonly socket: string; readonly keys: string }>;
+}
+
+export function addCertVerbs(program: Program, { locate }: CertVerbDeps): void {
+  const group = program.group('cert', 'keys and certificates of the tunnel: list, exchange, refuse');
+  const client = async (configFile: string, signal: AbortSignal): Promise<AdminClient> =>
+    new AdminClient({ socket: (await locate(configFile)).socket, signal });
+
+  program.verb(
+    {
+      usage: 'list',
+      summary: 'certificates of this node and of the other one, when they end, and where an exchange of keys stands',
+      examples: ['cert list', 'cert list --json'],
+    },
+    () => {},
+    async ({ output, configFile, signal }) => {
+      const list = await (await client(configFile, signal)).get<CertificateList>(['v1', 'certificates']);
+      if (output.json) output.document(list);
+      else printList(list, output);
+    },
+    group,
+  );
+  program.verb(
+    {
+      usage: 'rotate <step>',
+      summary:
+        'exchange the authority and the keys of this node: announce, then switch, then retire; back undoes a step until retire',
+      examples: ['cert rotate announce', 'cert rotate switch', 'cert rotate retire', 'cert rotate back'],
+    },
+    () => {},
+    async ({ output, configFile, signal }, _options, [typed = '']) => {
+      const step = steps.find((known) => known === typed);
+      if (!step) throw new SallyportError('usage', `"${typed}" is no step; there are ${steps.join(', ')}`);
+      const after = await (await client(configFile, signal)).post<RotationStatus>(['v1', 'certificates', 'rotate'], { step });
+      if (output.json) return output.document(after);
+      output.line(
+        after.phase === 'stable'
+          ? `in use: ${after.fingerprint}`
+          : `${after.phase}: in use ${after.fingerprint}, beside it ${after.other}`,
+      );
+      output.note(nextStep(step, after));
+    },
+    group,
+  );
+  program.verb<{ readonly reason: string }>(
+    {
+      usage: 'revoke <fingerprint>',
+      summary: 'refuse a key from now on; a live link with it ends, at the latest within a minute',
+      examples: ['cert revoke SPD-B5NW-… --reason "host was stolen"', 'cert revoke SPI-7KQ4-… --json'],
+    },
+    (command) => command.option('--reason <text>', 'why; kept in the list and the audit trail', ''),
+    async ({ output, configFile, signal }, { reason }, [typed = '']) => {
+      const fingerprint = parseFingerprint(typed).canonical;
+      const { keys } = await locate(configFile);
+      const socket = await client(configFile, signal);
+      const told = await socket
+        .post<{ added: boolean }>(['v1', 'certificates', 'revoke'], { fingerprint, reason })
+        .catch(async (error: unknown) => {
+          if (!(error instanceof SallyportError) || error.code !== 'not-running') throw error;
+          return { added: await denyKey(join(keys, denyFileName), fingerprint, reason) };
+        });
+      if (output.json) output.document({ fingerprint, ...told });
+      else output.line(told.added ? `- ${fingerprint} is refused from now on` : `${fingerprint} was refused already`);
+    },
+    group,
+  );
+}
+
+function nextStep(step: Step, { phase, told }: RotationStatus): string {
+  if (phase === 'announced') {
+    return `Next: once the other node knows (cert list${told ? ' says it does' : ''}): cert rotate switch. Not wanted: cert rotate back`;
+  }
+  if (phase === 'switched')
+    return 'Next: when the tunnel is up again and all is well: cert rotate retire. Otherwise: cert rotate back';
+  return step === 'retire'
+    ? 'Nothing is left to do. The fingerprint has changed: note it for the next setup.'
+    : 'All is as before.';
+}
+
+function printList({ rotation, certificates, admitted, refused }: CertificateList, output: Output): void {
+  output.table(
+    ['WHOSE', 'KIND', 'ENDS (UTC)', 'RENEWED (UTC)', 'FINGERPRINT'],
+    certificates.map(({ whose, kind, endsAtMs, renewedAtMs, fingerprint }) => [
+      whose,
+      kind,
+      formatTime(endsAtMs),
+      renewedAtMs === null ? '' : formatTime(renewedAtMs),
+      fingerprint ?? '',
+    ]),
+  );
+  if (rotation.phase !== 'stable') {
+    const knows = rotation.told ? 'the other node knows' : 'the other node does not know yet';
+    output.note(`exchange of keys: ${rotation.phase}, beside them ${rotation.other}; ${knows}`);
+  }
+  for (const fingerprint of admitted) output.note(`admitted: ${fingerprint}`);
+  for (const fingerprint of refused) output.note(`refused: ${fingerprint}`);
+}
