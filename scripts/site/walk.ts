@@ -35,17 +35,19 @@ export async function sftp(
   return { code, output };
 }
 
-/** `curl` over FTPS, explicit (AUTH TLS), with the password of a partner. Never throws for a refusal: the exit code says it. */
+/** `curl` over FTPS, explicit (AUTH TLS) unless said otherwise, with the password of a partner. Never throws for a refusal: the exit code says it. */
 export async function curlFtps(
   site: Site,
   partner: SitePartner,
   args: readonly string[],
   path: string,
+  door: 'explicit' | 'implicit' = 'explicit',
 ): Promise<{ readonly code: number; readonly output: string }> {
-  const { host, explicitPort, caFile } = site.ftps;
+  const { host, explicitPort, implicitPort, caFile } = site.ftps;
+  const at = door === 'explicit' ? `ftp://${host}:${explicitPort}` : `ftps://${host}:${implicitPort}`;
   // The password goes in by standard input: arguments are for everybody to read.
   const [program = 'curl', ...rest] = [...site.client, 'curl', '-sS', '--ssl-reqd', '--cacert', caFile, '-K', '-', ...args];
-  const child = execFile(program, [...rest, `ftp://${host}:${explicitPort}${path}`], { maxBuffer: 64 * 1024 * 1024 });
+  const child = execFile(program, [...rest, `${at}${path}`], { maxBuffer: 64 * 1024 * 1024 });
   let output = '';
   const collect = (text: string): void => {
     output += text;

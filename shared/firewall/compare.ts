@@ -123,7 +123,7 @@ class Comparison {
   }
 
   #missing(shut: readonly Accepted[], wanted: readonly Accepted[], hook: Hook, family: Family): Difference[] {
-    const theirs = shut.map(({ box }) => this.#anywhere(box, family));
+    const theirs = shut.map(({ box }) => this.#anywhere(this.#ofHost(box, hook, family), family));
     return wanted.flatMap(({ box, by }) => {
       const id = by.slice(by.indexOf(': ') + 2);
       const rule = this.#policy.rules.find((one) => one.hook === hook && (one.kind === 'traffic' ? one.id : one.kind) === id);
@@ -148,6 +148,13 @@ class Comparison {
       [this.#anywhere(box, family)],
       through.map((one) => this.#anywhere(one.box, family)),
     );
+  }
+
+  /** Which of a host's own addresses a rule names does not count where it is attached to the host. */
+  #ofHost(box: Box, hook: Hook, family: Family): Box {
+    if (!this.#live.perHost) return box;
+    const { from, to } = everything(family, this.#interfaces);
+    return hook === 'input' ? { ...box, to } : { ...box, from };
   }
 
   #notLoopback(hook: Hook, family: Family): Box {

@@ -66,8 +66,10 @@ const azureSchema = z.object({
 export function parseCloud(value: unknown): Ruleset {
   const aws = awsSchema.safeParse(value);
   if (aws.success) return awsRuleset(aws.data);
-  const properties = (value as { properties?: unknown } | null)?.properties;
-  const azure = azureSchema.safeParse(properties ?? value);
+  // A template holds one group among its resources, a group of the command line stands alone.
+  const { resources = [value] } = (value ?? {}) as { resources?: readonly unknown[] };
+  const groups = resources.length === 1 ? resources : [];
+  const azure = azureSchema.safeParse((groups[0] as { properties?: unknown } | undefined)?.properties ?? groups[0]);
   if (azure.success) return azureRuleset(azure.data);
   throw new SallyportError('usage', 'this JSON is no list of security groups of AWS and no network security group of Azure');
 }

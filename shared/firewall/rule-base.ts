@@ -206,7 +206,7 @@ class RuleBaseMaker {
     this.#accept({
       ...{ id: 'dmz-ftps-active', from: this.#dmz, to: this.#partners, protocol: 'tcp', ports: activePorts },
       ...{ sourcePort: active.sourcePort === 0 ? null : active.sourcePort, source: active.source, told: this.#told },
-      purpose: 'FTPS data connections to partners in active mode (PORT, EPRT)',
+      purpose: 'FTPS data connections to partners, active mode (PORT, EPRT)',
       exception: 'the DMZ node opens a connection: clients that can use passive mode make this row unnecessary',
     });
   }

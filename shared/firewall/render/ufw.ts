@@ -35,7 +35,13 @@ function ruleLines(rule: TrafficRule): string[] {
       ...(sourcePort === null ? [] : [`port ${sourcePort}`]),
       `to ${to ?? anyNetwork[family]}`,
       ...(range ? [`port ${range}`] : []),
-      `comment '${short(comment, 200).replaceAll("'", '`').replaceAll('`', ' ')}'`,
+      `comment '${commentOf(comment)}'`,
     ].join(' '),
   );
 }
+
+/** ufw 0.36 looks for these words in comments too, and takes them for the name of an interface. */
+const commentOf = (comment: string): string =>
+  short(comment, 200)
+    .replace(/['`$\\]/g, ' ')
+    .replace(/ (in|out|on) /g, '-$1-');
