@@ -96,10 +96,12 @@ const ftps = z
     clientCertificates: z
       .strictObject({
         mode: z.enum(['optional', 'required']).describe('Whether a client without one is refused.'),
-        authorities: path().describe('PEM file of the authorities that issue them.'),
+        authorities: path()
+          .optional()
+          .describe('PEM file: certificates of other authorities count for nothing. Without it all are carried inside.'),
       })
       .optional()
-      .describe('Ask partners for a TLS certificate, besides the password.'),
+      .describe('Ask partners for a TLS certificate; whose it is, is judged inside.'),
     sessionBinding: z
       .enum(['prefer', 'require'])
       .default('prefer')
@@ -291,11 +293,11 @@ function resolvedFtps(ftps: FtpsSettings, folder: string, keys: string): NonNull
     key: resolve(folder, key),
   }));
   const { clientCertificates } = ftps;
-  const authorities = clientCertificates && resolve(folder, clientCertificates.authorities);
+  const authorities = clientCertificates?.authorities && { authorities: resolve(folder, clientCertificates.authorities) };
   return {
     ...ftps,
     certificates: named ?? [own],
-    ...(clientCertificates && authorities !== undefined ? { clientCertificates: { ...clientCertificates, authorities } } : {}),
+    ...(clientCertificates ? { clientCertificates: { ...clientCertificates, ...authorities } } : {}),
   };
 }
 

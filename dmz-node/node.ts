@@ -26,6 +26,7 @@ import { type DmzConfig, stateFiles } from './config.ts';
 import { Announcer } from './dispatch/announcer.ts';
 import { Dispatcher } from './dispatch/dispatcher.ts';
 import { dmzNetwork } from './dmz-network.ts';
+import { doorFacts } from './door-facts.ts';
 import { type Door, Doors } from './doors.ts';
 import { FtpsListener, ftpsDefaults } from './ftps/listener.ts';
 import type { OwnKeys } from './host-check.ts';
@@ -249,6 +250,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
             return { lifted };
           },
           'session.list': async ({ after }) => sessions.page(after, tunnelLimits.listedSessions),
+          'doors.get': () => doorFacts({ ports: () => doors.ports(), hostKeys: keys.hostKeys, ftps: config.ftps }),
           'session.revoke': async ({ partner }) => ({ sessions: sessions.revoke(partner) }),
         },
         notes: {},

@@ -172,6 +172,8 @@ export type LoginAttempt =
       /** A one-time code, when it was asked for by itself and something was typed. */
       readonly code?: Secret;
     }
+  /** After `change`: he has proved who he is. */
+  | { readonly method: 'new-password'; readonly user: string; readonly password: Secret }
   | { readonly method: 'key-probe'; readonly user: string; readonly algorithm: string; readonly key: Buffer }
   | {
       readonly method: 'key';
@@ -182,13 +184,15 @@ export type LoginAttempt =
       readonly signed: Buffer;
       readonly signature: Buffer;
     }
-  /** Of a certificate that TLS has found good. @see authCheckSchema */
-  | { readonly method: 'certificate'; readonly user: string; readonly fingerprint: string };
+  /** DER of what TLS was shown, the client's own first. @see authCheckSchema */
+  | { readonly method: 'certificate'; readonly user: string; readonly chain: readonly Buffer[] };
 
 export type LoginOutcome =
   | { readonly outcome: 'accepted'; readonly session: PartnerSession }
   | { readonly outcome: 'key-acceptable' }
   | { readonly outcome: 'continue'; readonly methods: readonly ('password' | 'key')[] }
+  /** He is who he says, and must set another password before he is in; or the one he has just sent does not do. */
+  | { readonly outcome: 'change'; readonly about: 'new' | 'weak' | 'used-before' }
   | { readonly outcome: 'rejected' }
   /** No internal node answers, or this source is throttled: "try again later". */
   | { readonly outcome: 'unavailable' };

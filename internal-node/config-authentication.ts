@@ -11,6 +11,8 @@ import { didYouMean } from '../shared/config/suggest.ts';
 import { duration } from '../shared/config/units.ts';
 import { asSallyportError } from '../shared/errors.ts';
 import { compileExpression, splitExpression } from '../shared/matching/expression.ts';
+import { clientCertificatesSchema, resolvedCertificates } from './config-certificates.ts';
+import { passwordsSchema, resolvedPasswords } from './config-passwords.ts';
 import { groupName } from './policy/partners.ts';
 
 /** The partners of the configuration, as a method of the chain. */
@@ -151,6 +153,7 @@ const directory = z
       .describe(
         'What partners are called; default: usernameAttribute, or else the first part of the DN. What is no name becomes dots.',
       ),
+    emailAttribute: attribute.optional().describe('Holds the e-mail address of the user, which staff is shown; none is needed.'),
     home: home
       .optional()
       .describe('Where deliveries of rules without `as` go, below a destination; without it as the groups say.'),
@@ -266,6 +269,8 @@ export const authenticationSchema = z
       .record(methodName, directory)
       .default({})
       .describe('LDAP and Active Directory, by name; docs/authentication.md.'),
+    clientCertificates: clientCertificatesSchema,
+    passwords: passwordsSchema,
     http: z
       .record(methodName, httpService)
       .default({})
@@ -310,7 +315,15 @@ export function resolvedAuthentication(authentication: Authentication, folder: s
       ...(basic ? { basic: { ...basic, passwordFile: resolve(folder, basic.passwordFile) } } : {}),
     },
   ]);
-  return { ...authentication, directories: Object.fromEntries(directories), http: Object.fromEntries(http) };
+  const clientCertificates = resolvedCertificates(authentication.clientCertificates, folder);
+  const passwords = resolvedPasswords(authentication.passwords, folder);
+  return {
+    ...authentication,
+    clientCertificates,
+    passwords,
+    directories: Object.fromEntries(directories),
+    http: Object.fromEntries(http),
+  };
 }
 
 /** Names that must mean something: methods of chains, groups of directories. */

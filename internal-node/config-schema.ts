@@ -55,6 +55,11 @@ const policy = z
     expires: duration({ min: '1m', max: '365d' })
       .prefault('24h')
       .describe('How long the DMZ node works by the last policy when the tunnel is down.'),
+    host: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$/, 'a host name or an address')
+      .optional()
+      .describe('Name under which partners reach the DMZ node, for `sallyport partner sheet`.'),
     banner: z.string().max(2048).default('').describe('Shown to partners before login.'),
     timeZone: z
       .string()

@@ -35,6 +35,8 @@ export interface InternalSettings extends Omit<Settings, 'keys' | 'admin' | 'pol
   readonly admin: { readonly socket: string; readonly agentSocket: string };
   readonly policy: {
     readonly expires: number;
+    /** Under which partners reach the DMZ node, as far as staff wrote it down. */
+    readonly host: string | undefined;
     readonly banner: string;
     readonly timeZone: string;
     readonly limits: PolicyLimits;
@@ -151,6 +153,7 @@ function resolved({ main, parts }: LoadedConfig<Settings, Part>, file: string = 
     admin: { socket: socketOf(value, file), agentSocket: `${socketOf(value, file)}.agent` },
     policy: {
       expires: value.policy.expires,
+      host: value.policy.host,
       banner: value.policy.banner,
       timeZone: value.policy.timeZone,
       limits: { ...counts, idleMs: idle, partialTtlMs: partialTtl, tombstoneTtlMs: tombstoneTtl },

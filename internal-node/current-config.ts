@@ -23,6 +23,7 @@ export interface AdoptedUser {
   readonly groups: readonly string[];
   /** Where his deliveries go, below a destination; absent: as his groups say. */
   readonly home?: string;
+  readonly email?: string;
 }
 
 interface Derived {

@@ -4,6 +4,7 @@ import { access, stat } from 'node:fs/promises';
 import { checkNotWritableByOthers, checkPrivateFile, privateFolder } from '../shared/config/write-file.ts';
 import { SallyportError } from '../shared/errors.ts';
 import { loadNodeKeys } from '../shared/pki/node-keys.ts';
+import { loadIssuers } from './auth/certificates/issuer-files.ts';
 import type { InternalConfig } from './config.ts';
 import { loadSealingIdentity } from './keys/sealing-identity.ts';
 
@@ -23,6 +24,7 @@ export async function checkHost(config: InternalConfig): Promise<void> {
   await checkOwnFiles(config);
   await loadNodeKeys(config.keys, 'internal');
   await loadSealingIdentity(config.keys);
+  await loadIssuers(config.authentication.clientCertificates ?? {});
   for (const { name, folder } of config.destinations) await usableFolder(folder, `destinations.${name}.folder`);
   for (const { name, command } of config.programs) await usableProgram(command[0] ?? '', `destinations.${name}.program`);
   if (config.outgoing) await usableFolder(config.outgoing.folder, 'outgoing.folder');

@@ -4,6 +4,8 @@ import type { Database } from '../shared/durable/database.ts';
 import type { Logger } from '../shared/log.ts';
 import { AuthDesk } from './auth/auth-desk.ts';
 import { AuthBudgets, defaultBudgets } from './auth/budgets.ts';
+import { CertificateLogins } from './auth/certificates/certificate-logins.ts';
+import { IssuerFiles } from './auth/certificates/issuer-files.ts';
 import { type ChainSettings, LoginChain } from './auth/chain.ts';
 import { ConfiguredMethods } from './auth/configured-methods.ts';
 import type { DirectoryOperations } from './auth/directory-operations.ts';
@@ -15,6 +17,9 @@ import { LocalUsers } from './auth/local-users.ts';
 import { ownAccounts } from './auth/login-method.ts';
 import { OwnAccounts } from './auth/own-accounts.ts';
 import { defaultHasherOptions, deriveArgon2id, PasswordHasher } from './auth/password-hash.ts';
+import { OwnPasswords } from './auth/passwords/own-passwords.ts';
+import { PasswordChanges } from './auth/passwords/password-changes.ts';
+import type { PasswordOperations } from './auth/passwords/password-operations.ts';
 import { Rejections } from './auth/rejections.ts';
 import { defaultSessionOptions, SessionBook } from './auth/session-book.ts';
 import type { SessionOperations } from './auth/session-operations.ts';
@@ -24,6 +29,7 @@ import type { TotpOperations } from './auth/totp/totp-operations.ts';
 import type { InternalConfig } from './config.ts';
 import { chainOf, sourcesOf } from './config-authentication.ts';
 import type { CurrentConfig } from './current-config.ts';
+import { refuseUnfit } from './password-policy.ts';
 import type { InternalOperations } from './records.ts';
 import { loadTotpKey } from './totp-key.ts';
 
@@ -42,6 +48,7 @@ export interface Logins {
   readonly book: SessionBook;
   readonly adopted: AdoptedPartners;
   readonly factors: SecondFactors;
+  readonly passwords: OwnPasswords;
   /** Their connections are closed when the node stops. */
   readonly directories: { close(): Promise<void> };
 }
@@ -54,7 +61,17 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
   const { concurrentHashes, failuresPerAccount, passwordChecksPerMinute, keyChecksPerMinute } = config.authentication;
   const budgets = { failuresPerAccount, passwordChecksPerMinute, keyChecksPerMinute };
   const hasher = new PasswordHasher({ derive: deriveArgon2id }, { ...defaultHasherOptions, concurrent: concurrentHashes });
-  const users = new LocalUsers({ accounts: () => current.accounts, hasher });
+  const passwords = new OwnPasswords({
+    records: database.room<PasswordOperations>(),
+    hasher,
+    settings: () => {
+      const { maxAge, remember } = current.config.authentication.passwords;
+      return { maxAgeMs: maxAge, remember };
+    },
+    clock,
+    log,
+  });
+  const users = new LocalUsers({ accounts: () => current.accounts, hasher, passwords });
   const adopted = new AdoptedPartners({
     records: database.room<DirectoryOperations>(),
     accounts: {
@@ -79,7 +96,7 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
     options: () => named(current.config.authentication.http),
     make: (options) => new HttpLogins({ partners: adopted, clock, log }, options),
   });
-  const own = new OwnAccounts({ users, factors });
+  const own = new OwnAccounts({ users, factors, passwords });
   const desk = new AuthDesk({
     users,
     chain: new LoginChain({
@@ -91,11 +108,27 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
     sessions: book,
     budgets: new AuthBudgets({ clock }, { ...defaultBudgets, ...budgets }),
     halfLogins: new HalfLogins({ clock }),
+    certificates: certificateLogins(current, { clock, log }),
+    halfCertificates: new HalfLogins({ clock }),
+    changes: new PasswordChanges({
+      passwords,
+      refuseUnfit: (password, names) => refuseUnfit(password, names, current.config.authentication.passwords),
+      clock,
+    }),
     rejections: new Rejections({ events: database, clock, log }),
     clock,
     log,
   });
-  return { desk, book, adopted, factors, directories };
+  return { desk, book, adopted, factors, passwords, directories };
+}
+
+function certificateLogins(current: CurrentConfig, { clock, log }: Pick<LoginsDeps, 'clock' | 'log'>): CertificateLogins {
+  const settings = () => current.config.authentication.clientCertificates;
+  return new CertificateLogins({
+    issuers: new IssuerFiles({ names: () => settings() ?? {}, clock, log }),
+    commonNameIsPartner: () => settings()?.partnerFrom === 'commonName',
+    clock,
+  });
 }
 
 /** Above the usual time of a hash, or of a bind and a search in the network. */

@@ -24,8 +24,11 @@ import { adminLine } from './admin/admin-line.ts';
 import type { InternalAdminApi } from './admin/api.ts';
 import { readSmallFile } from './admin/read-small-file.ts';
 import { StaffDoor } from './admin/staff-door.ts';
+import { addCertificateVerb } from './admin/verb-certificate.ts';
 import { addExposedVerb } from './admin/verb-exposed.ts';
+import { addInviteVerb } from './admin/verb-invite.ts';
 import { addJoinVerb } from './admin/verb-join.ts';
+import { addSheetVerb } from './admin/verb-sheet.ts';
 import { addStatusVerb } from './admin/verb-status.ts';
 import { addTotpVerb } from './admin/verb-totp.ts';
 import { addApplyVerbs } from './admin/verbs-apply.ts';
@@ -208,6 +211,9 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   addBanVerbs(program);
   addExposedVerb(program);
   addTotpVerb(program, partners);
+  addCertificateVerb(program, partners);
+  addInviteVerb(program, partners);
+  addSheetVerb(program, partners);
   addFileVerbs(program);
   addDestinationVerbs(program);
   addRedteamVerb(program, {

@@ -84,7 +84,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
   const openWhole: OpenWhole = (path, segments, sealed) => seal.openWhole({ path, identity: sealing.identity, segments, sealed });
   const createSealer = (path: string) => seal.createWriter({ path, recipients: [sealing.recipient] });
 
-  const { book, adopted, factors, directories, desk } = makeLogins({ database, current, config, clock, log });
+  const { book, adopted, factors, passwords, directories, desk } = makeLogins({ database, current, config, clock, log });
 
   // What comes in
   const link = new Link();
@@ -267,6 +267,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     desk,
     adopted,
     factors,
+    passwords,
     clock,
     identity,
     certificates,
@@ -302,6 +303,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     await services.start(book);
     await services.start(adopted);
     await services.start(factors);
+    await services.start(passwords);
     await services.start({ name: 'directories', start: async () => {}, stop: () => directories.close() });
     await services.start(publisher);
     await staff.start();

@@ -21,6 +21,9 @@ export interface PasswordHash extends Argon2Cost {
 /** OWASP Password Storage Cheat Sheet, Argon2id. About 35 ms of one core and 19 MiB. */
 export const standardCost: Argon2Cost = { memoryKib: 19_456, passes: 2, parallelism: 1 };
 
+/** Whether guessing against it costs less than against the other one. */
+export const isCheaper = (a: Argon2Cost, b: Argon2Cost): boolean => a.memoryKib * a.passes < b.memoryKib * b.passes;
+
 const form = /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/;
 const bounds = {
   memoryKib: { least: 7168, most: 65_536 },

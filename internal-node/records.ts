@@ -2,6 +2,7 @@
 import * as overview from './admin/overview-operations.ts';
 import * as audit from './audit/audit-operations.ts';
 import * as directory from './auth/directory-operations.ts';
+import * as passwords from './auth/passwords/password-operations.ts';
 import * as sessions from './auth/session-operations.ts';
 import * as totp from './auth/totp/totp-operations.ts';
 import * as ledger from './inbound/ledger-operations.ts';
@@ -19,6 +20,8 @@ export const migrations: readonly string[] = [
   ...totp.migrations,
   ...ledger.dispatchMigrations,
   ...directory.homeMigrations,
+  ...passwords.migrations,
+  ...directory.emailMigrations,
 ];
 
 export const operations = {
@@ -27,6 +30,7 @@ export const operations = {
   ...sessions.operations,
   ...directory.operations,
   ...totp.operations,
+  ...passwords.operations,
   ...policy.operations,
   ...ledger.operations,
   ...outgoing.operations,

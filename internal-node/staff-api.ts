@@ -10,7 +10,7 @@ import type { DmzNetwork } from '../shared/firewall/dmz-network.ts';
 import { printable } from '../shared/log.ts';
 import type { CertificateDesk } from '../shared/pki/certificate-desk.ts';
 import type { OwnIdentity } from '../shared/pki/node-identity.ts';
-import type { DmzStatus } from '../shared/tunnel/messages.ts';
+import type { DmzStatus, DoorFacts } from '../shared/tunnel/messages.ts';
 import { programVersion } from '../shared/version.ts';
 import type {
   Bans,
@@ -36,6 +36,7 @@ import type { Applied, ApplyDesk } from './apply-desk.ts';
 import type { AuditOperations } from './audit/audit-operations.ts';
 import type { AuthDesk } from './auth/auth-desk.ts';
 import type { AdoptedPartners } from './auth/directory-partners.ts';
+import type { OwnPasswords } from './auth/passwords/own-passwords.ts';
 import type { SecondFactors } from './auth/totp/second-factors.ts';
 import type { InternalConfig } from './config.ts';
 import type { CurrentConfig } from './current-config.ts';
@@ -66,6 +67,7 @@ export interface StaffApiDeps {
   readonly desk: Pick<AuthDesk, 'rehearse'>;
   readonly adopted: Pick<AdoptedPartners, 'forget'>;
   readonly factors: Pick<SecondFactors, 'begin' | 'confirm' | 'remove'>;
+  readonly passwords: Pick<OwnPasswords, 'invite' | 'withdraw'>;
   readonly clock: Clock;
   readonly identity: Pick<OwnIdentity, 'keys'>;
   readonly certificates: CertificateDesk;
@@ -185,12 +187,13 @@ export class StaffApi implements InternalAdminApi {
       sessions: sessionsOf(name),
       disabled: account.disabled,
     }));
-    const adopted = current.adopted().map(({ partner, directory }) => ({
+    const adopted = current.adopted().map(({ partner, directory, email }) => ({
       name: partner,
       source: `directory ${directory}`,
       login: `password in ${directory}`,
       sessions: sessionsOf(partner),
       disabled: false,
+      ...(email === undefined ? {} : { email }),
     }));
     return [...configured, ...adopted];
   }
@@ -229,6 +232,24 @@ export class StaffApi implements InternalAdminApi {
 
   async network(): Promise<DmzNetwork> {
     return await this.#deps.link.request('network.get', {}, AbortSignal.timeout(askDmzMs));
+  }
+
+  async invite(partner: string, validMs: number | undefined) {
+    this.#checkKnown(partner);
+    const { current, passwords } = this.#deps;
+    const account = current.accounts.get(partner);
+    if (!account?.password && !current.config.partners[partner]?.choosesPassword) {
+      throw new SallyportError('usage', `${partner} has no password here; write choosesPassword: true at him first`);
+    }
+    return await passwords.invite(partner, validMs ?? current.config.authentication.passwords.invitation);
+  }
+
+  async withdrawInvitation(partner: string): Promise<void> {
+    if (!(await this.#deps.passwords.withdraw(partner))) throw new SallyportError('no-such-file', `${partner} has no invitation`);
+  }
+
+  async doors(): Promise<DoorFacts | null> {
+    return await this.#deps.link.request('doors.get', {}, AbortSignal.timeout(askDmzMs)).catch(() => null);
   }
 
   async bans(): Promise<Bans> {

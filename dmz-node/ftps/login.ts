@@ -18,8 +18,8 @@ export interface LoginDeps {
 export interface Speaking {
   /** `FTP over TLSv1.3` or `plain FTP`. */
   readonly way: string;
-  /** Of his certificate, if he showed one. */
-  readonly fingerprint: string | undefined;
+  /** DER of the certificates he showed, his own first; empty for none. */
+  readonly certificates: readonly Buffer[];
 }
 
 /** A login takes six. */
@@ -70,9 +70,9 @@ export class Login {
   async identify(user: string, speaking: Speaking, signal: AbortSignal): Promise<LoginOutcome | undefined> {
     this.#announce(speaking.way);
     this.#user = user;
-    const { fingerprint } = speaking;
-    if (fingerprint === undefined) return undefined;
-    const outcome = await this.#ask({ method: 'certificate', user, fingerprint }, signal);
+    const { certificates: chain } = speaking;
+    if (chain.length === 0) return undefined;
+    const outcome = await this.#ask({ method: 'certificate', user, chain }, signal);
     if (outcome.outcome === 'accepted') this.#user = undefined;
     return outcome;
   }

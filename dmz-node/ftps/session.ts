@@ -186,7 +186,7 @@ export class FtpsSession implements Conversation {
 
   get #speaking(): Speaking {
     const way = this.#secured ? `FTP over ${this.#secured.getProtocol()}` : 'plain FTP';
-    return { way, fingerprint: this.#tls?.clientFingerprint };
+    return { way, certificates: this.#tls?.clientChain ?? [] };
   }
 
   async identify(user: string): Promise<Reply> {
@@ -206,6 +206,8 @@ export class FtpsSession implements Conversation {
         await this.#lastWord(reply(421, 'Temporarily unavailable'), 'nobody could decide about the login');
         return reply(421, 'Temporarily unavailable');
       // FTP has no second step to ask for.
+      case 'change':
+        return reply(530, 'Your password must be changed first: log in over SFTP to do so');
       default:
         if (this.#login.exhausted) await this.#lastWord(reply(421, 'Too many attempts'), 'too many attempts');
         return reply(530, 'Login incorrect');

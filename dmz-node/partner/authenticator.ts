@@ -103,6 +103,8 @@ export class Authenticator implements LoginDesk {
         return probe ? { outcome: 'key-acceptable' } : this.#unfitting(visitor, verdict);
       case 'continue':
         return probe ? this.#unfitting(visitor, verdict) : { outcome: 'continue', methods: verdict.methods };
+      case 'change':
+        return probe ? this.#unfitting(visitor, verdict) : { outcome: 'change', about: verdict.about };
       case 'unavailable':
         return unavailable;
       case 'rejected':
@@ -179,12 +181,14 @@ function checkOf(visitor: Visitor, attempt: LoginAttempt): AuthCheck | undefined
   return parsed.success ? parsed.data : undefined;
 }
 
-function secretOf(attempt: LoginAttempt): Record<string, string> {
+function secretOf(attempt: LoginAttempt): Record<string, string | readonly string[]> {
   if (attempt.method === 'password') {
     const { password, code } = attempt;
     return { method: 'password', password: password.reveal(), ...(code === undefined ? {} : { code: code.reveal() }) };
   }
-  if (attempt.method === 'certificate') return { method: 'certificate', fingerprint: attempt.fingerprint };
+  if (attempt.method === 'new-password') return { method: 'new-password', password: attempt.password.reveal() };
+  if (attempt.method === 'certificate')
+    return { method: 'certificate', chain: attempt.chain.map((der) => der.toString('base64')) };
   const { method, algorithm } = attempt;
   const key = attempt.key.toString('base64');
   if (attempt.method === 'key-probe') return { method, algorithm, key };

@@ -69,4 +69,5 @@ export class Throttle {
   }
 }
 
-const methodOf = (attempt: LoginAttempt): 'password' | 'key' => (attempt.method === 'password' ? 'password' : 'key');
+const methodOf = ({ method }: LoginAttempt): 'password' | 'key' =>
+  method === 'password' || method === 'new-password' ? 'password' : 'key';

@@ -6,6 +6,7 @@
  */
 import { Secret } from '../../shared/secret.ts';
 import type { LoginAttempt, LoginOutcome, PartnerSession } from '../partner-view.ts';
+import { askNewPassword } from './new-password.ts';
 import type { AuthContext } from './ssh2-seam.ts';
 
 export interface LoginDialogueDeps {
@@ -120,6 +121,13 @@ export class LoginDialogue {
       case 'continue':
         this.#methods = outcome.methods.flatMap((method) => (method === 'key' ? ['publickey'] : passwordMethods));
         context.reject(this.#methods, true);
+        return;
+      case 'change':
+        askNewPassword(context, outcome.about, (typed) => {
+          if (this.#over) return;
+          if (typed === undefined) return context.reject(this.#methods);
+          void this.#check(context, { method: 'new-password', user: context.username, password: new Secret(typed) });
+        });
         return;
       case 'unavailable':
         this.#deps.disconnect('unavailable');

@@ -100,6 +100,8 @@ export interface AuthContext {
     instructions: string,
     answered: (responses: unknown) => void,
   ): void;
+  /** Of `password`: asks for another one (RFC 4252 §8). Undefined when the client sends something else instead. */
+  requestChange?(prompt: string, answered: (newPassword: unknown) => void): void;
 }
 
 export interface ParsedKey {

@@ -8,7 +8,7 @@ import type { OwnConfinement } from '../../shared/confinement/own-confinement.ts
 import type { NumberedEvent } from '../../shared/events/event.ts';
 import type { DmzNetwork } from '../../shared/firewall/dmz-network.ts';
 import type { CertificateDesk, CertificateSummary } from '../../shared/pki/certificate-desk.ts';
-import type { DmzStatus } from '../../shared/tunnel/messages.ts';
+import type { DmzStatus, DoorFacts } from '../../shared/tunnel/messages.ts';
 import type { Applied } from '../apply-desk.ts';
 import type { PastItem } from '../replay.ts';
 
@@ -166,6 +166,8 @@ export interface PartnerSummary {
   readonly login: string;
   readonly sessions: number;
   readonly disabled: boolean;
+  /** As a directory has it. */
+  readonly email?: string;
 }
 
 export interface DestinationSummary {
@@ -279,6 +281,12 @@ export interface InternalAdminApi {
   removeTotp(partner: string): Promise<void>;
   /** Where the DMZ node says that it listens. @throws SallyportError `tunnel-down`. */
   network(): Promise<DmzNetwork>;
+  /** A code with which a partner sets his password. It is told only now. */
+  invite(partner: string, validMs: number | undefined): Promise<{ readonly code: string; readonly expiresAtMs: number }>;
+  /** @throws SallyportError `no-such-file` when he has none. */
+  withdrawInvitation(partner: string): Promise<void>;
+  /** Null while the tunnel is down. */
+  doors(): Promise<DoorFacts | null>;
   /** @throws SallyportError `tunnel-down`. */
   bans(): Promise<Bans>;
   /** Who typed a password since then. */

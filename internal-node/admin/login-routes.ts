@@ -12,12 +12,28 @@ const tryLogin = z.strictObject({
   protocol: z.enum(['sftp', 'ftps']),
   peer: z.string().max(64),
 });
+const invite = z.strictObject({
+  validMs: z
+    .int()
+    .min(60_000)
+    .max(90 * 86_400_000)
+    .optional(),
+});
 const confirmTotp = z.strictObject({ code: z.string().max(32) });
 const liftBan = z.strictObject({ source: z.string().regex(/^[0-9a-fA-F:.]{2,45}(\/64)?$/) });
 
 type LoginApi = Pick<
   InternalAdminApi,
-  'tryLogin' | 'forgetPartner' | 'beginTotp' | 'confirmTotp' | 'removeTotp' | 'bans' | 'liftBan'
+  | 'tryLogin'
+  | 'forgetPartner'
+  | 'beginTotp'
+  | 'confirmTotp'
+  | 'removeTotp'
+  | 'invite'
+  | 'withdrawInvitation'
+  | 'doors'
+  | 'bans'
+  | 'liftBan'
 >;
 
 export const loginRoutes = (api: LoginApi): readonly AdminRoute[] => [
@@ -61,6 +77,23 @@ export const loginRoutes = (api: LoginApi): readonly AdminRoute[] => [
       return {};
     },
   },
+  {
+    kind: 'json',
+    method: 'POST',
+    path: '/v1/partners/:partner/invitation',
+    body: invite,
+    answer: (request, body) => api.invite(partnerOf(request), invite.parse(body).validMs),
+  },
+  {
+    kind: 'json',
+    method: 'POST',
+    path: '/v1/partners/:partner/invitation/withdraw',
+    answer: async (request) => {
+      await api.withdrawInvitation(partnerOf(request));
+      return {};
+    },
+  },
+  { kind: 'json', method: 'GET', path: '/v1/doors', answer: async () => ({ doors: await api.doors() }) },
   { kind: 'json', method: 'GET', path: '/v1/bans', answer: () => api.bans() },
   {
     kind: 'json',

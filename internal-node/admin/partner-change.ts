@@ -16,6 +16,8 @@ export interface NewPartner {
   readonly keyTexts: readonly string[];
   /** PHC string. */
   readonly passwordHash?: string | undefined;
+  /** He sets his password himself, with an invitation. */
+  readonly choosesPassword?: boolean | undefined;
   /** Addresses or networks. */
   readonly from: readonly string[];
   readonly requireBoth: boolean;
@@ -27,7 +29,14 @@ export interface AddedPartner {
 }
 
 /** Checks everything that can be told before the file is touched. @throws SallyportError `usage`, `config-invalid`. */
-export function checkNewPartner({ name, keyTexts, passwordHash, from, requireBoth }: NewPartner): readonly string[] {
+export function checkNewPartner({
+  name,
+  keyTexts,
+  passwordHash,
+  choosesPassword,
+  from,
+  requireBoth,
+}: NewPartner): readonly string[] {
   const fault = partnerName.safeParse(name).error?.issues[0]?.message;
   if (fault !== undefined) throw new SallyportError('usage', `"${name}" is no name for a partner: ${fault}`);
   for (const text of from) {
@@ -35,10 +44,14 @@ export function checkNewPartner({ name, keyTexts, passwordHash, from, requireBot
     if (wrong !== undefined) throw new SallyportError('usage', `--from ${text}: ${wrong}`);
   }
   const lines = keyTexts.flatMap(keyLines);
-  if (lines.length === 0 && passwordHash === undefined) {
-    throw new SallyportError('usage', 'a partner needs a key or a password: --key FILE, --password or --password-file FILE');
+  const noPassword = passwordHash === undefined && choosesPassword !== true;
+  if (lines.length === 0 && noPassword) {
+    throw new SallyportError(
+      'usage',
+      'a partner needs a key or a password: --key FILE, --password, --password-file FILE or --invite',
+    );
   }
-  if (requireBoth && (lines.length === 0 || passwordHash === undefined)) {
+  if (requireBoth && (lines.length === 0 || noPassword)) {
     throw new SallyportError('usage', '--require key+password needs a key and a password');
   }
   return lines;
@@ -87,10 +100,15 @@ export async function addPartner(file: string, partner: NewPartner, existing: re
   return { fingerprints: keys.map((key) => key.fingerprint) };
 }
 
-function insert(document: Document.Parsed, { name, passwordHash, from, requireBoth }: NewPartner, keys: readonly string[]): void {
+function insert(
+  document: Document.Parsed,
+  { name, passwordHash, choosesPassword, from, requireBoth }: NewPartner,
+  keys: readonly string[],
+): void {
   const entry = document.createNode({
     ...(keys.length === 0 ? {} : { keys }),
-    ...(passwordHash === undefined ? {} : { password: passwordHash }),
+    ...(passwordHash === undefined ? {} : { password: passwordHash, passwordSince: today() }),
+    ...(choosesPassword ? { choosesPassword: true } : {}),
     ...(requireBoth ? { require: 'key+password' } : {}),
     ...(from.length === 0 ? {} : { from }),
   });
@@ -98,18 +116,23 @@ function insert(document: Document.Parsed, { name, passwordHash, from, requireBo
 }
 
 /** Puts a new password in place of a partner's; the one of before is remembered as a hash. @throws as `addPartner`. */
-export async function changePassword(file: string, name: string, hash: string): Promise<void> {
+export async function changePassword(file: string, name: string, hash: string, mustChange: boolean): Promise<void> {
   await editYaml(file, partSchema, (document) => {
     const entry = ['partners', name];
     const old = document.getIn([...entry, 'password']);
     const former = document.getIn([...entry, 'formerPasswords']);
     const kept = isSeq(former) ? (former.toJSON() as unknown[]) : [];
     document.setIn([...entry, 'password'], hash);
+    document.setIn([...entry, 'passwordSince'], today());
+    if (mustChange) document.setIn([...entry, 'passwordMustChange'], true);
+    else document.deleteIn([...entry, 'passwordMustChange']);
     const all = [...(typeof old === 'string' ? [old] : []), ...kept].slice(0, formerPasswords);
     if (all.length > 0) document.setIn([...entry, 'formerPasswords'], document.createNode(all));
     return true;
   });
 }
+
+const today = (): string => new Date().toISOString().slice(0, 10);
 
 export const unknownPartner = (name: string, known: readonly string[]): SallyportError =>
   new SallyportError('no-such-file', `there is no partner "${name}"${didYouMean(name, known)}`, {

@@ -7,10 +7,11 @@ import { SallyportError } from '../../shared/errors.ts';
 import { Secret } from '../../shared/secret.ts';
 import { type InternalSettings, loadInternalSettings, loadMainSettings } from '../config.ts';
 import type { PasswordHash } from '../password-phc.ts';
-import { refuseWeak } from '../password-strength.ts';
-import type { PartnerSummary, Reloaded } from './api.ts';
+import { type PasswordPolicy, refuseUnfit } from '../password-policy.ts';
+import type { PartnerSummary } from './api.ts';
 import { addPartner, changePassword, checkNewPartner, type NewPartner, unknownPartner } from './partner-change.ts';
 import { readSmallFile } from './read-small-file.ts';
+import { reload } from './reload.ts';
 
 export interface PartnerDeps {
   /** @returns a PHC string. */
@@ -22,6 +23,8 @@ interface AddOptions {
   readonly key: readonly string[];
   readonly password?: boolean;
   readonly passwordFile?: string;
+  readonly invite?: boolean;
+  readonly mustChange?: boolean;
   readonly from: readonly string[];
   readonly require: string;
 }
@@ -40,12 +43,13 @@ export function addPartnerVerbs(program: Program, group: ReturnType<Program['gro
         .option('-k, --key <file>', 'file with OpenSSH public keys, - for standard input; can be repeated', collect, [])
         .option('-p, --password', 'ask for a password, twice')
         .option('--password-file <file>', 'file with the password on its first line, - for standard input')
+        .option('--invite', 'he sets his password himself: see `partner invite`')
         .option('--from <network>', 'addresses the partner may come from; can be repeated', collect, [])
         .option('--require <what>', 'any, or key+password', 'any'),
     async (context, options, [name = '']) => {
       const { output } = context;
       const settings = await loadInternalSettings(context.configFile, 'unchecked');
-      const partner = await gather(name, options, context, deps);
+      const partner = await gather(name, options, context, { ...deps, policy: settings.authentication.passwords });
       const file = join(dirname(settings.file), 'conf.d', 'partners.yaml');
       const added = await addPartner(file, partner, Object.keys(settings.partners));
       const { partners } = await loadInternalSettings(context.configFile, 'unchecked');
@@ -60,6 +64,7 @@ export function addPartnerVerbs(program: Program, group: ReturnType<Program['gro
       if (output.json)
         return output.document({ partner: name, keys: added.fingerprints, file, running, problems: wrong ?? null });
       const login = [...added.fingerprints.map((print) => `key ${print}`), ...(partner.passwordHash ? ['password'] : [])];
+      if (partner.choosesPassword) login.push(`password by invitation (sallyport partner invite ${name})`);
       output.line(`+ partner ${name}   login: ${login.join(', ')}   folders: Inbox, Outbox`);
       if (wrong !== undefined) output.note(`Not in use yet, the configuration has problems:\n${wrong}`);
       else output.line(running ? 'The running node has taken note.' : 'The node does not run; it takes note when it starts.');
@@ -72,26 +77,29 @@ export function addPartnerVerbs(program: Program, group: ReturnType<Program['gro
 }
 
 function addPassword(program: Program, group: ReturnType<Program['group']>, deps: PartnerDeps): void {
-  program.verb<Pick<AddOptions, 'passwordFile'>>(
+  program.verb<Pick<AddOptions, 'passwordFile' | 'mustChange'>>(
     {
       usage: 'password <name>',
       summary: 'set another password of a partner, and tell the running node',
       examples: ['partner password acme', 'partner password acme --password-file - < password'],
     },
-    (command) => command.option('--password-file <file>', 'file with the password on its first line, - for standard input'),
-    async (context, { passwordFile }, [name = '']) => {
+    (command) =>
+      command
+        .option('--password-file <file>', 'file with the password on its first line, - for standard input')
+        .option('--must-change', 'he must set another one at his next login over SFTP'),
+    async (context, { passwordFile, mustChange = false }, [name = '']) => {
       const settings = await loadInternalSettings(context.configFile);
       const partner = settings.partners[name];
       if (!partner) throw unknownPartner(name, Object.keys(settings.partners));
       const password = await passwordFor(name, passwordFile, context);
-      refuseWeak(password, [name]);
+      await refuseUnfit(password, [name], settings.authentication.passwords);
       for (const hash of [...(partner.password ? [partner.password] : []), ...partner.formerPasswords]) {
         if (await deps.isPassword(password, hash)) {
           throw new SallyportError('usage', `this is one of the last passwords of ${name}; nothing was changed`);
         }
       }
       const [label = ''] = (settings.partnerSources.get(name) ?? '').split(/:\d+$/);
-      await changePassword(join(dirname(settings.file), label), name, await deps.hashPassword(password));
+      await changePassword(join(dirname(settings.file), label), name, await deps.hashPassword(password), mustChange);
       const running = await reload(settings);
       if (context.output.json) return context.output.document({ partner: name, running });
       context.output.line(
@@ -120,7 +128,12 @@ function addForget(program: Program, group: ReturnType<Program['group']>): void 
   );
 }
 
-async function gather(name: string, options: AddOptions, context: VerbContext, deps: PartnerDeps): Promise<NewPartner> {
+async function gather(
+  name: string,
+  options: AddOptions,
+  context: VerbContext,
+  { hashPassword, policy }: PartnerDeps & { readonly policy: PasswordPolicy },
+): Promise<NewPartner> {
   if (options.require !== 'any' && options.require !== 'key+password') {
     throw new SallyportError('usage', '--require is any or key+password');
   }
@@ -129,16 +142,20 @@ async function gather(name: string, options: AddOptions, context: VerbContext, d
   if (options.password && options.passwordFile !== undefined) {
     throw new SallyportError('usage', '--password and --password-file cannot be together');
   }
+  if (options.invite && (options.password || options.passwordFile !== undefined)) {
+    throw new SallyportError('usage', '--invite and a password cannot be together');
+  }
   const keyTexts: string[] = [];
   for (const file of options.key) keyTexts.push(await readSmallFile(file, context));
   const wantsPassword = options.password === true || options.passwordFile !== undefined;
-  const draft = { name, keyTexts, from: options.from, requireBoth: options.require === 'key+password' };
+  const requireBoth = options.require === 'key+password';
+  const draft = { name, keyTexts, from: options.from, requireBoth, choosesPassword: options.invite };
   // Before anybody types a password in vain.
   checkNewPartner({ ...draft, passwordHash: wantsPassword ? '' : undefined });
   if (!wantsPassword) return draft;
   const password = await passwordFor(name, options.passwordFile, context);
-  refuseWeak(password, [name]);
-  return { ...draft, passwordHash: await deps.hashPassword(password) };
+  await refuseUnfit(password, [name], policy);
+  return { ...draft, passwordHash: await hashPassword(password) };
 }
 
 async function passwordFor(name: string, passwordFile: string | undefined, context: VerbContext): Promise<Secret> {
@@ -159,24 +176,13 @@ async function faultOf(configFile: string): Promise<string | undefined> {
   }
 }
 
-/** @returns whether a node runs. @throws SallyportError what the node has against the configuration. */
-async function reload({ admin }: InternalSettings): Promise<boolean> {
-  try {
-    await new AdminClient({ socket: admin.socket }).post<Reloaded>(['v1', 'reload']);
-    return true;
-  } catch (error) {
-    if (error instanceof SallyportError && error.code === 'not-running') return false;
-    throw error;
-  }
-}
-
 type PartnerConfig = InternalSettings['partners'][string];
 
-const loginOf = ({ keys, password, directory, require }: PartnerConfig): string => {
+const loginOf = ({ keys, password, choosesPassword, directory, require }: PartnerConfig): string => {
   if (require === 'key+password') return 'key+password';
   return [
     ...(keys.length > 0 ? [keys.length === 1 ? 'key' : `${keys.length} keys`] : []),
-    ...(password ? ['password'] : []),
+    ...(password || choosesPassword ? ['password'] : []),
     ...(directory === undefined ? [] : [`password in ${directory}`]),
   ].join(', ');
 };
@@ -207,11 +213,11 @@ function addList(program: Program, group: ReturnType<Program['group']>): void {
       const partners = [...configured, ...adopted];
       if (output.json) return output.document({ partners });
       if (partners.length === 0) return output.note('no partners yet: sallyport partner add NAME --key FILE');
-      const rows = partners.map(({ name, login, sessions: live, disabled, source }) => [
+      const rows = partners.map(({ name, login, sessions: live, disabled, source, email }) => [
         name,
         disabled ? 'disabled' : login,
         String(live),
-        source,
+        email === undefined ? source : `${source} (${email})`,
       ]);
       output.table(['NAME', 'LOGIN', 'SESSIONS', 'SOURCE'], rows);
     },

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { AuthBench, hashFor } from '../../test/fixtures/auth-bench.ts';
 import { makeKey } from '../../test/fixtures/ssh-login.ts';
+import { TestCertificates } from '../../test/fixtures/test-certificates.ts';
 
 const key = makeKey('ed25519');
 const rsa = makeKey('rsa2048');
@@ -163,36 +164,39 @@ test('escapes what strangers type in user names before it is recorded', async ()
 });
 
 test('FT-10: a certificate that is registered lets its partner in; any other is no failure, only no login', async () => {
-  const fingerprint = 'ab'.repeat(32);
-  const shown = 'AB:'.repeat(31).concat('AB');
+  await using certificates = await TestCertificates.make(['card', 'other']);
+  const [mine, another] = ['card', 'other'].map((name) => new X509Certificate(certificates.clients[name]?.cert ?? ''));
+  assert.ok(mine && another);
+  const shown = mine.fingerprint256;
   await using bench = await AuthBench.make({
     ...partners,
     card: { certificates: [shown] },
     offcard: { certificates: [shown], disabled: true },
     bothcard: { ...partners.both, certificates: [shown] },
   });
-  const check = (user: string, fingerprint: string) =>
+  bench.clock.advance(Date.now() - bench.clock.nowMs());
+  const check = (user: string, certificate: X509Certificate, session = newSessionId()) =>
     bench.check({
       method: 'certificate',
       user,
-      fingerprint,
-      session: newSessionId(),
+      chain: [certificate.raw.toString('base64')],
+      session,
       trace: newTraceId(),
       peer: '192.0.2.1',
       protocol: 'ftps',
     });
-  const verdict = await check('card', fingerprint);
+  const verdict = await check('card', mine);
   assert.equal(verdict.verdict === 'accepted' && verdict.grant.partner, 'card');
-  const others: readonly (readonly [string, string])[] = [
-    ['card', 'cd'.repeat(32)],
-    ['acme', fingerprint],
-    ['nobody', fingerprint],
-    ['CARD', fingerprint],
-    ['offcard', fingerprint],
-    ['bothcard', fingerprint],
+  const others: readonly (readonly [string, X509Certificate])[] = [
+    ['card', another],
+    ['acme', mine],
+    ['nobody', mine],
+    ['CARD', mine],
+    ['offcard', mine],
+    ['bothcard', mine],
   ];
-  for (const [user, print] of others) {
-    assert.deepEqual(await check(user, print), { verdict: 'continue', methods: ['password'] }, user);
+  for (const [user, certificate] of others) {
+    assert.deepEqual(await check(user, certificate), { verdict: 'continue', methods: ['password'] }, user);
   }
   assert.equal(bench.events.of('auth.rejected').length, 0);
   assert.deepEqual(await bench.password('card', 'anything'), rejected);

@@ -14,10 +14,12 @@ import { Secret } from '../../shared/secret.ts';
 import type { AuthCheck, Verdict } from '../../shared/tunnel/messages.ts';
 import type { SshPublicKey } from '../ssh-public-key.ts';
 import type { Attempt, AuthBudgets } from './budgets.ts';
+import type { CertificateLogins } from './certificates/certificate-logins.ts';
 import type { LoginChain, Walk } from './chain.ts';
 import type { HalfLogins } from './half-logins.ts';
 import type { Account, LocalUsers } from './local-users.ts';
 import type { StepAnswer } from './login-method.ts';
+import type { PasswordChanges } from './passwords/password-changes.ts';
 import type { Rejections, RejectReason } from './rejections.ts';
 import type { SessionBook } from './session-book.ts';
 import { fitsAlgorithm, verifySignedLogin } from './ssh-signature.ts';
@@ -28,6 +30,11 @@ export interface AuthDeskDeps {
   readonly sessions: Pick<SessionBook, 'open' | 'useIdentifier'>;
   readonly budgets: AuthBudgets;
   readonly halfLogins: HalfLogins;
+  readonly certificates: Pick<CertificateLogins, 'judge'>;
+  /** Sessions whose certificate was good and who owe the password. */
+  readonly halfCertificates: HalfLogins;
+  /** Who must set another password before he is in. */
+  readonly changes: PasswordChanges;
   readonly rejections: Rejections;
   /** Refusals of passwords are answered at multiples of it. Above the usual time of a chain, it hides what differs. */
   readonly leastRejectMs: () => number;
@@ -48,11 +55,12 @@ export interface Rehearsal {
   /** The partner who would be logged in. */
   readonly accepted?: string;
   /** Why not. */
-  readonly refused?: RejectReason | 'a method failed';
+  readonly refused?: RejectReason | 'a method failed' | 'a new password must be set';
 }
 
 const rejected: Verdict = { verdict: 'rejected' };
 const unavailable = { verdict: 'unavailable' } as const;
+const mustChange = { verdict: 'change', about: 'new' } as const;
 
 export class AuthDesk {
   readonly #deps: AuthDeskDeps;
@@ -88,12 +96,14 @@ export class AuthDesk {
     if (answer.outcome === 'failed') return { steps, refused: 'a method failed' };
     if (answer.outcome !== 'accept') return { steps, refused: reasonOf(answer) };
     const refusal = answer.account.refusal(peer, this.#deps.clock.nowMs());
-    return refusal ? { steps, refused: refusal.reason } : { steps, accepted: answer.partner };
+    if (refusal) return { steps, refused: refusal.reason };
+    return answer.change ? { steps, refused: 'a new password must be set' } : { steps, accepted: answer.partner };
   }
 
   async #find(params: AuthCheck, signal: AbortSignal): Promise<Finding> {
     try {
       if (params.method === 'password') return await this.#password(params, signal);
+      if (params.method === 'new-password') return await this.#newPassword(params, signal);
       if (params.method === 'certificate') return await this.#certificate(params, signal);
       return await this.#keyInBudget(params, signal);
     } catch (error) {
@@ -137,7 +147,9 @@ export class AuthDesk {
       const reason = this.#objection(account, params, partner);
       if (reason) return { rejected: reason, partner, failing };
       attempt.succeeded();
-      return this.#open(params, answer, account.require === 'any' ? 'password' : 'key+password', undefined, signal);
+      if (answer.change)
+        return this.#deps.changes.begin(params.session, { partner, ...answer.change }) ? mustChange : unavailable;
+      return this.#open(params, answer, howOf(account, params), undefined, signal);
     }
     if (answer.outcome === 'failed') {
       attempt.undecided();
@@ -147,6 +159,18 @@ export class AuthDesk {
     return { rejected: reasonOf(answer), partner: this.#known(user), failing };
   }
 
+  /** Proof was given before, in this session. */
+  async #newPassword(params: Check<'new-password'>, signal: AbortSignal): Promise<Finding> {
+    const { user: partner, session } = params;
+    const account = this.#deps.users.find(partner);
+    const reason = this.#ownObjection(account, params);
+    if (!account || reason) return { rejected: reason ?? 'unknown user', partner: this.#known(partner) };
+    const done = await this.#deps.changes.change(session, partner, account, new Secret(params.password));
+    if (done === undefined) return { rejected: 'no change of password was asked for', partner };
+    if (done !== 'changed') return { verdict: 'change', about: done };
+    return this.#open(params, { partner, account }, howOf(account, params), undefined, signal);
+  }
+
   /** Never a failure: a program shows its certificate to everybody, and says its password where that does not suffice. */
   async #certificate(params: Check<'certificate'>, signal: AbortSignal): Promise<Finding> {
     using attempt = this.#deps.budgets.enterKey();
@@ -154,11 +178,21 @@ export class AuthDesk {
       this.#deps.rejections.limited(params, 'keys');
       return unavailable;
     }
-    const { user: partner, fingerprint } = params;
+    const { user: partner, chain, session } = params;
+    const goOn: Finding = { verdict: 'continue', methods: ['password'] };
     const account = this.#deps.users.find(partner);
-    const fits = account?.require === 'any' && account.certificates.includes(fingerprint);
-    if (!fits || this.#ownObjection(account, params)) return { verdict: 'continue', methods: ['password'] };
-    return await this.#open(params, { partner, account }, 'certificate', undefined, signal);
+    const required = account?.requireOverFtps ?? 'any';
+    const { fits, fingerprint, detail } = await this.#deps.certificates.judge(chain, partner, account ?? nobody);
+    const objection = this.#ownObjection(account, params);
+    const owesMore = required === 'any' && account?.require !== 'any';
+    if (!account || !fits || objection || owesMore) {
+      const why = objection ?? (fits ? 'require asks for something else' : detail);
+      this.#deps.rejections.certificate(params, fingerprint, why);
+      return goOn;
+    }
+    if (required !== 'certificate+password')
+      return await this.#open(params, { partner, account }, 'certificate', undefined, signal);
+    return this.#deps.halfCertificates.add(session, partner) ? goOn : unavailable;
   }
 
   async #keyInBudget(params: Check<'key' | 'key-probe'>, signal: AbortSignal): Promise<Finding> {
@@ -202,17 +236,21 @@ export class AuthDesk {
   }
 
   /** What forbids this account to log in so, apart from the secret itself. */
-  #objection(account: Account, { method, session, peer }: AuthCheck, partner: string): RejectReason | undefined {
+  #objection(account: Account, { method, session, peer, protocol }: AuthCheck, partner: string): RejectReason | undefined {
     const refusal = account.refusal(peer, this.#deps.clock.nowMs());
     if (refusal) return refusal.reason;
-    const keyOwed = method === 'password' && account.require === 'key+password';
+    if (method !== 'password') return undefined;
+    if (protocol === 'ftps' && account.requireOverFtps === 'certificate') return 'certificate needed';
+    if (protocol === 'ftps' && account.requireOverFtps === 'certificate+password')
+      return this.#deps.halfCertificates.has(session, partner) ? undefined : 'certificate needed';
+    const keyOwed = account.require === 'key+password';
     return keyOwed && !this.#deps.halfLogins.has(session, partner) ? 'password before key' : undefined;
   }
 
   async #open(
     { session, trace, peer, protocol }: AuthCheck,
     { partner, account }: { readonly partner: string; readonly account: Account },
-    method: 'password' | 'key' | 'key+password' | 'certificate',
+    method: LoginMethodName,
     identifier: string | undefined,
     signal: AbortSignal,
   ): Promise<Finding> {
@@ -220,6 +258,7 @@ export class AuthDesk {
     const login = { session, trace, partner, method, peer, protocol, identifier };
     const opened = await this.#deps.sessions.open(login, account.expires);
     this.#deps.halfLogins.remove(session);
+    this.#deps.halfCertificates.remove(session);
     switch (opened.outcome) {
       case 'opened':
         return { verdict: 'accepted', token: opened.token, lifeMs: opened.lifeMs, grant: account.grantFor(peer) };
@@ -231,6 +270,16 @@ export class AuthDesk {
         return unavailable;
     }
   }
+}
+
+type LoginMethodName = 'password' | 'key' | 'key+password' | 'certificate' | 'certificate+password';
+
+const nobody = { certificates: [] };
+
+/** What a good password completes. */
+function howOf({ require, requireOverFtps }: Account, { protocol }: AuthCheck): LoginMethodName {
+  if (protocol === 'ftps' && requireOverFtps === 'certificate+password') return 'certificate+password';
+  return require === 'any' ? 'password' : 'key+password';
 }
 
 const codeOf = ({ code }: Pick<Check<'password'>, 'code'>): Secret | undefined =>

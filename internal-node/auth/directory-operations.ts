@@ -15,6 +15,8 @@ export const migrations: readonly string[] = [
 /** Later ones: they follow those of other rooms. */
 export const homeMigrations: readonly string[] = ['ALTER TABLE auth_directory_users ADD COLUMN home TEXT'];
 
+export const emailMigrations: readonly string[] = ['ALTER TABLE auth_directory_users ADD COLUMN email TEXT'];
+
 /** A user of a directory who has logged in. */
 export interface DirectoryUser {
   readonly partner: string;
@@ -24,6 +26,7 @@ export interface DirectoryUser {
   readonly groups: readonly string[];
   /** Below a destination. */
   readonly home?: string;
+  readonly email?: string;
 }
 
 interface Row {
@@ -32,9 +35,10 @@ interface Row {
   readonly entry: string;
   readonly groups: string;
   readonly home: string | null;
+  readonly email: string | null;
 }
 
-const select = 'SELECT partner, directory, entry, groups, home FROM auth_directory_users';
+const select = 'SELECT partner, directory, entry, groups, home, email FROM auth_directory_users';
 
 function ownerOf(store: Store, partner: string): Row | undefined {
   return store.sql(`${select} WHERE partner = ?`).get(partner) as Row | undefined;
@@ -49,10 +53,11 @@ function claim(store: Store, { nowMs, ...user }: DirectoryUser & { readonly nowM
   store.sql('DELETE FROM auth_directory_users WHERE directory = ? AND entry = ? AND partner <> ?').run(directory, entry, partner);
   store
     .sql(
-      `INSERT INTO auth_directory_users(partner, directory, entry, groups, home, seen_ms) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (partner) DO UPDATE SET groups = excluded.groups, home = excluded.home, seen_ms = excluded.seen_ms`,
+      `INSERT INTO auth_directory_users(partner, directory, entry, groups, home, email, seen_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (partner) DO UPDATE
+       SET groups = excluded.groups, home = excluded.home, email = excluded.email, seen_ms = excluded.seen_ms`,
     )
-    .run(partner, directory, entry, groups, user.home ?? null, nowMs);
+    .run(partner, directory, entry, groups, user.home ?? null, user.email ?? null, nowMs);
   if (!owner) store.emit(event('partner.adopted', nowMs, { partner }, { directory, entry }));
   return true;
 }
@@ -64,10 +69,11 @@ export const operations = {
     return !owner || (owner.directory === directory && owner.entry === entry);
   },
   'directory.all': (store: Store): readonly DirectoryUser[] =>
-    (store.sql(`${select} ORDER BY partner`).all() as unknown as readonly Row[]).map(({ home, groups, ...row }) => ({
+    (store.sql(`${select} ORDER BY partner`).all() as unknown as readonly Row[]).map(({ home, email, groups, ...row }) => ({
       ...row,
       groups: JSON.parse(groups) as readonly string[],
       ...(home === null ? {} : { home }),
+      ...(email === null ? {} : { email }),
     })),
   'directory.forget': (store: Store, { partner, nowMs }: { readonly partner: string; readonly nowMs: number }): boolean => {
     const forgotten = Number(store.sql('DELETE FROM auth_directory_users WHERE partner = ?').run(partner).changes) === 1;

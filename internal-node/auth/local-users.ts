@@ -5,16 +5,26 @@
 import { randomBytes } from 'node:crypto';
 import type { Grant } from '../../shared/policy.ts';
 import type { Secret } from '../../shared/secret.ts';
-import { type Argon2Cost, type PasswordHash, standardCost } from '../password-phc.ts';
+import { type Argon2Cost, isCheaper, type PasswordHash, standardCost } from '../password-phc.ts';
 import type { SshPublicKey } from '../ssh-public-key.ts';
 
 export interface Account {
   readonly password: PasswordHash | undefined;
+  /** When staff set it, milliseconds since 1970. */
+  readonly passwordSince?: number | undefined;
+  /** Staff wants another one at the next login. */
+  readonly passwordMustChange?: boolean;
+  /** Those before it. */
+  readonly formerPasswords?: readonly PasswordHash[];
   /** The directory that knows the password instead. */
   readonly directory?: string | undefined;
   readonly keys: readonly SshPublicKey[];
   /** SHA-256 of TLS client certificates that stand for the password, lower-case hex. */
   readonly certificates: readonly string[];
+  /** Names in certificates of trusted authorities that do so, too. */
+  readonly certificateNames?: readonly string[];
+  /** Over FTPS: `any` is what `require` says, or a certificate. */
+  readonly requireOverFtps?: 'any' | 'certificate' | 'certificate+password';
   /** Passwords count only with a one-time code. */
   readonly requireTotp?: boolean | undefined;
   /** `any`: a key or the password. `key+password`: first a key, then the password. */
@@ -34,6 +44,8 @@ export interface LocalUsersDeps {
   /** The accounts by name, as the configuration has them now. The same map object as long as nothing changed. */
   readonly accounts: () => ReadonlyMap<string, Account>;
   readonly hasher: { verify(password: Secret, expected: PasswordHash): Promise<boolean> };
+  /** Passwords that partners set themselves. */
+  readonly passwords: { of(partner: string, account: Account): PasswordHash | undefined; hashes(): Iterable<PasswordHash> };
 }
 
 export class LocalUsers {
@@ -48,12 +60,16 @@ export class LocalUsers {
     return this.#deps.accounts().get(user);
   }
 
+  /** The hash that counts for a partner. */
+  hashOf(user: string, account: Account): PasswordHash | undefined {
+    return this.#deps.passwords.of(user, account);
+  }
+
   /**
    * One hash, always.
    * @throws SallyportError `limit-reached` when too many checks wait.
    */
-  async passwordFits(account: Account | undefined, password: Secret): Promise<boolean> {
-    const expected = account?.password;
+  async passwordFits(expected: PasswordHash | undefined, password: Secret): Promise<boolean> {
     const fits = await this.#deps.hasher.verify(password, expected ?? this.#decoyHash());
     return expected !== undefined && fits;
   }
@@ -66,17 +82,19 @@ export class LocalUsers {
   #decoyHash(): PasswordHash {
     const accounts = this.#deps.accounts();
     if (this.#decoy?.of !== accounts) {
-      this.#decoy = { of: accounts, hash: { ...costliest(accounts), salt: randomBytes(16), hash: randomBytes(32) } };
+      const written = accounts.values().flatMap(({ password }) => (password ? [password] : []));
+      this.#decoy = {
+        of: accounts,
+        hash: { ...costliest([...written, ...this.#deps.passwords.hashes()]), salt: randomBytes(16), hash: randomBytes(32) },
+      };
     }
     return this.#decoy.hash;
   }
 }
 
-function costliest(accounts: ReadonlyMap<string, Account>): Argon2Cost {
-  let found: Argon2Cost | undefined;
-  for (const { password } of accounts.values()) {
-    if (password && (!found || password.memoryKib * password.passes > found.memoryKib * found.passes)) found = password;
-  }
-  const { memoryKib, passes, parallelism } = found ?? standardCost;
+function costliest(hashes: readonly Argon2Cost[]): Argon2Cost {
+  const [first, ...others] = hashes;
+  const found = first ? others.reduce((most, cost) => (isCheaper(most, cost) ? cost : most), first) : standardCost;
+  const { memoryKib, passes, parallelism } = found;
   return { memoryKib, passes, parallelism };
 }

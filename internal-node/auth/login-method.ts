@@ -23,7 +23,14 @@ export interface PasswordLogin {
 
 /** `detail` is for staff and the audit trail; no partner ever hears it, and it holds no secret. */
 export type StepAnswer =
-  | { readonly outcome: 'accept'; readonly partner: string; readonly account: Account; readonly detail: string }
+  | {
+      readonly outcome: 'accept';
+      readonly partner: string;
+      readonly account: Account;
+      readonly detail: string;
+      /** What was shown was right, but another password must be set before the partner is in. */
+      readonly change?: { readonly shown: Secret; readonly invited: boolean };
+    }
   /** The method knows the user, or answers for all: nobody after it is asked. */
   | { readonly outcome: 'reject'; readonly reason: RejectReason; readonly detail: string }
   /** The method proved not to know the user: the next one is asked. */

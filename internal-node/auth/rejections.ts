@@ -36,6 +36,8 @@ export type RejectReason =
   | 'no password set'
   | 'empty password'
   | 'password before key'
+  | 'certificate needed'
+  | 'no change of password was asked for'
   | 'key not registered'
   | 'algorithm does not fit the key'
   | 'bad signature'
@@ -91,6 +93,17 @@ export class Rejections {
     const { trace, session, method, peer } = check;
     const fields = { user: printable(check.user, 128), method, reason, peer };
     this.#emit(event('auth.rejected', this.#deps.clock.nowMs(), { trace, session, partner }, fields));
+  }
+
+  /** A certificate that let nobody in; the login goes on with a password. */
+  certificate(check: AuthCheck, fingerprint: string, detail: string): void {
+    if (!this.#bucket.take()) {
+      this.limited(check, 'events');
+      return;
+    }
+    const { trace, session } = check;
+    const fields = { user: printable(check.user, 128), fingerprint, detail: printable(detail, 1024) };
+    this.#emit(event('auth.certificate', this.#deps.clock.nowMs(), { trace, session }, fields));
   }
 
   limited(check: AuthCheck, budget: BudgetName | 'events'): void {

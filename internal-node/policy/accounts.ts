@@ -34,10 +34,15 @@ export interface Refusal {
 
 export interface PartnerAccount {
   readonly password: PasswordHash | undefined;
+  readonly passwordSince: number | undefined;
+  readonly passwordMustChange: boolean;
+  readonly formerPasswords: readonly PasswordHash[];
   readonly directory: string | undefined;
   readonly requireTotp: boolean;
   readonly keys: readonly SshPublicKey[];
   readonly certificates: readonly string[];
+  readonly certificateNames: readonly string[];
+  readonly requireOverFtps: 'any' | 'certificate' | 'certificate+password';
   readonly require: 'any' | 'key+password';
   readonly disabled: boolean;
   /** When the account ends, milliseconds since 1970; its sessions end then, too. */
@@ -91,7 +96,15 @@ export interface MemberSettings {
 
 export function memberAccount({ name, groups, home }: MemberSettings, settings: AccountSettings): PartnerAccount {
   const partner: PartnerConfig = {
-    ...{ formerPasswords: [], keys: [], certificates: [], require: 'any', disabled: false },
+    ...{
+      formerPasswords: [],
+      passwordMustChange: false,
+      choosesPassword: false,
+      keys: [],
+      certificates: [],
+      certificateNames: [],
+    },
+    ...{ require: 'any', requireOverFtps: 'any', disabled: false },
     ...(groups.length === 0 ? {} : { groups: [...groups] }),
     ...(home === undefined ? {} : { home: exactHome(home) }),
   };
@@ -108,10 +121,13 @@ function accountOf(name: string, partner: PartnerConfig, settings: AccountSettin
   const countingFor = (peer: string | undefined): readonly Member[] =>
     peer === undefined ? members : members.filter((member) => member.allows(peer));
   const at = (key: string, place = settings.place('partners', name, key)): string => place;
-  const { password, directory, keys, certificates, require, disabled } = partner;
+  const { password, directory, keys, certificates, certificateNames, require, requireOverFtps, disabled } = partner;
   let retired = false;
   return {
-    ...{ password, directory, keys, certificates, require, disabled },
+    ...{ password, directory, keys, certificates, certificateNames, require, requireOverFtps, disabled },
+    passwordSince: partner.passwordSince,
+    passwordMustChange: partner.passwordMustChange,
+    formerPasswords: partner.formerPasswords,
     requireTotp: partner.totp === 'required',
     expires: partner.expires,
     uploads: partner.uploads ?? members[0]?.group.uploads,

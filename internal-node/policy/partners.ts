@@ -171,6 +171,14 @@ export const groupsSchema = z.record(groupName, groupSchema);
 export type Groups = z.infer<typeof groupsSchema>;
 export const defaultGroup = 'default';
 
+function momentOf(text: string, context: z.core.$RefinementCtx<string>): number {
+  const form = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$/;
+  const atMs = form.test(text) ? Date.parse(localMidnight(text)) : Number.NaN;
+  if (Number.isNaN(atMs))
+    context.addIssue({ code: 'custom', message: 'expected a moment like 2026-12-31T18:00 or 2026-12-31T17:00Z', input: text });
+  return atMs;
+}
+
 /** A day alone is its first moment here, not in London. */
 const localMidnight = (text: string): string => (text.length === 10 ? `${text}T00:00` : text);
 
@@ -184,6 +192,16 @@ export const partnerSchema = z
       .describe(
         'Hashes of passwords that were in use before; `sallyport partner password` keeps them and takes none of them again.',
       ),
+    passwordSince: z
+      .string()
+      .transform((text, context) => momentOf(text, context))
+      .optional()
+      .describe('When the password was set, as `sallyport partner` writes it; `authentication.passwords.maxAge` counts from it.'),
+    passwordMustChange: z.boolean().default(false).describe('At his next login over SFTP the partner must set another password.'),
+    choosesPassword: z
+      .boolean()
+      .default(false)
+      .describe('He sets his password himself, with the code that `sallyport partner invite` makes.'),
     directory: z
       .string()
       .max(32)
@@ -201,6 +219,15 @@ export const partnerSchema = z
       .describe(
         'SHA-256 fingerprints of TLS client certificates that stand for the password over FTPS; `ftps.clientCertificates` of the DMZ node must ask for them.',
       ),
+    certificateNames: z
+      .array(z.string().regex(/^(CN=|dns:|email:|uri:).{1,253}$/, 'expected like CN=acme, dns:edi.example.com, email:… or uri:…'))
+      .max(32)
+      .default([])
+      .describe('Names in certificates of `authentication.clientCertificates` that stand for the partner, to the letter.'),
+    requireOverFtps: z
+      .enum(['any', 'certificate', 'certificate+password'])
+      .default('any')
+      .describe('`any`: what `require` says, or a certificate; `certificate+password`: first a certificate, then the password.'),
     require: z
       .enum(['any', 'key+password'])
       .default('any')
@@ -212,14 +239,7 @@ export const partnerSchema = z
     disabled: z.boolean().default(false).describe('Refuses every login, as if the partner did not exist.'),
     expires: z
       .string()
-      .transform((text, context) => {
-        const atMs = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$/.test(text)
-          ? Date.parse(localMidnight(text))
-          : Number.NaN;
-        if (Number.isNaN(atMs))
-          context.addIssue({ code: 'custom', message: 'expected a moment like 2026-12-31T18:00 or 2026-12-31T17:00Z' });
-        return atMs;
-      })
+      .transform((text, context) => momentOf(text, context))
       .optional()
       .describe('From this moment on every login is refused; without a zone, in that of this host.'),
     groups: z.array(groupName).max(16).optional().describe('Groups in their order; what the partner leaves out is of the first.'),
@@ -229,10 +249,14 @@ export const partnerSchema = z
   .superRefine((partner, context) => {
     const fail = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
     if (partner.require === 'key+password' && partner.keys.length === 0) fail('keys', 'key+password needs at least one key');
-    const hasPassword = partner.password !== undefined || partner.directory !== undefined;
-    if (partner.password && partner.directory !== undefined) fail('directory', 'the password is here already');
+    const hasPassword = partner.password !== undefined || partner.directory !== undefined || partner.choosesPassword;
+    if (partner.requireOverFtps === 'certificate+password' && !hasPassword)
+      fail('password', 'certificate+password needs a password');
+    const isHere = partner.password !== undefined || partner.choosesPassword;
+    if (isHere && partner.directory !== undefined) fail('directory', 'the password is here already');
     if (partner.require === 'key+password' && !hasPassword) fail('password', 'key+password needs a password');
-    if (!hasPassword && partner.keys.length + partner.certificates.length === 0) {
+    const { keys, certificates, certificateNames } = partner;
+    if (!hasPassword && keys.length + certificates.length + certificateNames.length === 0) {
       fail('keys', 'the partner has neither a key nor a password');
     }
     const seen = new Set<string>();

@@ -48,6 +48,19 @@ export const partnerEvents = {
     detail: 'what it saw',
     ms: 'how long it took',
   }),
+  'auth.certificate': kind('SP-1325', 'info', 'A client certificate was shown that does not let its partner in by itself.', {
+    user: 'as typed',
+    fingerprint: 'of the certificate, SHA-256',
+    detail: 'why not',
+  }),
+  'password.invited': kind('SP-1335', 'info', 'Staff made a code with which a partner can set his password.', {
+    expiresAtMs: 'when it is void',
+  }),
+  'password.uninvited': kind('SP-1336', 'info', 'Staff withdrew the code with which a partner could set his password.', {}),
+  'password.changed': kind('SP-1337', 'warning', 'A partner set another password.', {
+    with: 'what he showed before: the old one, or an invitation',
+  }),
+  'password.rehashed': kind('SP-1338', 'info', 'A password was hashed anew, as costly as new ones are.', {}),
   'totp.enrolled': kind('SP-1331', 'info', 'A partner has a new second factor; the one before, if any, is void.', {
     recoveryCodes: 'how many were made',
   }),

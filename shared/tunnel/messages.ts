@@ -26,6 +26,9 @@ export const limits = {
   /** Items that one `inbox.collect` may name, and the most sealed bytes of one that is sent that way. */
   collectItems: 64,
   collectItemBytes: 128 * 1024,
+  /** Certificates that one login may show, and the bytes of each: together they fit into a message. */
+  certificates: 4,
+  certificateBytes: 8 * 1024,
   /** Bans that one answer tells. */
   listedBans: 200,
   listedSessions: 1000,
@@ -143,6 +146,8 @@ export const authCheckSchema = z.discriminatedUnion('method', [
     /** A one-time code that was asked for by itself; otherwise it may be at the end of the password. */
     code: text(16).optional(),
   }),
+  /** The password that is to count from now on, in a session that was answered `change`. */
+  z.strictObject({ ...authCommon, method: z.literal('new-password'), password: text(1024) }),
   /** A key is offered without a signature: would it be accepted? */
   z.strictObject({ ...authCommon, method: z.literal('key-probe'), algorithm: text(64), key: base64(8192) }),
   z.strictObject({
@@ -155,10 +160,18 @@ export const authCheckSchema = z.discriminatedUnion('method', [
     signature: base64(8192),
   }),
   /**
-   * The client has shown this certificate on his TLS connection, an authority that the DMZ host trusts has issued it, and its key
-   * is his. `continue` when it does not suffice: programs show theirs to everybody.
+   * The client has shown this certificate on his TLS connection, with what leads to its authority, and its key is his. Whom it
+   * stands for is judged inside. `continue` when it does not suffice: programs show theirs to everybody.
    */
-  z.strictObject({ ...authCommon, protocol: z.literal('ftps'), method: z.literal('certificate'), fingerprint: sha256 }),
+  z.strictObject({
+    ...authCommon,
+    protocol: z.literal('ftps'),
+    method: z.literal('certificate'),
+    chain: z
+      .array(base64(Math.ceil(limits.certificateBytes / 3) * 4))
+      .min(1)
+      .max(limits.certificates),
+  }),
 ]);
 export type AuthCheck = z.infer<typeof authCheckSchema>;
 
@@ -179,6 +192,8 @@ export const verdictSchema = z.discriminatedUnion('verdict', [
       .min(1)
       .max(2),
   }),
+  /** Only to who has proved who he is: he must set another password, or the one he has just sent does not do. */
+  z.strictObject({ verdict: z.literal('change'), about: z.enum(['new', 'weak', 'used-before']) }),
   z.strictObject({ verdict: z.literal('rejected') }),
   z.strictObject({ verdict: z.literal('unavailable') }),
 ]);
@@ -198,6 +213,28 @@ export const dmzStatusSchema = z.strictObject({
   rssBytes: count,
 });
 export type DmzStatus = z.infer<typeof dmzStatusSchema>;
+
+const port = z.int().min(1).max(65_535);
+
+/** How partners reach and recognise the doors that are open. Claims of the DMZ host, whose keys these are. */
+export const doorFactsSchema = z.strictObject({
+  sftp: z
+    .strictObject({
+      port,
+      keys: z.array(z.strictObject({ line: text(2048), fingerprint: text(64) })).max(8),
+    })
+    .optional(),
+  ftps: z
+    .strictObject({
+      explicit: port,
+      implicit: port.optional(),
+      passive: z.strictObject({ first: port, last: port }),
+      /** SHA-256 as `openssl x509 -fingerprint` prints it. */
+      certificate: text(95),
+    })
+    .optional(),
+});
+export type DoorFacts = z.infer<typeof doorFactsSchema>;
 
 const nothing = z.strictObject({});
 
@@ -266,6 +303,12 @@ export const requests = {
     params: z.strictObject({ source: banSource }),
     result: z.strictObject({ lifted: z.boolean() }),
     does: 'Forgets what counts against a source: an address, or an IPv6 /64.',
+  },
+  'doors.get': {
+    by: 'inside',
+    params: nothing,
+    result: doorFactsSchema,
+    does: 'Ports and fingerprints of the doors that are open, for what staff tells partners.',
   },
   'inbox.list': {
     by: 'inside',

@@ -343,6 +343,9 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
       if (code !== '123456') throw new SallyportError('login-rejected', 'the code is not right');
       return ['aaaaa-bbbbb'];
     },
+    invite: async () => ({ code: 'aaaaa-bbbbb-ccccc-ddddd', expiresAtMs: 1_800_000_000_000 }),
+    withdrawInvitation: async (partner) => void seen.calls.push(['withdraw', partner]),
+    doors: async () => null,
     removeTotp: async (partner) => void seen.calls.push(['remove', partner]),
     network: async () => ({ node: 'edge1', listeners: [], active: null, plainFtp: null }),
     bans: async () => ({ bans: [{ source: '2001:db8:0:1::/64', secondsLeft: 62, reason: 'login-failed' }], total: 1 }),

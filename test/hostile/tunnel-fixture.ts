@@ -72,6 +72,7 @@ export const dmzAnswering = (over: Partial<Answering<'inside'>['requests']> = {}
     'policy.put': async () => ({ number: 1 }),
     'session.list': async () => ({ sessions: [], more: false }),
     'session.revoke': async () => ({ sessions: 0 }),
+    'doors.get': async () => ({}),
     'bans.list': async () => ({ bans: [], total: 0 }),
     'bans.lift': async () => ({ lifted: false }),
     'network.get': async () => unsupported(),

@@ -10,7 +10,8 @@ import { after, before, test } from 'node:test';
 import ssh2 from 'ssh2';
 import type { InternalStatus } from '../../internal-node/admin/api.ts';
 import { commands, type SitePartner } from '../../scripts/site/site.ts';
-import { ask, curlFtps, delivered, filesBelow } from '../../scripts/site/walk.ts';
+import { ask, curlFtps, delivered } from '../../scripts/site/walk.ts';
+import { searchForSecrets } from '../fixtures/canaries.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { run } from '../fixtures/openssh.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
@@ -237,6 +238,24 @@ test('BA-01, BA-03, BA-04, BA-08, BA-09: failures over SFTP and FTPS ban one sou
   assert.equal(await refusedOverSftp('acme', acme.password, from), false);
 });
 
+test('TO-09: a code of an invitation and the password that is set with it pass through without a trace', async () => {
+  const { site } = pair;
+  await ask(site, 'internal', 'partner', 'add', 'initech', '--invite');
+  const { code } = JSON.parse(await ask(site, 'internal', 'partner', 'invite', 'initech', '--json')) as { code: string };
+  const password = 'own canary lantern 93 thistle';
+  secrets.push(code, code.replaceAll('-', ''), password, 'short can');
+  const asked = ['short can', password];
+  const client = new ssh2.Client();
+  client.on('change password', (_message: string, done: (password: string) => void) => done(asked.shift() ?? ''));
+  await new Promise<void>((resolve, reject) => {
+    client.once('ready', resolve).once('error', reject);
+    client.connect({ host: '127.0.0.1', port: site.sftp.port, username: 'initech', password: code });
+  });
+  client.destroy();
+  assert.equal(await sent({ name: 'initech', password }, 'with-own'), 0);
+  assert.notEqual(await sent({ name: 'initech', password: code }, 'with-code'), 0);
+});
+
 test('AU-06: without the directory its users wait, own accounts and keys do not, and no refusal tells who is which', async () => {
   await slapd[Symbol.asyncDispose]();
   assert.ok(await refusedOverSftp('John', userPassword));
@@ -247,21 +266,17 @@ test('AU-06: without the directory its users wait, own accounts and keys do not,
 test('TO-09: at the most verbose level no log, audit line, file of the DMZ node or argument list holds a secret', async () => {
   const { site, acme, globex, supervisor } = pair;
   const totpSecret = new URL(totpUri).searchParams.get('secret') ?? '';
+  const hashes =
+    (await readFile(join(dirname(site.internal.config), 'conf.d/partners.yaml'), 'utf8')).match(/\$argon2id\S+/g) ?? [];
+  assert.equal(hashes.length, 2);
+  const records = ['records.db', 'records.db-wal'].map((file) => join(site.internal.state, file));
   const canaries = [acme.password, globex.password, userPassword, servicePassword, totpSecret, ...secrets];
-  const searched = [
-    ...(await filesBelow(site.dmz.state)).map((file) => join(site.dmz.state, file)),
-    ...(await filesBelow(join(site.internal.state, 'audit'))).map((file) => join(site.internal.state, 'audit', file)),
-    ...['records.db', 'records.db-wal'].map((file) => join(site.internal.state, file)),
-    ...['dmz.log', 'internal.log'].map((file) => join(site.folder, file)),
-    ...(['dmz', 'internal'] as const).flatMap((kind) =>
-      ['cmdline', 'environ'].map((file) => `/proc/${supervisor.pid(kind)}/${file}`),
-    ),
-  ];
-  let bytes = 0;
-  for (const file of searched) {
-    const content = await readFile(file).catch(() => Buffer.alloc(0)); // a write-ahead log may just have gone
-    bytes += content.length;
-    for (const [index, canary] of canaries.entries()) assert.equal(content.includes(canary), false, `canary ${index} in ${file}`);
-  }
+  const { found, bytes } = await searchForSecrets(site, supervisor, canaries, records);
+  assert.deepEqual(found, []);
   assert.ok(bytes > 50_000, `${bytes} bytes were searched`);
+  // Hashes are for the configuration and the records of the inside alone.
+  const ofHashes = [...hashes, '$argon2id$'];
+  assert.deepEqual((await searchForSecrets(site, supervisor, ofHashes)).found, []);
+  const kept = Buffer.concat(await Promise.all(records.map((file) => readFile(file).catch(() => Buffer.alloc(0)))));
+  assert.ok(kept.includes('$argon2id$'), 'the password that initech set is kept as a hash');
 });

@@ -8,7 +8,7 @@ import { rootCertificates } from 'node:tls';
 import { directoryBench } from '../fixtures/directory-bench.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { run } from '../fixtures/openssh.ts';
-import { Slapd, serviceName, servicePassword, suffix, totpUri, userPassword } from '../fixtures/slapd.ts';
+import { person, policy, Slapd, serviceName, servicePassword, suffix, totpUri, userPassword } from '../fixtures/slapd.ts';
 
 let slapd: Slapd;
 let service: { readonly name: string; readonly passwordFile: string };
@@ -356,4 +356,83 @@ test('D8: a directory is asked less often about one user than it would lock him 
   assert.equal(last.outcome === 'reject' && last.reason, 'too many failures');
   assert.equal((await requests(3 * 4)).filter((line) => line.startsWith('BIND')).length, 3);
   assert.equal(await outcomeOf(bench, 'one'), 'partner one');
+});
+
+test('LD-40: a server is reached by its IPv6 address, and its certificate must name it', async () => {
+  await using bench = directoryBench({ servers: [slapd.ipv6Url], authorities: slapd.authority, bases: [partnersBase] });
+  assert.equal(await outcomeOf(bench, 'John'), 'partner john');
+  await using byName = directoryBench({
+    servers: [slapd.ipv6Url],
+    authorities: slapd.authority,
+    bases: [partnersBase],
+    serverName: 'ldap.example.com',
+  });
+  const answer = await byName.login('John', userPassword);
+  assert.equal(answer.outcome, 'failed');
+});
+
+test('LD-23: the e-mail address of the entry is kept when there is one, and none is needed', async () => {
+  await using bench = directoryBench(settings({ emailAttribute: 'mail', bases: [partnersBase, `ou=det,${partnersBase}`] }));
+  for (const [user, email] of [
+    ['John', 'john.doe@ad.example.test'],
+    ['jane', undefined],
+  ] as const) {
+    assert.equal(await outcomeOf(bench, user), `partner ${user.toLowerCase()}`);
+    assert.equal(bench.partners.get(user.toLowerCase())?.email, email);
+  }
+});
+
+test('locked, expired, in its grace, about to expire and to be changed are told apart by the password policy of the directory', async () => {
+  const lasting = { pwdMaxAge: '864000', pwdExpireWarning: '863999' };
+  const policies = {
+    short: { pwdLockout: 'TRUE', pwdMaxFailure: '2' },
+    expiring: lasting,
+    expired: { pwdMaxAge: '1' },
+    grace: { pwdMaxAge: '1', pwdGraceAuthNLimit: '3' },
+    reset: { pwdMustChange: 'TRUE' },
+  };
+  await slapd.as(async (client) => {
+    for (const [name, more] of Object.entries(policies)) {
+      await client.add(`cn=${name},ou=policies,${suffix}`, policy(name, more));
+      const its = { pwdPolicySubentry: `cn=${name},ou=policies,${suffix}`, ...(name === 'reset' ? { pwdReset: 'TRUE' } : {}) };
+      await client.add(`cn=pp-${name},${partnersBase}`, person(`pp-${name}`, `pp-${name}`, its));
+    }
+  });
+  await using bench = directoryBench(settings({ service, failuresPerUser: 100 }));
+  const told = async (user: string, password = userPassword): Promise<string> => {
+    const answer = await bench.login(`pp-${user}`, password);
+    return answer.outcome === 'reject' ? `${answer.reason}: ${answer.detail}` : `${answer.outcome}: ${answer.detail}`;
+  };
+  // Two wrong ones lock; from then on the right one is refused, too.
+  for (let i = 0; i < 2; i += 1) await told('short', 'wrong');
+  assert.equal(await told('short'), 'locked by the directory: the account is locked (password policy, 1)');
+  const expired = 'password must be changed: the password has expired (password policy, 0)';
+  await eventually('a second has passed', async () => (await told('expired')) === expired, 60_000);
+  const soon = /^accept: .*the password expires in 10 days/;
+  await eventually('the warning has begun', async () => soon.test(await told('expiring')), 60_000);
+  assert.match(await told('grace'), /^accept: .*the password has expired, 2 more logins are allowed with it/);
+  assert.match(await told('reset'), /^password must be changed: the password must be changed first \(password policy, 2\)/);
+});
+
+test('LD-42: a server that answers byte by byte ends with the time for the whole login', async () => {
+  const sockets = new Set<Socket>();
+  const dripping = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    // The beginning of an answer that never ends.
+    const timer = setInterval(() => socket.write(Buffer.from([0x30])), 50);
+    socket.once('close', () => clearInterval(timer));
+    socket.write(Buffer.from([0x30, 0x84, 0x00, 0x10, 0x00, 0x00]));
+  });
+  await new Promise<void>((resolve) => dripping.listen(0, '127.0.0.1', resolve));
+  const { port } = dripping.address() as { port: number };
+  try {
+    const servers = [`ldap://127.0.0.1:${port}`];
+    await using bench = directoryBench(settings({ servers, answerTimeout: '10s', totalTimeout: '1s' }));
+    const answer = await bench.login('John', userPassword);
+    assert.deepEqual([answer.outcome, answer.detail], ['failed', 'totalTimeout is over']);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => dripping.close(resolve));
+  }
 });

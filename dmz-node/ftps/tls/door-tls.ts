@@ -9,15 +9,22 @@
 import { constants, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createSecureContext, type SecureContext, type SecureContextOptions, TLSSocket } from 'node:tls';
+import {
+  createSecureContext,
+  type DetailedPeerCertificate,
+  type SecureContext,
+  type SecureContextOptions,
+  TLSSocket,
+} from 'node:tls';
 import { SallyportError } from '../../../shared/errors.ts';
+import { limits } from '../../../shared/tunnel/messages.ts';
 import type { Certificate } from './certificate.ts';
 
 export interface DoorTlsOptions {
   readonly minimum: 'TLSv1.2' | 'TLSv1.3';
-  /** `required`: who shows none that `clientAuthorities` has issued is refused. */
+  /** `required`: who shows none, or none that `clientAuthorities` has issued, is refused. */
   readonly clientCertificates: 'none' | 'optional' | 'required';
-  /** PEM; needed unless `none`. */
+  /** PEM. Without them the door tells no one from another: what was shown is carried inside, where it is judged. */
   readonly clientAuthorities?: string;
 }
 
@@ -72,8 +79,9 @@ export class DoorTls {
 export class SessionTls {
   readonly #contexts: readonly { readonly certificate: Certificate; readonly context: SecureContext }[];
   readonly #options: DoorTlsOptions;
-  /** SHA-256 of what the control connection showed, lower-case hex; null when that was nothing that is trusted. */
+  /** SHA-256 of what the control connection showed; null when that was nothing that counts. */
   #client: string | null | undefined;
+  #chain: readonly Buffer[] = [];
 
   constructor(certificates: readonly Certificate[], options: DoorTlsOptions) {
     if (certificates.length === 0) throw new SallyportError('key-file', 'the FTPS door has no certificate');
@@ -106,24 +114,41 @@ export class SessionTls {
   clientRefusal(socket: TLSSocket): string | undefined {
     const { clientCertificates } = this.#options;
     if (clientCertificates === 'none') return undefined;
-    const shown = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase();
-    const trusted = shown !== undefined && isTrusted(socket) ? shown : null;
-    if (this.#client === undefined) this.#client = trusted;
+    const shown = socket.getPeerCertificate().fingerprint256;
+    const counts = this.#options.clientAuthorities === undefined || isTrusted(socket);
+    const trusted = shown !== undefined && counts ? shown : null;
+    if (this.#client === undefined) {
+      this.#client = trusted;
+      if (trusted !== null) this.#chain = chainOf(socket);
+    }
     if (clientCertificates === 'optional') return undefined;
     if (shown === undefined) return 'no client certificate';
     if (trusted === null) return 'a client certificate that is not trusted';
     return trusted === this.#client ? undefined : 'another client certificate than that of the control connection';
   }
 
-  /** Of the trusted certificate that the control connection showed, SHA-256 in lower-case hex. */
-  get clientFingerprint(): string | undefined {
-    return this.#client ?? undefined;
+  /** What the control connection showed, DER, the client's own certificate first; empty when it was nothing that counts. */
+  get clientChain(): readonly Buffer[] {
+    return this.#chain;
   }
 
   #contextFor(name: string): SecureContext | undefined {
     const found = this.#contexts.find(({ certificate }) => certificate.serves(name)) ?? this.#contexts[0];
     return found?.context;
   }
+}
+
+/** As far as it may be carried inside. */
+function chainOf(socket: TLSSocket): readonly Buffer[] {
+  const chain: Buffer[] = [];
+  let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  while (next?.raw && chain.length < limits.certificates && next.raw.length <= limits.certificateBytes) {
+    const { raw } = next;
+    if (chain.some((der) => der.equals(raw))) break;
+    chain.push(raw);
+    next = next.issuerCertificate;
+  }
+  return chain;
 }
 
 /**

@@ -154,12 +154,12 @@ export class HttpLogins implements LoginMethod {
     const refused = (detail: string): StepAnswer => ({ outcome: 'reject', reason: 'not in the directory as it must be', detail });
     const partner = folded(login.user.replace(/@.*$/s, ''));
     if (!partnerName.safeParse(partner).success) return refused('the user name can be no name of a partner');
-    const { uuid, group, home_folder_path: path } = account;
+    const { uuid, group, home_folder_path: path, email } = account;
     const home = path === undefined ? undefined : homeFrom({ attribute: 'home' }, [path]);
     if (path !== undefined && home === undefined) return refused('home_folder_path is no path below a destination');
     const groups = group === undefined ? this.#options.baseGroups : [group].flat();
     const identity = { partner, directory: this.#options.name, entry: uuid === undefined ? `user:${partner}` : `uuid:${uuid}` };
-    const user = { ...identity, groups, ...(home === undefined ? {} : { home }) };
+    const user = { ...identity, groups, ...(home === undefined ? {} : { home }), ...(email === undefined ? {} : { email }) };
     const known = await this.#deps.partners.accountFor(user, !login.rehearsal);
     if (!known) {
       const detail = `the name ${partner} is that of another partner`;

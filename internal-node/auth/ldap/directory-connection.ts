@@ -4,9 +4,9 @@
  * answer, no reconnecting behind one's back, referrals told but never followed, and refusals as `DirectoryFault`s.
  */
 import type { Socket } from 'node:net';
-import { Client, type Entry, ResultCodeError } from 'ldapts';
+import { Client, type Entry, PasswordPolicyControl, ResultCodeError } from 'ldapts';
 import type { Secret } from '../../../shared/secret.ts';
-import { DirectoryFault, faultOf } from './directory-fault.ts';
+import { DirectoryFault, faultOf, policyFault, policyRemark } from './directory-fault.ts';
 
 /** An entry as it was read. Attribute names in lower case; values that are no text as bytes. */
 export interface DirectoryEntry {
@@ -69,12 +69,26 @@ export class DirectoryConnection {
     return this.#usable && !this.#socket.destroyed && this.#socket.writable;
   }
 
-  /** @throws DirectoryFault. After any but `failed` the connection is anonymous (RFC 4511 §4.2.1) and may bind again. */
-  async bind(name: string, password: Secret): Promise<void> {
+  /**
+   * What the server says of its password policy counts (draft-behera-ldap-password-policy): who must change his password first is
+   * refused, although the bind was good.
+   * @returns what staff should know of a password that is still good: it has expired, or will soon.
+   * @throws DirectoryFault. After any but `failed` the connection is anonymous (RFC 4511 §4.2.1) and may bind again.
+   */
+  async bind(name: string, password: Secret): Promise<string | undefined> {
     if (name === '' || password.reveal().trim() === '') {
       throw new DirectoryFault('refused', 'an empty name or password is never sent', 'empty password');
     }
-    await this.#asking(() => this.#client.bind(name, password.reveal()));
+    const policy = new PasswordPolicyControl();
+    try {
+      await this.#asking(() => this.#client.bind(name, password.reveal(), policy));
+    } catch (error) {
+      const refused = error instanceof DirectoryFault && error.kind === 'refused';
+      throw (refused && policyFault(policy.value?.error)) || error;
+    }
+    const owed = policyFault(policy.value?.error);
+    if (owed) throw owed;
+    return policyRemark(policy.value ?? {});
   }
 
   /** @throws DirectoryFault; `not-found` when the base does not exist. */

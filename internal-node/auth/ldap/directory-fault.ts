@@ -62,3 +62,26 @@ export function faultOf(code: number, message: string): DirectoryFault {
   if (code === 8 || code === 13) return new DirectoryFault('failed', `the server wants TLS or a stronger bind (${code})`);
   return new DirectoryFault('failed', `the server answered with code ${code}`);
 }
+
+/** The errors of the password policy control that are about a login (draft-behera-ldap-password-policy-11 §6.2). */
+const policyErrors: Readonly<Record<number, readonly [detail: string, reason: RejectReason]>> = {
+  0: ['the password has expired', 'password must be changed'],
+  1: ['the account is locked', 'locked by the directory'],
+  2: ['the password must be changed first', 'password must be changed'],
+};
+
+/** @param error As the control gives it; undefined: none. */
+export function policyFault(error: number | undefined): DirectoryFault | undefined {
+  const known = error === undefined ? undefined : policyErrors[error];
+  return known && new DirectoryFault('refused', `${known[0]} (password policy, ${error})`, known[1]);
+}
+
+/** What the control says of a password that was taken. */
+export function policyRemark(value: {
+  readonly timeBeforeExpiration?: number;
+  readonly graceAuthNsRemaining?: number;
+}): string | undefined {
+  const { timeBeforeExpiration: seconds, graceAuthNsRemaining: grace } = value;
+  if (grace !== undefined) return `the password has expired, ${grace} more logins are allowed with it`;
+  return seconds === undefined ? undefined : `the password expires in ${Math.ceil(seconds / 86_400)} days`;
+}

@@ -41,6 +41,7 @@ export interface DirectoryPartners {
       readonly groups: readonly string[];
       /** Below a destination; absent: as the groups say. */
       readonly home?: string;
+      readonly email?: string;
     },
     keep: boolean,
   ): Promise<Account | undefined>;
@@ -59,6 +60,13 @@ interface ReadEntry {
   readonly key: string;
   readonly entry: DirectoryEntry;
   readonly memberships: readonly string[];
+  /** What the directory said of the password. */
+  readonly remark?: string | undefined;
+}
+
+interface Bound {
+  readonly dn: string;
+  readonly remark: string | undefined;
 }
 
 type Search = Pick<DirectoryConnection, 'search'>;
@@ -169,13 +177,14 @@ export class DirectoryLogins implements LoginMethod {
     const key = comparable(parseName(dn));
     this.#spend(key);
     const connection = await this.#connect(key, signal);
+    let remark: string | undefined;
     try {
       using _cut = cutOn(signal, connection);
-      await this.#bindAs(dn, password, key, connection);
+      remark = await this.#bindAs(dn, password, key, connection);
     } finally {
       await connection.close();
     }
-    return this.#servers.withService((service) => this.#read(dn, key, service), signal);
+    return { ...(await this.#servers.withService((service) => this.#read(dn, key, service), signal)), remark };
   }
 
   async #asUser(plan: BindPlan, password: Secret, signal: AbortSignal): Promise<ReadEntry> {
@@ -183,23 +192,23 @@ export class DirectoryLogins implements LoginMethod {
     const connection = await this.#connect(plan.key, signal);
     try {
       using _cut = cutOn(signal, connection);
-      const dn =
+      const { dn, remark } =
         plan.bindName === undefined
           ? await this.#bindBelow(plan, password, connection)
           : await this.#bindThenFind(plan, plan.bindName, password, connection);
-      return await this.#read(dn, plan.key, connection);
+      return { ...(await this.#read(dn, plan.key, connection)), remark };
     } finally {
       await connection.close();
     }
   }
 
   /** Base for base: the first that takes the password. What each of them said is told. */
-  async #bindBelow({ candidates, key }: BindPlan, password: Secret, connection: DirectoryConnection): Promise<string> {
+  async #bindBelow({ candidates, key }: BindPlan, password: Secret, connection: DirectoryConnection): Promise<Bound> {
     const refusals: { readonly base: string; readonly fault: DirectoryFault }[] = [];
     for (const { base, search } of candidates) {
       try {
-        await connection.bind(search.base, password);
-        return search.base;
+        const remark = await connection.bind(search.base, password);
+        return { dn: search.base, remark };
       } catch (error) {
         if (!(error instanceof DirectoryFault)) throw error;
         if (error.kind === 'failed') {
@@ -214,18 +223,17 @@ export class DirectoryLogins implements LoginMethod {
     throw new DirectoryFault('refused', told, telling?.fault.reason);
   }
 
-  async #bindThenFind(plan: BindPlan, name: string, password: Secret, connection: DirectoryConnection): Promise<string> {
+  async #bindThenFind(plan: BindPlan, name: string, password: Secret, connection: DirectoryConnection): Promise<Bound> {
     await this.#bindAs(name, password, plan.key, connection);
     const dn = await this.#find(plan.candidates, connection);
     if (typeof dn !== 'string') throw new DirectoryFault('refused', dn.seen, 'unknown user');
     // The name that was bound with may mean another user than the one that was found: the password must be that one's too.
-    await connection.bind(dn, password);
-    return dn;
+    return { dn, remark: await connection.bind(dn, password) };
   }
 
-  async #bindAs(name: string, password: Secret, key: string, connection: DirectoryConnection): Promise<void> {
+  async #bindAs(name: string, password: Secret, key: string, connection: DirectoryConnection): Promise<string | undefined> {
     try {
-      await connection.bind(name, password);
+      return await connection.bind(name, password);
     } catch (error) {
       if (error instanceof DirectoryFault && error.kind === 'failed') this.#budget.giveBack(key);
       throw error;
@@ -262,12 +270,14 @@ export class DirectoryLogins implements LoginMethod {
       usernameAttribute,
       totp,
       home,
+      emailAttribute = '',
     } = this.#options;
     const own = [
       usernameAttribute,
       partnerAttribute,
       totp?.attribute ?? '',
       home?.attribute ?? '',
+      emailAttribute,
       nestedGroups ? 'memberOf' : '',
     ];
     const wanted = [...groupAttributes(this.#options), ...identityAttributes, ...own];
@@ -279,7 +289,7 @@ export class DirectoryLogins implements LoginMethod {
     return { key, entry, memberships };
   }
 
-  async #accepted({ entry, memberships }: ReadEntry, login: PasswordLogin): Promise<StepAnswer> {
+  async #accepted({ entry, memberships, remark }: ReadEntry, login: PasswordLogin): Promise<StepAnswer> {
     const refused = (detail: string): DirectoryFault =>
       new DirectoryFault('refused', `${entry.dn}: ${detail}`, 'not in the directory as it must be');
     const partner = partnerNameOf(entry, this.#options);
@@ -293,14 +303,16 @@ export class DirectoryLogins implements LoginMethod {
     const home = place && homeFrom(place, textsOf(entry, place.attribute));
     if (place && home === undefined) throw refused(`${place.attribute} has no single value that can be a home`);
     const identity = { partner, directory: this.#options.name, entry: entryIdentity(entry) };
-    const user = { ...identity, groups, ...(home === undefined ? {} : { home }) };
+    const email = emailOf(entry, this.#options.emailAttribute);
+    const user = { ...identity, groups, ...(home === undefined ? {} : { home }), ...(email === undefined ? {} : { email }) };
     const account = await this.#deps.partners.accountFor(user, !login.rehearsal);
     if (!account) {
       const detail = `${entry.dn}: the name ${partner} is that of another partner`;
       return { outcome: 'reject', reason: 'name belongs to another', detail };
     }
     const told = groups.length === 0 ? 'no groups' : `groups ${groups.join(', ')} (${because})`;
-    return { outcome: 'accept', partner, account, detail: `bound as ${entry.dn}; partner ${partner}; ${told}` };
+    const remarks = [`bound as ${entry.dn}`, `partner ${partner}`, told, ...(remark === undefined ? [] : [remark])];
+    return { outcome: 'accept', partner, account, detail: remarks.join('; ') };
   }
 
   #spend(key: string): void {
@@ -320,3 +332,7 @@ export class DirectoryLogins implements LoginMethod {
     }
   }
 }
+
+/** The first value that can be an address. Without one the login is as good. */
+const emailOf = (entry: DirectoryEntry, attribute: string | undefined): string | undefined =>
+  attribute === undefined ? undefined : textsOf(entry, attribute).find((text) => /^[^\s@<>]{1,64}@[^\s@<>]{1,253}$/.test(text));
