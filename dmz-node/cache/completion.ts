@@ -2,7 +2,7 @@
 import { matcherOf } from '../../shared/matching/expression.ts';
 import { defaultUploads, type UploadSettings, withOwn } from '../../shared/uploads.ts';
 import type { CacheUser, PolicyInForce, Ruling } from '../cache-view.ts';
-import type { Hold } from './records/holds.ts';
+import type { Hold } from './records/hold.ts';
 
 type NameTest = (name: string) => boolean;
 

@@ -2,7 +2,8 @@
 import { SallyportError } from '../../shared/errors.ts';
 import { type EventContext, event } from '../../shared/events/event.ts';
 import type { VirtualPath } from '../../shared/paths/virtual-path.ts';
-import { readSealedHeader, type SealedReader } from '../../shared/seal/seal-workers.ts';
+import { readSealedHeader } from '../../shared/seal/seal-workers.ts';
+import type { SealedReader } from '../../shared/seal/sealed-reader.ts';
 import type { CacheUser } from '../cache-view.ts';
 import type { FileEntry, ReadHandle } from '../partner-view.ts';
 import type { CacheCore } from './core.ts';

@@ -5,7 +5,7 @@ import type { Grant } from '../../shared/policy.ts';
 import type { Ruling } from '../cache-view.ts';
 import type { CacheCore } from './core.ts';
 import type { Account } from './quota.ts';
-import type { Hold } from './records/holds.ts';
+import type { Hold } from './records/hold.ts';
 import type { UploadContent, UploadFacts, Usage } from './records/uploads.ts';
 import type { UploadRecord } from './upload.ts';
 

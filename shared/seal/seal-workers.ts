@@ -10,7 +10,7 @@ import { SallyportError } from '../errors.ts';
 import { type FeedLimits, FileFeed } from './file-feed.ts';
 import type { ExpectedSegment } from './opening-job.ts';
 import type { ReadSegment } from './reading-job.ts';
-import { WorkerReader } from './sealed-reader.ts';
+import { type SealedReader, WorkerReader } from './sealed-reader.ts';
 import { blockBytes, WorkerLink } from './worker-link.ts';
 
 export { readSealedHeader, type ScannedFile, scanSealedFile } from './scan.ts';
@@ -41,19 +41,6 @@ export interface SealedWriter {
   finish(): Promise<SealedSegment>;
   /** Closes and unlinks. Does nothing once `finish` has resolved: the file is the caller's then. Idempotent. */
   destroy(): Promise<void>;
-}
-
-/** Errors of all calls: SallyportError `sealed-damaged`, `store-suspect`, `internal`. */
-export interface SealedReader {
-  /** Plaintext bytes of all segments. */
-  readonly size: number;
-  /**
-   * Plaintext bytes from `offset`; fewer than `length` only at the end. They are authentic and never written to again; a
-   * range that is read twice may be the same memory, so treat it as read-only.
-   */
-  read(offset: number, length: number): Promise<Buffer>;
-  /** Idempotent. */
-  close(): Promise<void>;
 }
 
 /**

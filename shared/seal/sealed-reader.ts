@@ -5,7 +5,6 @@
 import { SallyportError } from '../errors.ts';
 import { freeNow, giveBack, lend } from '../memory.ts';
 import { chunkBytes } from './payload.ts';
-import type { SealedReader } from './seal-workers.ts';
 import type { LinkUser, WorkerLink } from './worker-link.ts';
 
 /** Chunks of one window while reading in order. */
@@ -42,6 +41,19 @@ class Window {
     this.hold();
     return lend(part, () => this.drop());
   }
+}
+
+/** Errors of all calls: SallyportError `sealed-damaged`, `store-suspect`, `internal`. */
+export interface SealedReader {
+  /** Plaintext bytes of all segments. */
+  readonly size: number;
+  /**
+   * Plaintext bytes from `offset`; fewer than `length` only at the end. They are authentic and never written to again; a
+   * range that is read twice may be the same memory, so treat it as read-only.
+   */
+  read(offset: number, length: number): Promise<Buffer>;
+  /** Idempotent. */
+  close(): Promise<void>;
 }
 
 export interface SealedReaderDeps {

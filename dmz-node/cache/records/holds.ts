@@ -3,28 +3,9 @@ import type { Store } from '../../../shared/durable/operations.ts';
 import { event } from '../../../shared/events/event.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
 import type { Ruling } from '../../cache-view.ts';
+import type { HoldKind } from './hold.ts';
 import { contextOf, describe, findItem, type Item, nextCount, toItem } from './items.ts';
 import { route } from './routing.ts';
-import type { Pairing } from './triggers.ts';
-
-/**
- * `name`: a temporary name · `rename`, `quiet`, `session-end`, `trigger`: as its partner completes uploads · `file`, `folder`: a
- * trigger whose file, or whose first file, has not come.
- */
-export type HoldKind = 'name' | 'rename' | 'quiet' | 'session-end' | 'trigger' | 'file' | 'folder';
-
-/** Held until the partner renames it: nobody was promised what has such a name. */
-export const waitsForRename = (hold: HoldKind | null): boolean => hold === 'name' || hold === 'rename';
-
-export interface Hold {
-  readonly kind: HoldKind;
-  /** When it is complete by itself; null: something must happen first. */
-  readonly dueMs: number | null;
-  /** When it has waited for so long that somebody should know. */
-  readonly alarmMs: number;
-  /** What it has to do with triggers. */
-  readonly pairing?: Pairing;
-}
 
 const reasons: Readonly<Record<HoldKind, string>> = {
   name: 'temporary name',

@@ -3,7 +3,7 @@ import type { Store } from '../../../shared/durable/operations.ts';
 import type { EventContext } from '../../../shared/events/event.ts';
 import type { Decision } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
-import type { HoldKind } from './holds.ts';
+import type { HoldKind } from './hold.ts';
 
 /** One age file of an item, in `objects/<first two>/<object>.<file>`. */
 export interface StoredSegment {

@@ -15,7 +15,8 @@ import {
   putEntry,
   removeEntry,
 } from './entries.ts';
-import { type Hold, tellHeld, waitsForRename } from './holds.ts';
+import { type Hold, waitsForRename } from './hold.ts';
+import { tellHeld } from './holds.ts';
 import { bury, contextOf, findItem, type Item, nextCount, removeItem, saveItem, sha256Of } from './items.ts';
 import { route } from './routing.ts';
 import { pair } from './triggers.ts';

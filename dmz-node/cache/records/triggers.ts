@@ -7,17 +7,8 @@
  */
 import type { Store } from '../../../shared/durable/operations.ts';
 import { findEntry, type NamePlace } from './entries.ts';
-import type { Hold } from './holds.ts';
+import type { Hold, Pairing } from './hold.ts';
 import { findItem, type Item, toItem } from './items.ts';
-
-/** What a name is to a partner who completes uploads by triggers. */
-export type Pairing =
-  /** `triggerNames`: of any of these names the trigger is. */
-  | { readonly role: 'file'; readonly triggerNames: readonly string[]; readonly quietMs: number }
-  /** `fileName`: the file that it completes. */
-  | { readonly role: 'trigger'; readonly fileName: string }
-  /** It completes all that waits in its folder. */
-  | { readonly role: 'batch' };
 
 /** More than any quota lets wait. */
 const mostOfBatch = 100_000;

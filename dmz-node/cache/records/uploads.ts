@@ -7,7 +7,8 @@ import type { Grant } from '../../../shared/policy.ts';
 import type { ItemDescription } from '../../../shared/tunnel/messages.ts';
 import type { Ruling } from '../../cache-view.ts';
 import { type Entry, findEntry, folderExists, type NamePlace, putEntry } from './entries.ts';
-import { type Hold, isHeld, tellHeld, waitsForRename } from './holds.ts';
+import { type Hold, waitsForRename } from './hold.ts';
+import { isHeld, tellHeld } from './holds.ts';
 import {
   bury,
   contextOf,
