@@ -1,5 +1,6 @@
 /** What the DMZ host declares for `sallyport-dmz prove`: what else may listen on it, and why. */
 import { z } from 'zod';
+import { network } from '../shared/config/fields.ts';
 import { address } from '../shared/config/units.ts';
 
 export const proofSchema = z
@@ -8,6 +9,7 @@ export const proofSchema = z
       .array(
         z.strictObject({
           address: address().describe('Address and port as the kernel lists them: 10.1.0.5:22, or 0.0.0.0:22 for all addresses.'),
+          from: z.array(network()).min(1).max(100).describe('Networks from which the firewall lets it be reached.'),
           reason: z.string().min(10).max(200).describe('Why; shown in the report.'),
         }),
       )

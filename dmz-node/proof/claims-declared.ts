@@ -2,8 +2,8 @@
 
 import { formatAddress } from '../../shared/config/units.ts';
 import { type Claim, type ClaimText, judged } from '../../shared/proof/claim.ts';
-import { doorsOf, passiveDoor } from './doors.ts';
-import type { DmzFacts } from './facts.ts';
+import type { DmzConfig } from '../config.ts';
+import { dmzNetwork } from '../dmz-network.ts';
 
 const declared = (id: string, statement: string, command: string): ClaimText => ({
   id: `dmz.${id}`,
@@ -12,58 +12,60 @@ const declared = (id: string, statement: string, command: string): ClaimText => 
   command,
 });
 
-type Declared = Pick<DmzFacts, 'config' | 'place'>;
-
-export const declaredClaims = (facts: Declared): Claim[] => [
-  doors(facts),
-  noDialling(facts),
-  noClearText(facts),
-  postQuantum(facts),
-  tunnelSource(facts),
-  passiveRange(facts),
+export const declaredClaims = (config: DmzConfig): Claim[] => [
+  doors(config),
+  noDialling(config),
+  noClearText(config),
+  postQuantum(config),
+  tunnelSource(config),
+  passiveRange(config),
 ];
 
-function doors(facts: Declared): Claim {
-  const text = declared('doors', 'These doors are intended, each by a line of the configuration.', `cat ${facts.config.file}`);
-  const all = [...doorsOf(facts), ...[passiveDoor(facts)].flatMap((door) => door ?? [])];
+function doors(config: DmzConfig): Claim {
+  const text = declared('doors', 'These doors are intended, each by a line of the configuration.', `cat ${config.file}`);
+  const { listeners } = dmzNetwork(config);
   return judged(
     text,
     // What takes any free port cannot be written into a firewall.
-    all
+    listeners
       .filter(({ first }) => first === 0)
-      .map(({ name, source }) => `${source}: ${name} takes any free port; give it a fixed one`),
-    all.map(({ name, host, first, last, source }) => {
+      .map(({ use, source }) => `${source}: ${use} takes any free port; give it a fixed one`),
+    listeners.map(({ use, host, first, last, source }) => {
       const ports = first === last ? formatAddress({ host, port: first }) : `${host} ports ${first}-${last}`;
-      return `${name} ${ports} (${source})`;
+      return `${use} ${ports} (${source})`;
     }),
   );
 }
 
-function noDialling({ config, place }: Declared): Claim {
+function noDialling(config: DmzConfig): Claim {
   const text = declared(
     'no-dialling',
     'The node is not told to open any connection: it answers, it never calls.',
     `grep -n 'active:' ${config.file}`,
   );
   const active = config.ftps?.active !== undefined;
-  return judged(text, active ? [`${place(['ftps', 'active'])}: active FTPS (PORT, EPRT) lets it connect to partners`] : [], [
-    'no key of the configuration names an address to connect to; ftps.active is not there',
-  ]);
+  return judged(
+    text,
+    active ? [`${config.lineOf(['ftps', 'active'])}: active FTPS (PORT, EPRT) lets it connect to partners`] : [],
+    ['no key of the configuration names an address to connect to; ftps.active is not there'],
+  );
 }
 
-function noClearText({ config, place }: Declared): Claim {
+function noClearText(config: DmzConfig): Claim {
   const text = declared(
     'no-clear-text',
     'No password and no file crosses the network in clear.',
     `grep -n 'plainFtp:' ${config.file}`,
   );
   const plain = config.ftps?.plainFtp;
-  return judged(text, plain ? [`${place(['ftps', 'plainFtp'])}: FTP without TLS is admitted, because: ${plain.reason}`] : [], [
-    'SFTP, and FTPS with TLS before the first name',
-  ]);
+  return judged(
+    text,
+    plain ? [`${config.lineOf(['ftps', 'plainFtp'])}: FTP without TLS is admitted, because: ${plain.reason}`] : [],
+    ['SFTP, and FTPS with TLS before the first name'],
+  );
 }
 
-function postQuantum({ config, place }: Declared): Claim {
+function postQuantum(config: DmzConfig): Claim {
   const text = declared(
     'post-quantum',
     'The tunnel is agreed upon with a post-quantum key exchange (X25519MLKEM768), and nothing less.',
@@ -72,12 +74,12 @@ function postQuantum({ config, place }: Declared): Claim {
   const classical = config.tunnel.classicalKeyExchange;
   return judged(
     text,
-    classical ? [`${place(['tunnel', 'classicalKeyExchange'])}: a classical key exchange is admitted`] : [],
+    classical ? [`${config.lineOf(['tunnel', 'classicalKeyExchange'])}: a classical key exchange is admitted`] : [],
     [],
   );
 }
 
-function tunnelSource({ config, place }: Declared): Claim {
+function tunnelSource(config: DmzConfig): Claim {
   const text = declared(
     'tunnel-source',
     'The tunnel listener answers only addresses of the inside, whatever the firewall says.',
@@ -85,7 +87,7 @@ function tunnelSource({ config, place }: Declared): Claim {
   );
   const { allowFrom } = config.tunnel;
   const wide = allowFrom.filter((network) => /\/0+$/.test(network));
-  const where = place(['tunnel', 'allowFrom']);
+  const where = config.lineOf(['tunnel', 'allowFrom']);
   return judged(
     text,
     allowFrom.length === 0
@@ -95,7 +97,7 @@ function tunnelSource({ config, place }: Declared): Claim {
   );
 }
 
-function passiveRange({ config, place }: Declared): Claim {
+function passiveRange(config: DmzConfig): Claim {
   const text = declared(
     'passive-range',
     'The range of ports for FTPS data is not wider than the connections that the node admits at the same time.',
@@ -106,6 +108,6 @@ function passiveRange({ config, place }: Declared): Claim {
   const { first, last } = ftps.passive.ports;
   const width = last - first + 1;
   const evidence = `${width} ports (${first}-${last}) for at most ${limits.connections} connections`;
-  const where = place(['ftps', 'passive', 'ports']);
+  const where = config.lineOf(['ftps', 'passive', 'ports']);
   return judged(text, width > limits.connections ? [`${where}: ${evidence}`] : [], [evidence]);
 }

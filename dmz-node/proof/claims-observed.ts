@@ -1,6 +1,7 @@
 /** Claims about a DMZ node that rest on what the system shows now: its sockets, its files, what it stores. Pure. */
 import { basename, dirname, relative } from 'node:path';
 import { formatAddress } from '../../shared/config/units.ts';
+import type { DmzListener } from '../../shared/firewall/dmz-network.ts';
 import { about, type Claim, type ClaimText } from '../../shared/proof/claim.ts';
 import { certificateClaim, configurationClaim, modesClaim, trailClaim } from '../../shared/proof/common-claims.ts';
 import type { FileEntry } from '../../shared/proof/files.ts';
@@ -14,7 +15,8 @@ import {
   type SocketLine,
   type Sockets,
 } from '../../shared/proof/sockets.ts';
-import { type Door, doorsOf, passiveDoor } from './doors.ts';
+import type { DmzConfig } from '../config.ts';
+import { dmzNetwork } from '../dmz-network.ts';
 import { cacheFolders, type DmzFacts, isInsideKey } from './facts.ts';
 
 const observed = (id: string, statement: string, command: string): ClaimText => ({
@@ -42,15 +44,21 @@ export function observedClaims(facts: DmzFacts): Claim[] {
   ];
 }
 
+const doorsOf = (config: DmzConfig): readonly DmzListener[] =>
+  dmzNetwork(config).listeners.filter(({ use }) => use !== 'ftps-data');
+/** Its ports listen only while a transfer waits for its data connection. */
+const passiveDoor = (config: DmzConfig): DmzListener | undefined =>
+  dmzNetwork(config).listeners.find(({ use }) => use === 'ftps-data');
+
 /** A door with port 0 takes any port of its address. */
-const isDoor = (socket: SocketLine, { host, first, last }: Door): boolean =>
+const isDoor = (socket: SocketLine, { host, first, last }: DmzListener): boolean =>
   socket.protocol === 'tcp' && socket.host === host && (first === 0 || (socket.port >= first && socket.port <= last));
 
 function listeners(facts: DmzFacts): Claim {
   const text = observed('listeners', 'The node listens where its configuration says, and nowhere else.', 'ss -Hltnup');
   return about(text, facts.sockets, ({ own }) => {
-    const doors = doorsOf(facts);
-    const passive = passiveDoor(facts);
+    const doors = doorsOf(facts.config);
+    const passive = passiveDoor(facts.config);
     const open = own.filter(isListener);
     const strange = open.filter(
       (socket) => !(passive && isPassive(socket, passive)) && !doors.some((door) => isDoor(socket, door)),
@@ -61,16 +69,14 @@ function listeners(facts: DmzFacts): Claim {
         ...strange.map(
           (socket) => `${localText(socket)}: the node listens there, no line of ${basename(facts.config.file)} says so`,
         ),
-        ...closed.map(
-          ({ name, host, first, source }) => `${source}: ${name} ${formatAddress({ host, port: first })} is not open`,
-        ),
+        ...closed.map(({ use, host, first, source }) => `${source}: ${use} ${formatAddress({ host, port: first })} is not open`),
       ],
       evidence: open.map(localText),
     };
   });
 }
 
-const isPassive = ({ protocol, port }: SocketLine, { first, last }: Door): boolean =>
+const isPassive = ({ protocol, port }: SocketLine, { first, last }: DmzListener): boolean =>
   protocol === 'tcp' && port >= first && port <= last;
 
 function otherListeners(facts: DmzFacts): Claim {
@@ -112,7 +118,7 @@ function noOutgoing(facts: DmzFacts): Claim {
 
 /** A connection that was accepted has the port of a listener at this end. */
 function outgoing({ own }: Sockets, facts: DmzFacts): SocketLine[] {
-  const passive = passiveDoor(facts);
+  const passive = passiveDoor(facts.config);
   const ports = new Set(own.filter(isListener).map(({ port }) => port));
   return own.filter(
     (socket) =>

@@ -5,15 +5,19 @@
 import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { AdminClient } from '../../shared/admin/client.ts';
 import type { FileDigest } from '../../shared/config/load.ts';
-import { readYamlFile } from '../../shared/config/yaml-file.ts';
+import type { RuleBase } from '../../shared/firewall/flows.ts';
+import { readRuleset } from '../../shared/firewall/read-ruleset.ts';
+import { ruleBase } from '../../shared/firewall/rule-base.ts';
+import type { Ruleset } from '../../shared/firewall/ruleset.ts';
 import { fingerprintOf } from '../../shared/pki/fingerprint.ts';
 import { type PolicyBundle, policyBundleSchema } from '../../shared/policy.ts';
 import { type AuditChain, readAuditChain } from '../../shared/proof/audit-chain.ts';
 import { type Fact, factOf } from '../../shared/proof/claim.ts';
 import { configFolder, type FileEntry, listTrees } from '../../shared/proof/files.ts';
+import type { FirewallFacts } from '../../shared/proof/firewall-claims.ts';
 import { type InventoryEntry, readInventory } from '../../shared/proof/inventory.ts';
 import { type ProcessFacts, readProcess } from '../../shared/proof/processes.ts';
 import { readSealedObjects, type SealedObject } from '../../shared/proof/sealed-objects.ts';
@@ -21,6 +25,7 @@ import { certificateKey, type FoundSecret, findSecrets } from '../../shared/proo
 import { readSockets, type Sockets } from '../../shared/proof/sockets.ts';
 import { admittedInside } from '../admitted-inside.ts';
 import type { DmzConfig } from '../config.ts';
+import { dmzNetwork } from '../dmz-network.ts';
 
 /** What the running node says on its admin socket; a part of `DmzNodeStatus`. */
 export interface RunningDmz {
@@ -38,10 +43,8 @@ export interface InsideKeys {
   readonly recipients: readonly string[];
 }
 
-export interface DmzFacts {
+export interface DmzFacts extends FirewallFacts {
   readonly config: DmzConfig;
-  /** `dmz.yaml:12` */
-  readonly place: (path: readonly string[]) => string;
   readonly host: string;
   readonly nowMs: number;
   readonly running: Fact<RunningDmz>;
@@ -61,7 +64,13 @@ export interface DmzFacts {
 /** Of the state folder: sealed contents, judged one by one. */
 export const cacheFolders = ['objects', 'quarantine'] as const;
 
-export async function gatherDmzFacts(config: DmzConfig, nowMs: number, signal: AbortSignal): Promise<DmzFacts> {
+/** @param rules What `nft -j list ruleset` (or `iptables-save`) printed on this host; undefined: nobody handed it in. */
+export async function gatherDmzFacts(
+  config: DmzConfig,
+  rules: string | undefined,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<DmzFacts> {
   const running = await factOf(() => askNode(config, signal));
   const pids = 'value' in running ? [running.value.pid] : [];
   const caches = cacheFolders.map((name) => join(config.state, name));
@@ -76,10 +85,11 @@ export async function gatherDmzFacts(config: DmzConfig, nowMs: number, signal: A
   ];
   return {
     config,
-    place: await placesIn(config.file),
     host: hostname(),
     nowMs,
     running,
+    ruleset: await factOf(() => readHandedIn(rules)),
+    ruleBase: await factOf(() => dmzRuleBase(config)),
     onDisk: await factOf(async () => [{ file: config.file, sha256: hash('sha256', await readFile(config.file)) }]),
     processes: await withPids(running, () => Promise.all(pids.map((pid) => readProcess(pid, 'node')))),
     sockets: await withPids(running, () => readSockets(pids)),
@@ -95,10 +105,23 @@ export async function gatherDmzFacts(config: DmzConfig, nowMs: number, signal: A
   };
 }
 
-/** Says where a key of a configuration file stands. */
-export async function placesIn(file: string): Promise<DmzFacts['place']> {
-  const yaml = await readYamlFile(file);
-  return (path) => `${basename(file)}:${yaml.keyAt(path).line}`;
+function readHandedIn(rules: string | undefined): Ruleset {
+  if (rules !== undefined) return readRuleset(rules);
+  throw new Error('the rules of the kernel were not handed in: nft -j list ruleset | sallyport-dmz prove --ruleset -');
+}
+
+/** What this host's firewall must let through, by its own configuration. */
+export function dmzRuleBase(config: DmzConfig): RuleBase {
+  const declared = config.proof.otherListeners.map(({ address, from, reason }, index) => ({
+    ...{ name: `other listener ${index + 1}`, from, to: 'dmz' as const, protocol: 'tcp' as const },
+    ...{ ports: { first: address.port, last: address.port }, purpose: reason, owner: null, reviewedOn: null },
+    source: config.lineOf(['proof', 'otherListeners']),
+  }));
+  const around = { partners: ['0.0.0.0/0', '::/0'], dmz: [], inside: [], insideNetworks: [] };
+  return ruleBase({
+    dmz: { network: dmzNetwork(config), told: false, allowFrom: config.tunnel.allowFrom },
+    surroundings: { ...around, declared, owner: null, reviewedOn: null, reviewDays: 182 },
+  });
 }
 
 async function askNode(config: DmzConfig, signal: AbortSignal): Promise<RunningDmz> {

@@ -3,9 +3,12 @@
  * tries what the firewall is to forbid. Neither is part of the running node, and neither starts a program: the rules of the
  * kernel are handed in.
  */
+import { readFile } from 'node:fs/promises';
+import { readInput } from '../../shared/admin/ask.ts';
 import { EarlyExit, type Program, type VerbContext } from '../../shared/admin/cli.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { replaceFile } from '../../shared/config/write-file.ts';
+import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
 import { allHold } from '../../shared/proof/claim.ts';
@@ -23,17 +26,23 @@ export function addProofVerbs(program: Program): void {
 }
 
 function addProve(program: Program): void {
-  program.verb<{ readonly out?: string }>(
+  program.verb<{ readonly out?: string; readonly ruleset?: string }>(
     {
       usage: 'prove',
       summary:
         'check every claim about this node against its configuration, its files, the kernel and its rules; exit 5 unless all hold',
-      examples: ['prove', 'prove --out edge1-statement.json   # signed, to be taken inside: sallyport prove --dmz FILE'],
+      examples: [
+        'prove --ruleset -    # reads what you pipe in: nft -j list ruleset | …',
+        'prove --ruleset rules.json --out edge1-statement.json   # signed, to be taken inside: sallyport prove --dmz FILE',
+      ],
     },
-    (command) => command.option('-o, --out <file>', 'also write a signed statement for the inside'),
-    async ({ output, configFile, signal }, { out }) => {
+    (command) =>
+      command
+        .option('--ruleset <file>', 'rules of the kernel, as `nft -j list ruleset` prints them; - reads standard input')
+        .option('-o, --out <file>', 'also write a signed statement for the inside'),
+    async ({ output, configFile, signal, input }, { out, ruleset }) => {
       const config = await loadDmzConfig(configFile);
-      const facts = await gatherDmzFacts(config, systemClock.nowMs(), signal);
+      const facts = await gatherDmzFacts(config, await rulesFrom(ruleset, input), systemClock.nowMs(), signal);
       const claims = claimsOf(facts);
       const statement = statementOf(facts, claims);
       if (out !== undefined) await replaceFile(out, signedText(statement, await loadNodeKeys(config.keys, 'dmz')));
@@ -46,6 +55,17 @@ function addProve(program: Program): void {
 }
 
 const usualPorts = '22,25,53,80,88,111,135,139,389,443,445,464,636,1433,1521,2049,3268,3306,3389,5432,5985,5986,8080,8443';
+
+const mostRuleBytes = 32 * 1024 * 1024;
+
+/** @throws SallyportError `usage` for a file that cannot be read. */
+async function rulesFrom(file: string | undefined, input: VerbContext['input']): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  if (file === '-') return readInput(input, mostRuleBytes);
+  return readFile(file, 'utf8').catch((cause: Error) => {
+    throw new SallyportError('usage', `--ruleset: ${cause.message}`, {}, { cause });
+  });
+}
 
 function addProbe(program: Program): void {
   program.verb<ProbeOptions & { readonly out?: string }>(

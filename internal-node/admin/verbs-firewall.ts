@@ -4,36 +4,22 @@ import type { Program, VerbContext } from '../../shared/admin/cli.ts';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { type DmzNetwork, dmzNetworkSchema } from '../../shared/firewall/dmz-network.ts';
 import type { Place, RuleBase } from '../../shared/firewall/flows.ts';
-import { ruleBase } from '../../shared/firewall/rule-base.ts';
 import { addFirewallVerbs as addVerbs, type GivenAddresses } from '../../shared/firewall/verbs.ts';
-import { hostNames, localAddresses } from '../host-names.ts';
-import { loadInsideNetwork } from '../inside-network.ts';
 import { liveRuleset } from '../live-rules.ts';
+import { pairRuleBase } from '../pair-rule-base.ts';
 import { nodeOf } from './verbs-files.ts';
 
 export function addFirewallVerbs(program: Program): void {
-  addVerbs(program, { own: 'internal', ruleBase: pairRuleBase, live: liveRuleset });
+  addVerbs(program, { own: 'internal', ruleBase: ruleBaseFor, live: liveRuleset });
 }
 
-async function pairRuleBase(
+async function ruleBaseFor(
   context: VerbContext,
   given: GivenAddresses,
   needs: Place | 'all',
   toldFile: string | undefined,
 ): Promise<RuleBase> {
-  const { network: inside, surroundings } = await loadInsideNetwork(context.configFile, hostNames);
-  const told = await toldByDmz(context, needs, toldFile);
-  const around = { ...surroundings, ...given };
-  const dialled = inside.dials.find(({ use }) => use === 'tunnel')?.addresses ?? [];
-  const own = around.inside.length > 0 ? around.inside : await localAddresses(dialled);
-  const base = ruleBase({
-    inside,
-    ...(told ? { dmz: { network: told, told: true, allowFrom: [] } } : {}),
-    surroundings: { ...around, inside: own },
-  });
-  if (around.inside.length > 0 || own.length === 0) return base;
-  const finding = `the internal node dials from ${own.join(', ')} as this host sees it; where something translates that, give --inside-address`;
-  return { ...base, findings: [...base.findings, finding] };
+  return await pairRuleBase(context.configFile, await toldByDmz(context, needs, toldFile), given);
 }
 
 /** What is missing without it is only what others need. */

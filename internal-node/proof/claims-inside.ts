@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { formatAddress } from '../../shared/config/units.ts';
 import { about, type Claim, type ClaimKind, type ClaimText, judged } from '../../shared/proof/claim.ts';
 import { certificateClaim, configurationClaim, modesClaim, seccompClaim, trailClaim } from '../../shared/proof/common-claims.ts';
+import { firewallClaims } from '../../shared/proof/firewall-claims.ts';
 import { isConnection, isDialling, isListener, localText, remoteText, type SocketLine } from '../../shared/proof/sockets.ts';
 import type { InsideFacts } from './facts.ts';
 
@@ -22,6 +23,7 @@ export const insideClaims = (facts: InsideFacts): Claim[] => [
   configurationClaim('inside', facts.running, facts.onDisk, 'send the node SIGHUP'),
   trailClaim('inside', facts.audit, `${facts.config.state}/audit`),
   certificateClaim('inside', facts.inventory, facts.nowMs),
+  ...firewallClaims('inside', facts),
   seccompClaim('inside', facts.processes, 'to listen (listen, accept, bind)'),
 ];
 
@@ -56,11 +58,12 @@ function postQuantum({ config, place }: InsideFacts): Claim {
 }
 
 function noListener(facts: InsideFacts): Claim {
+  const pids = 'value' in facts.processes ? facts.processes.value.map(({ pid }) => pid) : [];
   const claim = text(
     'no-listener',
     'observed',
     'The internal node listens at no address and no port: there is nothing to connect to.',
-    "ss -Hltnup | grep 'pid=PID,'   # no line",
+    `ss -Hltnup | grep -E 'pid=(${pids.join('|')}),'   # no line`,
   );
   return about(claim, facts.sockets, ({ own }) => ({
     offending: own.filter(isListener).map((socket) => `${localText(socket)}: the internal node listens there`),

@@ -3,22 +3,27 @@
  * the DMZ host. Reads only, connects to nothing but the admin socket. What cannot be read is a missing fact, not an error.
  */
 import { hash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { AdminClient } from '../../shared/admin/client.ts';
 import type { FileDigest } from '../../shared/config/load.ts';
 import { readYamlFile } from '../../shared/config/yaml-file.ts';
+import { readRuleset } from '../../shared/firewall/read-ruleset.ts';
+import type { Ruleset } from '../../shared/firewall/ruleset.ts';
 import { type AuditChain, readAuditChain } from '../../shared/proof/audit-chain.ts';
 import { type Fact, factOf, missing } from '../../shared/proof/claim.ts';
 import { configFolder, type FileEntry, listTrees } from '../../shared/proof/files.ts';
+import type { FirewallFacts } from '../../shared/proof/firewall-claims.ts';
 import { type InventoryEntry, readInventory } from '../../shared/proof/inventory.ts';
 import { type ProcessFacts, readProcess } from '../../shared/proof/processes.ts';
 import { openSigned } from '../../shared/proof/signed-document.ts';
 import { readSockets, type Sockets } from '../../shared/proof/sockets.ts';
 import { type Probe, probeSchema, type Statement, statementSchema } from '../../shared/proof/statement.ts';
 import type { InternalSettings } from '../config.ts';
+import { liveRuleset } from '../live-rules.ts';
+import { pairRuleBase } from '../pair-rule-base.ts';
 
 /** What the running node says on its admin socket; a part of `InternalStatus`. */
 export interface RunningInside {
@@ -35,7 +40,7 @@ export interface Brought<T> {
   readonly document: T;
 }
 
-export interface InsideFacts {
+export interface InsideFacts extends FirewallFacts {
   readonly config: InternalSettings;
   /** `sallyport.yaml:12` */
   readonly place: (path: readonly string[]) => string;
@@ -53,6 +58,8 @@ export interface InsideFacts {
 }
 
 export interface BroughtFiles {
+  /** Rules of this host's kernel as its tool printed them; undefined: the tool is asked. */
+  readonly ruleset?: string | undefined;
   readonly statement: string | undefined;
   readonly probe: string | undefined;
 }
@@ -76,6 +83,8 @@ export async function gatherInsideFacts(
     host: hostname(),
     nowMs,
     running,
+    ruleset: await factOf(() => kernelRules(brought.ruleset, pids, signal)),
+    ruleBase: await factOf(() => pairRuleBase(config.file, undefined)),
     onDisk: await factOf(() => Promise.all(config.files.map(digestOnDisk))),
     processes: await withPids(() => Promise.all(pids.map((pid) => readProcess(pid, 'node')))),
     sockets: await withPids(() => readSockets(pids)),
@@ -91,6 +100,16 @@ export async function gatherInsideFacts(
       how: 'on the DMZ host: sallyport-dmz probe --inside … --internet … --out FILE; here: sallyport prove --probe FILE',
     }),
   };
+}
+
+/** The rules that hold for the node: those of the network that it lives in. */
+async function kernelRules(file: string | undefined, [pid]: readonly number[], signal: AbortSignal): Promise<Ruleset> {
+  if (file !== undefined) return readRuleset(await readFile(file, 'utf8'));
+  const [ours, theirs] = await Promise.all(['self', String(pid ?? 'self')].map((name) => readlink(`/proc/${name}/ns/net`)));
+  if (ours === theirs) return liveRuleset(signal);
+  throw new Error(
+    `the node lives in another network than this command: nsenter -t ${pid} -n nft -j list ruleset > FILE, then --ruleset FILE`,
+  );
 }
 
 async function askNode({ admin }: InternalSettings, signal: AbortSignal): Promise<RunningInside> {

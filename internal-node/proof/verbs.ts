@@ -12,6 +12,7 @@ import { allHold, type Claim } from '../../shared/proof/claim.ts';
 import { type ClaimGroup, printClaims } from '../../shared/proof/claims-text.ts';
 import { parsePorts } from '../../shared/proof/connect-attempts.ts';
 import { type InternalSettings, loadInternalSettings } from '../config.ts';
+import { pairRuleBase } from '../pair-rule-base.ts';
 import { type Check, type CheckDeps, check, claimsOf } from './check.ts';
 import { outsideClaims } from './outsider.ts';
 import { writeReport } from './report/folder.ts';
@@ -49,6 +50,7 @@ export function addProofVerbs(program: Program, deps: CheckDeps): void {
       command
         .option('--dmz <file>', 'statement of the DMZ node, as `sallyport-dmz prove --out` writes it')
         .option('--probe <file>', 'what `sallyport-dmz probe --out` wrote')
+        .option('--ruleset <file>', 'rules of this kernel, instead of asking nft: what `nft -j list ruleset` printed')
         .option('--report <folder>', 'write a signed report: JSON, HTML, Markdown')
         .option('--pdf', 'and a PDF, with the Chromium of this host')
         .option('--watch [every]', 'check again and again; a change is an alarm in the audit trail (1h)')
@@ -60,7 +62,7 @@ export function addProofVerbs(program: Program, deps: CheckDeps): void {
     async (context, options) => {
       if (options.asOutsider !== undefined) return lookFromOutside(options.asOutsider, options, context);
       const config = await loadInternalSettings(context.configFile);
-      const brought = { statement: options.dmz, probe: options.probe };
+      const brought = { statement: options.dmz, probe: options.probe, ruleset: options.ruleset };
       const run = (): Promise<Check> => check(config, brought, deps, { nowMs: systemClock.nowMs(), signal: context.signal });
       if (options.watch !== undefined) return watchOver(config, async () => claimsOf(await run()), options.watch, context);
       const checked = await run();
@@ -83,10 +85,12 @@ async function lookFromOutside(host: string, { open, closed }: ProveOptions, con
 }
 
 async function report(checked: Check, folder: string, pdf: boolean, { output, signal }: VerbContext): Promise<void> {
-  const { config } = checked.facts;
+  const { config, statement } = checked.facts;
   const keys = await loadNodeKeys(config.keys, 'internal');
   const transfers = await sampleTransfers(new AdminClient({ socket: config.admin.socket, signal })).catch(() => []);
-  const files = reportFiles(reportOf(checked, { fingerprint: keys.fingerprint, transfers, flows: [] }));
+  const told = 'value' in statement ? statement.value.document.network : undefined;
+  const ruleBase = await pairRuleBase(config.file, told);
+  const files = reportFiles(reportOf(checked, { fingerprint: keys.fingerprint, transfers, ruleBase }));
   if (pdf) {
     const { printPdf } = await import('./report/pdf.ts');
     const page = files.find(({ name }) => name === 'report.html')?.bytes.toString() ?? '';

@@ -62,7 +62,7 @@ export async function verifyReport(folder: string, { signer, maxAgeMs, nowMs, he
   ];
 }
 
-async function sameConfiguration({ configuration }: Report, { files }: Pick<InternalSettings, 'files'>): Promise<Claim> {
+async function sameConfiguration({ configuration, inside }: Report, { files }: Pick<InternalSettings, 'files'>): Promise<Claim> {
   const text = report(
     'configuration',
     'The configuration of the internal node is still that of the report.',
@@ -70,7 +70,8 @@ async function sameConfiguration({ configuration }: Report, { files }: Pick<Inte
   );
   const now = await factOf(() => Promise.all(files.map(async (file) => [file, hash('sha256', await readFile(file))] as const)));
   return about(text, now, (digests) => {
-    const then = new Map(configuration.map(({ file, sha256 }) => [file, sha256]));
+    const own = configuration.filter(({ node }) => node === inside.node);
+    const then = new Map(own.map(({ file, sha256 }) => [file, sha256]));
     const gone = [...then.keys()].filter((file) => !files.includes(file));
     return {
       offending: [

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { formatAddress } from '../config/units.ts';
+import { dmzNetworkSchema } from '../firewall/dmz-network.ts';
 import { type ClaimKind, claimKinds } from './claim.ts';
 
 const text = z.string().max(4096);
@@ -42,7 +43,7 @@ export const statementSchema = z.strictObject({
   atMs: instant,
   configuration: z.array(z.strictObject({ file: text, sha256: z.string().length(64) })).max(16),
   /** What partners and the inside reach, as configured. */
-  doors: z.array(z.strictObject({ name: z.string().max(64), address: z.string().max(300), ports: z.string().max(64) })).max(16),
+  network: dmzNetworkSchema,
   /** age recipients of the policy it works by. */
   recipients: z.array(z.string().max(128)).max(4),
   policyNumber: z.int().min(0),

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { claimSchema, inventorySchema } from '../../../shared/proof/statement.ts';
 
 const text = z.string().max(8192);
-const digest = z.strictObject({ file: text, sha256: z.string().length(64) });
+const digest = z.strictObject({ node: z.string().max(64), file: text, sha256: z.string().length(64) });
 
 export const flowSchema = z.strictObject({
   from: text,

@@ -148,7 +148,10 @@ test('a report about another configuration, or another audit trail, is found whe
   const sha256 = hash('sha256', 'version: 1\n');
   const place = await written(
     reportWith([claim('dmz.listeners')], {
-      configuration: [{ file: config, sha256 }],
+      configuration: [
+        { node: 'inner1', file: config, sha256 },
+        { node: 'edge1', file: '/etc/sallyport-dmz/dmz.yaml', sha256 },
+      ],
       auditHeads: { inside: lineHash(first), dmz: '' },
     }),
   );

@@ -121,7 +121,7 @@ function howToCheck({ inside, configuration, auditHeads, policyNumber }: Report)
 ${table(
   ['State of the pair when it was made', ''],
   [
-    ...configuration.map(({ file, sha256 }) => `<tr>${cells([file, sha256])}</tr>`),
+    ...configuration.map(({ node, file, sha256 }) => `<tr>${cells([`${node}: ${file}`, sha256])}</tr>`),
     `<tr>${cells(['policy of the DMZ node', `number ${policyNumber}`])}</tr>`,
     `<tr>${cells(['head of the audit trail, inside', auditHeads.inside])}</tr>`,
     `<tr>${cells(['head of the audit trail, DMZ', auditHeads.dmz])}</tr>`,
