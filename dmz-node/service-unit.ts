@@ -23,7 +23,7 @@ export function dmzUnit(config: DmzConfig, { user, command }: UnitOptions): stri
     user,
     command,
     stopWithinMs: config.limits.drainTimeout + graceMs,
-    writable: [...new Set([config.state, dirname(config.admin.socket)])],
+    writable: [config.state, dirname(config.admin.socket)],
     settings: [
       ['RestrictAddressFamilies', 'AF_INET AF_INET6 AF_UNIX'],
       ...(denied.length > 0 ? ([['SystemCallFilter', `~${denied.join(' ')}`]] as const) : []),

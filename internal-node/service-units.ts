@@ -29,13 +29,11 @@ export function agentUnit(config: InternalConfig, { user, command }: UnitOptions
     stopWithinMs: config.drainTimeout + graceMs,
     // The folder of the configuration: `sallyport apply` puts files in place there. That of the keys: certificates are renewed.
     writable: [
-      ...new Set([
-        state,
-        config.keys,
-        dirname(file),
-        ...destinations.map(({ folder }) => folder),
-        ...(outgoing ? [outgoing.folder] : []),
-      ]),
+      state,
+      config.keys,
+      dirname(file),
+      ...destinations.map(({ folder }) => folder),
+      ...(outgoing ? [outgoing.folder] : []),
     ],
     settings: [
       ['RestrictAddressFamilies', 'AF_INET AF_INET6 AF_UNIX'],

@@ -95,6 +95,11 @@ export class StaffApi implements InternalAdminApi {
     return this.#deps.certificates;
   }
 
+  async staffDoor(there: boolean): Promise<void> {
+    const { events, clock } = this.#deps;
+    await events.emit([event(there ? 'door.back' : 'door.lost', clock.nowMs(), {}, {})]);
+  }
+
   async status(): Promise<InternalStatus> {
     const { current, identity, publisher, records, clock } = this.#deps;
     const nowMs = Math.floor(clock.nowMs());

@@ -17,7 +17,11 @@ interface LineDeps {
 /** @param options.socket Where the staff door waits for the agent. */
 export function adminLine({ api, log, clock }: LineDeps, options: { readonly socket: string }): Service {
   const tickets = new PullTickets({ clock });
-  const line = new DoorLine({ answers: new AdminAnswers({ routes: internalRoutes(api, tickets), log }), log, clock }, options);
+  const answers = new AdminAnswers({ routes: internalRoutes(api, tickets), log });
+  const onDoor = (there: boolean): void => {
+    api.staffDoor(there).catch((error: unknown) => log.error({ err: error }, 'the staff door was not recorded'));
+  };
+  const line = new DoorLine({ answers, log, clock, onDoor }, options);
   return {
     name: line.name,
     start: () => line.start(),

@@ -245,6 +245,8 @@ export interface Exposed {
 
 export interface InternalAdminApi {
   readonly certificates: Pick<CertificateDesk, 'list' | 'rotate' | 'revoke'>;
+  /** Records that the staff door went away, or came back. */
+  staffDoor(there: boolean): Promise<void>;
   status(): Promise<InternalStatus>;
   list(args: ListArgs): Promise<Listing>;
   /** @throws SallyportError `no-such-file`, `usage` when several items fit the reference, `tunnel-down`. */

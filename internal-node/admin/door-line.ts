@@ -18,6 +18,8 @@ export interface DoorLineDeps {
   readonly answers: AdminAnswers;
   readonly clock: Pick<Clock, 'sleep'>;
   readonly log: Logger;
+  /** The door went away, or came back. */
+  readonly onDoor?: (there: boolean) => void;
 }
 
 export interface DoorLineOptions {
@@ -37,6 +39,8 @@ export class DoorLine implements Service {
   readonly #all = new Set<Socket>();
   readonly #unused = new Set<Socket>();
   readonly #stopping = new AbortController();
+  /** It was there and is not. */
+  #missed = false;
   #wake: () => void = () => {};
   #running: Promise<void> | undefined;
 
@@ -82,18 +86,23 @@ export class DoorLine implements Service {
 
   #joined(socket: Socket): void {
     if (this.#stopping.signal.aborted) return void socket.destroy();
-    if (this.#all.size === 0) this.#deps.log.info('the staff door is there');
+    const { log, onDoor, answers } = this.#deps;
+    if (this.#all.size === 0) log.info('the staff door is there');
+    if (this.#missed) onDoor?.(true);
+    this.#missed = false;
     this.#all.add(socket);
     this.#unused.add(socket);
     socket.once('close', () => {
       this.#all.delete(socket);
       this.#unused.delete(socket);
       if (this.#all.size === 0 && !this.#stopping.signal.aborted) {
-        this.#deps.log.warn('the staff door is gone: staff cannot ask until it is back; transfers go on');
+        this.#missed = true;
+        log.warn('the staff door is gone: staff cannot ask until it is back; transfers go on');
+        onDoor?.(false);
       }
       this.#wake();
     });
-    this.#deps.answers.server.emit('connection', socket);
+    answers.server.emit('connection', socket);
   }
 }
 

@@ -51,6 +51,8 @@ export async function initInternal(args: InitArgs, deps: InitDeps): Promise<Init
   const keysFolder = join(state, 'keys');
   await privateFolder(state);
   await privateFolder(keysFolder);
+  // Of the staff door, which can write nowhere else when its unit is in force.
+  await privateFolder(join(state, 'admin'));
   const keysReused = await exists(join(keysFolder, 'ca.crt'));
   const keys: NodeKeys = keysReused
     ? await loadNodeKeys(keysFolder, 'internal')

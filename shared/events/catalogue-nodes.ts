@@ -32,6 +32,14 @@ export const nodeEvents = {
     { peer: 'name of the node', last: 'number of the last event of the store before' },
     'If nobody did that, treat the DMZ host as suspect. Files offered since the backup are gone there: offer them again.',
   ),
+  'door.lost': kind(
+    'SP-1020',
+    'warning',
+    'The staff door went away: staff cannot ask the agent; transfers go on.',
+    {},
+    'Nothing when SP-1021 follows; otherwise look at the service of the staff door and its log.',
+  ),
+  'door.back': kind('SP-1021', 'info', 'The staff door is there again.', {}),
   // tunnel
   'link.up': kind('SP-1101', 'info', 'The tunnel is connected.', {
     peer: 'name of the other node',

@@ -78,7 +78,7 @@ export function unitFile({ description, unit = [], user, command, stopWithinMs, 
     ['RestartSec', '1'],
     ['RestartPreventExitStatus', '2'],
     ...environment,
-    ...writable.map((path): Setting => ['ReadWritePaths', word(path)]),
+    ...outermost(writable).map((path): Setting => ['ReadWritePaths', word(path)]),
     ...hardening,
     ...settings,
   ];
@@ -94,6 +94,10 @@ export function unitFile({ description, unit = [], user, command, stopWithinMs, 
     '',
   ].join('\n');
 }
+
+/** systemd refuses to start a unit that names a folder which is not there yet; what lies in another one need not be named. */
+const outermost = (folders: readonly string[]): readonly string[] =>
+  [...new Set(folders)].filter((path) => !folders.some((other) => path.startsWith(`${other}/`)));
 
 const line = ([name, value]: Setting): string => `${name}=${value}`;
 

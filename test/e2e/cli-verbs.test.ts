@@ -350,6 +350,7 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
     network: async () => ({ node: 'edge1', listeners: [], active: null, plainFtp: null }),
     bans: async () => ({ bans: [{ source: '2001:db8:0:1::/64', secondsLeft: 62, reason: 'login-failed' }], total: 1 }),
     liftBan: async (source) => source.startsWith('2001:'),
+    staffDoor: async () => {},
     forgetPartner: async (partner) => {
       seen.calls.push(['forget', partner]);
     },

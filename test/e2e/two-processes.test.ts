@@ -62,6 +62,11 @@ describe('the agent and the staff door', () => {
     await eventually('staff are served', async () => (await failureOf('ls')).code === 0 || undefined);
     assert.match(await status(), /^node/);
     assert.equal(pair.supervisor.pid('internal'), agent, 'the same agent');
+    await eventually('the agent has recorded it', async () => {
+      const folder = join(pair.site.internal.state, 'audit');
+      const days = await Promise.all((await readdir(folder)).map((day) => readFile(join(folder, day), 'utf8')));
+      return ['door.lost', 'door.back'].every((name) => days.join('').includes(`"name":"${name}"`)) || undefined;
+    });
   });
 
   it('while the agent is down the door says so, and it serves the next one', async () => {
