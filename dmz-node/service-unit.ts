@@ -23,7 +23,8 @@ export function dmzUnit(config: DmzConfig, { user, command }: UnitOptions): stri
     user,
     command,
     stopWithinMs: config.limits.drainTimeout + graceMs,
-    writable: [config.state, dirname(config.admin.socket)],
+    // That of the keys: certificates are renewed.
+    writable: [config.state, config.keys, dirname(config.admin.socket)],
     settings: [
       ['RestrictAddressFamilies', 'AF_INET AF_INET6 AF_UNIX'],
       ...(denied.length > 0 ? ([['SystemCallFilter', `~${denied.join(' ')}`]] as const) : []),
