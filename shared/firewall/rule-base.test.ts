@@ -51,7 +51,7 @@ test('IPv4 and IPv6 stand side by side in the rules of every place', () => {
 test('a listener of one family opens no rule in the other, and that is said', () => {
   const base = exampleBase({ dmz: { listeners: [listener('sftp', 2222, { host: '0.0.0.0' }), listener('tunnel', 8443)] } });
   assert.deepEqual(flow(base, 'partners-sftp').families, ['ipv4']);
-  assert.match(base.findings.join('\n'), /sftp does not listen on IPv6 \(dmz.yaml:62\)/);
+  assert.match(base.findings.join('\n'), /no IPv6 at sftp \(dmz.yaml:62\): partners with IPv6 only cannot connect/);
 });
 
 test('no rule of any place lets the DMZ open something towards the inside, whatever the DMZ node tells', () => {

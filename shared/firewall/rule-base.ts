@@ -137,7 +137,6 @@ class RuleBaseMaker {
         ...common,
         families: reaching(this.#partners, families),
       });
-      this.#noteFamilies(listener, families);
       return;
     }
     const balancers: Party = { zone: 'balancers', name: 'load balancers', networks: listener.balancers };
@@ -246,6 +245,7 @@ class RuleBaseMaker {
 
   #notes(): void {
     const { surroundings, inside } = this.#input;
+    this.#noteFamilies();
     if (inside && (surroundings.owner === null || surroundings.reviewedOn === null)) {
       this.#findings.push('the rules have no owner or no day of review: set network.owner and network.reviewed');
     }
@@ -271,18 +271,19 @@ class RuleBaseMaker {
   }
 
   /** Neither family is forgotten without a word. */
-  #noteFamilies({ use, host, source }: DmzListener, answered: readonly Family[]): void {
+  #noteFamilies(): void {
     const { networks } = this.#dmz;
+    const doors = (this.#input.dmz?.network.listeners ?? []).filter(({ use }) => use !== 'tunnel');
     for (const family of families) {
+      if (ofFamily(this.#partners.networks, family).length === 0) continue;
       const name = family === 'ipv4' ? 'IPv4' : 'IPv6';
-      if (!answered.includes(family)) {
-        if (ofFamily(this.#partners.networks, family).length === 0) continue;
+      const deaf = doors.filter(({ host }) => !familiesOf(host).includes(family)).map(({ use, source }) => `${use} (${source})`);
+      if (deaf.length > 0)
+        this.#findings.push(`no ${name} at ${deaf.join(', ')}: partners with ${name} only cannot connect; it is dropped`);
+      const open = doors.some(({ host }) => wildcard(host) && familiesOf(host).includes(family));
+      if (open && networks.length > 0 && ofFamily(networks, family).length === 0) {
         this.#findings.push(
-          `${use} does not listen on ${name} (${source}): partners with ${name} only cannot connect, and it is dropped`,
-        );
-      } else if (wildcard(host) && networks.length > 0 && ofFamily(networks, family).length === 0) {
-        this.#findings.push(
-          `no ${name} address of the DMZ node is known: a firewall in front of it gets no ${name} rule for ${use}`,
+          `no ${name} address of the DMZ node is known: a firewall in front of it gets no ${name} rules; --dmz-address names all`,
         );
       }
     }

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { commands } from '../../scripts/site/site.ts';
 import { ask, curlFtps, delivered, eventually, offer, sha256 } from '../../scripts/site/walk.ts';
 import {
   acceptingRules,
@@ -111,6 +112,21 @@ describe('three hosts under the firewall rules that the pair prints for itself',
     }
     assert.ok((await counted(hosts, 'dmz', 'dmz_to_inside')) >= 2, 'IPv4 and IPv6 are counted');
     assert.equal(watch.openedBy(ofDmz), 0, 'nothing of it reached the link');
+  });
+
+  it('diff of the live rules finds no difference, and names a rule that opens more', async () => {
+    const { site } = pair;
+    const given = ['--inside-address', ofInside.join(','), '--dmz-address', ofDmz.join(',')];
+    const diff = (): Promise<{ stdout: string }> =>
+      hosts.on('inside', ...commands.internal, 'firewall', 'diff', '--live', ...given, '--config', site.internal.config);
+    assert.match((await diff()).stdout, /the rules of the internal node inner1 are those that it needs \(nft\)/);
+    await hosts.on('inside', 'nft', 'insert', 'rule', 'inet', 'sallyport', 'input', 'tcp', 'dport', '445', 'accept');
+    await assert.rejects(diff(), (failure: { code: number; stdout: string }) => {
+      assert.equal(failure.code, 5);
+      assert.match(failure.stdout, /input: lets through too much: inet sallyport input: tcp dport 445 accept/);
+      return true;
+    });
+    await hosts.firewall('inside', rules.inside);
   });
 
   it('without one accepting rule, and any of them, its purpose fails', async () => {
