@@ -89,13 +89,17 @@ export function printStatus(status: DmzNodeStatus, nowMs: number, output: Output
 }
 
 function facts(status: DmzNodeStatus, nowMs: number): [string, string][] {
-  const { tunnel, items } = status;
+  const { tunnel, certificates, items } = status;
   const ago = (atMs: number): string => formatDuration(Math.max(0, nowMs - atMs));
   const policyEnd = status.policyExpiresAtMs === null ? '' : `, ends ${formatTime(status.policyExpiresAtMs)} UTC`;
   const upFor = tunnel.sinceMs === null ? '' : ` ${ago(tunnel.sinceMs)}`;
   return [
     ['node', `${status.node} ${status.version}, up ${ago(status.startedAtMs)}, ${status.fingerprint}`],
     ['tunnel', tunnel.up ? `up${upFor} with ${tunnel.peer ?? '?'}, key exchange ${tunnel.group ?? '?'}` : 'down'],
+    [
+      'keys',
+      `certificate until ${formatTime(certificates.ownEndsAtMs)} UTC${certificates.peerEndsAtMs === null ? '' : `, the other node's until ${formatTime(certificates.peerEndsAtMs)} UTC`}`,
+    ],
     ['policy', status.policyNumber === 0 ? 'none' : `number ${status.policyNumber}${policyEnd}`],
     ['doors', status.listeners.join(', ') || 'none open'],
     ['sessions', `${status.sessions}; ${status.bannedSources} sources banned`],

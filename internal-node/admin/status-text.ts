@@ -123,7 +123,7 @@ export function printStatus(status: InternalStatus, nowMs: number, output: Outpu
 }
 
 function facts(status: InternalStatus, nowMs: number): [string, string][] {
-  const { tunnel, policy, partners, items, lastFailure, dmz } = status;
+  const { tunnel, certificates, policy, partners, items, lastFailure, dmz } = status;
   const ago = (atMs: number): string => formatDuration(Math.max(0, nowMs - atMs));
   const connected = partners.connected.map(({ partner, sessions }) => (sessions === 1 ? partner : `${partner} (${sessions})`));
   const rows: [string, string][] = [
@@ -133,6 +133,10 @@ function facts(status: InternalStatus, nowMs: number): [string, string][] {
       tunnel.up
         ? `up ${tunnel.sinceMs === null ? '' : `${ago(tunnel.sinceMs)} `}to ${tunnel.peer ?? '?'} at ${tunnel.address ?? '?'}, key exchange ${tunnel.group ?? '?'}`
         : 'down',
+    ],
+    [
+      'keys',
+      `certificate until ${formatTime(certificates.ownEndsAtMs)} UTC${certificates.peerEndsAtMs === null ? '' : `, the other node's until ${formatTime(certificates.peerEndsAtMs)} UTC`}`,
     ],
     ['policy', policy === null ? 'none sent yet' : `number ${policy.number}, ends ${formatTime(policy.expiresAtMs)} UTC`],
     ['partners', `${partners.configured} configured; connected: ${connected.join(', ') || 'none'}`],
