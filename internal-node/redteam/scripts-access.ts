@@ -56,10 +56,8 @@ export const accessScripts: readonly Script[] = [
     async run(stage) {
       const { login } = stage.session;
       const { verdict } = await stage.edge.ask('auth.check', stage.freshLogin());
-      if (login.method === 'key') {
-        refuse(verdict !== 'accepted', `his key was answered with ${String(verdict)}`);
-        return 'his key is accepted in the middle of it';
-      }
+      refuse(login.method === 'key' && verdict !== 'accepted', `his key was answered with ${String(verdict)}`);
+      if (verdict === 'accepted') return `his ${login.method} is accepted in the middle of it`;
       return `his password: ${String(verdict)}, until the budget of his account has refilled; his sessions go on`;
     },
   },
