@@ -13,6 +13,7 @@ import { asSallyportError } from '../shared/errors.ts';
 import { compileExpression, splitExpression } from '../shared/matching/expression.ts';
 import { clientCertificatesSchema, resolvedCertificates } from './config-certificates.ts';
 import { passwordsSchema, resolvedPasswords } from './config-passwords.ts';
+import { staffSchema } from './config-staff.ts';
 import { groupName } from './policy/partners.ts';
 
 /** The partners of the configuration, as a method of the chain. */
@@ -271,6 +272,7 @@ export const authenticationSchema = z
       .describe('LDAP and Active Directory, by name; docs/authentication.md.'),
     clientCertificates: clientCertificatesSchema,
     passwords: passwordsSchema,
+    staff: staffSchema,
     http: z
       .record(methodName, httpService)
       .default({})
@@ -341,6 +343,10 @@ export function checkAuthentication(
     if (partners.includes(name.toLowerCase())) wrong(['denyUsers'], `"${name}" is a partner, and could never log in`);
   }
   const known = [ownMethod, ...Object.keys(sourcesOf(authentication))];
+  const directories = Object.keys(authentication.directories);
+  const { directory: ofStaff } = authentication.staff ?? {};
+  if (ofStaff !== undefined && !directories.includes(ofStaff))
+    wrong(['staff', 'directory'], `there is no directory "${ofStaff}"${didYouMean(ofStaff, directories)}`);
   for (const name of Object.keys(authentication.http)) {
     if (Object.hasOwn(authentication.directories, name)) wrong(['http', name], `"${name}" is a directory already`);
     for (const group of authentication.http[name]?.baseGroups ?? []) {

@@ -23,6 +23,7 @@ import type { PasswordOperations } from './auth/passwords/password-operations.ts
 import { Rejections } from './auth/rejections.ts';
 import { defaultSessionOptions, SessionBook } from './auth/session-book.ts';
 import type { SessionOperations } from './auth/session-operations.ts';
+import { StaffLogins } from './auth/staff/staff-logins.ts';
 import { CodeGate } from './auth/totp/code-gate.ts';
 import { SecondFactors } from './auth/totp/second-factors.ts';
 import type { TotpOperations } from './auth/totp/totp-operations.ts';
@@ -49,6 +50,7 @@ export interface Logins {
   readonly adopted: AdoptedPartners;
   readonly factors: SecondFactors;
   readonly passwords: OwnPasswords;
+  readonly staff: StaffLogins;
   /** Their connections are closed when the node stops. */
   readonly directories: { close(): Promise<void> };
 }
@@ -119,7 +121,17 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
     clock,
     log,
   });
-  return { desk, book, adopted, factors, passwords, directories };
+  const staff = new StaffLogins({ settings: () => staffSettings(current.config), codes: gate, events: database, clock, log });
+  const close = async (): Promise<void> => {
+    await directories.close();
+    await staff.close();
+  };
+  return { desk, book, adopted, factors, passwords, staff, directories: { close } };
+}
+
+function staffSettings({ authentication: { staff, directories } }: InternalConfig) {
+  const directory = staff && directories[staff.directory];
+  return directory && { staff, directory: { name: staff.directory, ...directory } };
 }
 
 function certificateLogins(current: CurrentConfig, { clock, log }: Pick<LoginsDeps, 'clock' | 'log'>): CertificateLogins {

@@ -28,6 +28,7 @@ import { addCertificateVerb } from './admin/verb-certificate.ts';
 import { addExposedVerb } from './admin/verb-exposed.ts';
 import { addInviteVerb } from './admin/verb-invite.ts';
 import { addJoinVerb } from './admin/verb-join.ts';
+import { addLoginVerbs } from './admin/verb-login.ts';
 import { addSheetVerb } from './admin/verb-sheet.ts';
 import { addStatusVerb } from './admin/verb-status.ts';
 import { addTotpVerb } from './admin/verb-totp.ts';
@@ -214,6 +215,7 @@ function buildProgram(surroundings: Surroundings, signals: ProcessSignals): Prog
   addCertificateVerb(program, partners);
   addInviteVerb(program, partners);
   addSheetVerb(program, partners);
+  addLoginVerbs(program);
   addFileVerbs(program);
   addDestinationVerbs(program);
   addRedteamVerb(program, {

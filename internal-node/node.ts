@@ -84,7 +84,15 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
   const openWhole: OpenWhole = (path, segments, sealed) => seal.openWhole({ path, identity: sealing.identity, segments, sealed });
   const createSealer = (path: string) => seal.createWriter({ path, recipients: [sealing.recipient] });
 
-  const { book, adopted, factors, passwords, directories, desk } = makeLogins({ database, current, config, clock, log });
+  const {
+    book,
+    adopted,
+    factors,
+    passwords,
+    staff: staffLogins,
+    directories,
+    desk,
+  } = makeLogins({ database, current, config, clock, log });
 
   // What comes in
   const link = new Link();
@@ -268,6 +276,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     adopted,
     factors,
     passwords,
+    staffLogins,
     clock,
     identity,
     certificates,

@@ -26,6 +26,7 @@ import type {
   ProofOutcome,
   PushedItem,
   Reloaded,
+  StaffDesk as StaffDoorDesk,
   TraceAnswer,
   TriedLogin,
   TryLoginArgs,
@@ -68,6 +69,7 @@ export interface StaffApiDeps {
   readonly adopted: Pick<AdoptedPartners, 'forget'>;
   readonly factors: Pick<SecondFactors, 'begin' | 'confirm' | 'remove'>;
   readonly passwords: Pick<OwnPasswords, 'invite' | 'withdraw'>;
+  readonly staffLogins: StaffDoorDesk;
   readonly clock: Clock;
   readonly identity: Pick<OwnIdentity, 'keys'>;
   readonly certificates: CertificateDesk;
@@ -85,6 +87,10 @@ export class StaffApi implements InternalAdminApi {
   readonly #deps: StaffApiDeps;
   readonly #startedAtMs: number;
   #configRefused: string | null = null;
+
+  get staff(): StaffDoorDesk {
+    return this.#deps.staffLogins;
+  }
 
   constructor(deps: StaffApiDeps) {
     this.#deps = deps;

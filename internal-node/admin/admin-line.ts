@@ -7,6 +7,7 @@ import type { InternalAdminApi } from './api.ts';
 import { DoorLine } from './door-line.ts';
 import { PullTickets } from './pull-tickets.ts';
 import { internalRoutes } from './routes.ts';
+import { guarded, staffRoutes } from './staff-guard.ts';
 
 interface LineDeps {
   readonly api: InternalAdminApi;
@@ -17,7 +18,8 @@ interface LineDeps {
 /** @param options.socket Where the staff door waits for the agent. */
 export function adminLine({ api, log, clock }: LineDeps, options: { readonly socket: string }): Service {
   const tickets = new PullTickets({ clock });
-  const answers = new AdminAnswers({ routes: internalRoutes(api, tickets), log });
+  const routes = guarded([...internalRoutes(api, tickets), ...staffRoutes(api.staff)], api.staff);
+  const answers = new AdminAnswers({ routes, log });
   const onDoor = (there: boolean): void => {
     api.staffDoor(there).catch((error: unknown) => log.error({ err: error }, 'the staff door was not recorded'));
   };

@@ -8,8 +8,10 @@ import type { OwnConfinement } from '../../shared/confinement/own-confinement.ts
 import type { NumberedEvent } from '../../shared/events/event.ts';
 import type { DmzNetwork } from '../../shared/firewall/dmz-network.ts';
 import type { CertificateDesk, CertificateSummary } from '../../shared/pki/certificate-desk.ts';
+import type { Secret } from '../../shared/secret.ts';
 import type { DmzStatus, DoorFacts } from '../../shared/tunnel/messages.ts';
 import type { Applied } from '../apply-desk.ts';
+import type { StaffRole } from '../config-staff.ts';
 import type { PastItem } from '../replay.ts';
 
 export interface InternalStatus {
@@ -243,7 +245,24 @@ export interface Exposed {
   }[];
 }
 
+/** Members of staff who log in, and what is told of those who act. */
+export interface StaffDesk {
+  /** Nobody may ask without a login. */
+  readonly required: boolean;
+  byToken(token: string): { readonly name: string; readonly role: StaffRole } | undefined;
+  /** @throws SallyportError `login-rejected`, `usage` when staff do not log in here. */
+  logIn(
+    user: string,
+    password: Secret,
+    signal: AbortSignal,
+  ): Promise<{ readonly name: string; readonly role: StaffRole; readonly token: string; readonly expiresAtMs: number }>;
+  logOut(token: string): void;
+  /** Records what somebody is about to do. */
+  acted(by: string, role: string, did: string): Promise<void>;
+}
+
 export interface InternalAdminApi {
+  readonly staff: StaffDesk;
   readonly certificates: Pick<CertificateDesk, 'list' | 'rotate' | 'revoke'>;
   /** Records that the staff door went away, or came back. */
   staffDoor(there: boolean): Promise<void>;

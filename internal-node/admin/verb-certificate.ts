@@ -49,7 +49,7 @@ export function addCertificateVerb(program: Program, group: ReturnType<Program['
       const known = partner.certificates.includes(fingerprint);
       const [label = ''] = (settings.partnerSources.get(name) ?? '').split(/:\d+$/);
       if (!known) await register(join(dirname(settings.file), label), name, fingerprint);
-      const running = await reload(settings);
+      const running = await reload(settings, context);
       const { output } = context;
       const subject = certificate.subject.replaceAll('\n', ', ');
       const until = certificate.validToDate.toISOString();

@@ -1,6 +1,5 @@
 /** `exposed`: whose passwords a DMZ host can have seen since it was taken over. Keys and signatures tell it nothing. */
 import { EarlyExit, type Program } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
 import { formatTime } from '../../shared/admin/output.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { parseDuration, UnitError } from '../../shared/config/units.ts';
@@ -8,6 +7,7 @@ import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { loadMainSettings } from '../config.ts';
 import type { Exposed } from './api.ts';
+import { nodeClient } from './node-client.ts';
 
 export function addExposedVerb(program: Program): void {
   program.verb<{ readonly since: string }>(
@@ -17,10 +17,11 @@ export function addExposedVerb(program: Program): void {
       examples: ['exposed --since 36h', 'exposed --since 2026-11-20T08:00:00Z --json'],
     },
     (command) => command.requiredOption('--since <when>', 'a time (ISO 8601), or how long ago, like 36h or 7d'),
-    async ({ output, configFile, signal }, { since }) => {
+    async (context, { since }) => {
+      const { output, configFile } = context;
       const sinceMs = checkedTime(since);
       const { admin } = await loadMainSettings(configFile);
-      const client = new AdminClient({ socket: admin.socket, signal });
+      const client = nodeClient(context, admin.socket);
       const { typed } = await client.get<Exposed>(['v1', 'exposed'], { since: String(sinceMs) });
       if (output.json) output.document({ sinceMs, typed });
       else if (typed.length === 0) output.note(`nobody typed a password since ${formatTime(sinceMs)} UTC`);

@@ -1,9 +1,9 @@
 /** `partner invite`: a code with which a partner sets his password himself, at his first login over SFTP. */
 import type { Program } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
 import { parseDuration, UnitError } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { loadMainSettings } from '../config.ts';
+import { nodeClient } from './node-client.ts';
 
 interface InviteOptions {
   readonly valid?: string;
@@ -21,9 +21,10 @@ export function addInviteVerb(program: Program, group: ReturnType<Program['group
       command
         .option('--valid <duration>', 'how long the code is good; default: authentication.passwords.invitation')
         .option('--withdraw', 'the code that was made before is void'),
-    async ({ configFile, output }, { valid, withdraw }, [name = '']) => {
+    async (context, { valid, withdraw }, [name = '']) => {
+      const { configFile, output } = context;
       const { admin } = await loadMainSettings(configFile);
-      const client = new AdminClient({ socket: admin.socket });
+      const client = nodeClient(context, admin.socket);
       const at = ['v1', 'partners', name, 'invitation'] as const;
       if (withdraw) {
         await client.post([...at, 'withdraw']);

@@ -1,13 +1,13 @@
 /** `rules test --from-history`: what the configuration, or another one, would have done to the files of the last weeks. */
 import { stat } from 'node:fs/promises';
 import { EarlyExit, type VerbContext } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { type InternalSettings, loadInternalSettings, loadPlannedSettings, withRulesOf } from '../config.ts';
 import { Explainer } from '../explain.ts';
 import { asConfigured, asRecorded, type Difference, type PastItem, type Replay, replay } from '../replay.ts';
+import { nodeClient } from './node-client.ts';
 import { historyLength, pastItems } from './past-items.ts';
 
 export interface ReplayOptions {
@@ -23,11 +23,11 @@ export interface ReplayOptions {
 const mostShown = 10_000;
 
 export async function replayHistory(context: VerbContext, options: ReplayOptions): Promise<void> {
-  const { configFile, signal, output } = context;
+  const { configFile, output } = context;
   const lengthMs = historyLength(options.fromHistory);
   const present = await loadInternalSettings(configFile);
   const other = options.with === undefined ? undefined : await otherSettings(options.with, present);
-  const node = new AdminClient({ socket: present.admin.socket, signal });
+  const node = nodeClient(context, present.admin.socket);
   const items = (await pastItems(node, systemClock.nowMs() - lengthMs)).filter(
     ({ partner }) => options.partner === undefined || partner === options.partner,
   );

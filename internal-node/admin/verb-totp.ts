@@ -5,9 +5,9 @@
 import { renderUnicodeCompact } from 'uqr';
 import { askSecret, isInteractive } from '../../shared/admin/ask.ts';
 import type { Program, VerbContext } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { loadMainSettings } from '../config.ts';
+import { nodeClient } from './node-client.ts';
 
 interface TotpOptions {
   readonly remove?: boolean;
@@ -25,7 +25,7 @@ export function addTotpVerb(program: Program, group: ReturnType<Program['group']
     (command) => command.option('--remove', 'the password alone is enough again'),
     async (context, { remove }, [name = '']) => {
       const { admin } = await loadMainSettings(context.configFile);
-      const client = new AdminClient({ socket: admin.socket, signal: context.signal });
+      const client = nodeClient(context, admin.socket);
       const at = ['v1', 'partners', name, 'totp'] as const;
       if (remove) {
         await client.post([...at, 'remove']);

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Program, VerbContext } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
+import type { AdminClient } from '../../shared/admin/client.ts';
 import { formatTime } from '../../shared/admin/output.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { parseDuration, UnitError } from '../../shared/config/units.ts';
@@ -12,6 +12,7 @@ import { type Change, type Changes, changesBetween } from '../changes.ts';
 import { type InternalSettings, loadInternalSettings, loadPlannedSettings } from '../config.ts';
 import type { Replay } from '../replay.ts';
 import type { PartnerSummary } from './api.ts';
+import { nodeClient } from './node-client.ts';
 import { historyLength, pastItems } from './past-items.ts';
 import { replayed, sentenceOf, showDifferences } from './verb-replay.ts';
 import { nodeOf } from './verbs-files.ts';
@@ -59,13 +60,8 @@ function addPlan(program: Program): void {
   );
 }
 
-async function planOf(
-  { signal }: VerbContext,
-  present: InternalSettings,
-  planned: InternalSettings,
-  pastMs: number,
-): Promise<Plan> {
-  const node = new AdminClient({ socket: present.admin.socket, signal });
+async function planOf(context: VerbContext, present: InternalSettings, planned: InternalSettings, pastMs: number): Promise<Plan> {
+  const node = nodeClient(context, present.admin.socket);
   const changes = changesBetween(present, planned);
   try {
     const partners = await node.get<readonly PartnerSummary[]>(['v1', 'partners']);

@@ -2,12 +2,12 @@
 import { isIP } from 'node:net';
 import { askSecret } from '../../shared/admin/ask.ts';
 import { EarlyExit, type Program, type VerbContext } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { printable } from '../../shared/log.ts';
 import { loadMainSettings } from '../config.ts';
 import type { TriedLogin } from './api.ts';
+import { nodeClient } from './node-client.ts';
 import { readSmallFile } from './read-small-file.ts';
 
 interface TestOptions {
@@ -36,7 +36,7 @@ export function addAuthVerbs(program: Program): void {
       if (isIP(options.from) === 0) throw new SallyportError('usage', `--from ${options.from}: expected an address`);
       const { admin } = await loadMainSettings(context.configFile);
       const { password, code } = await typed(user, options, context);
-      const client = new AdminClient({ socket: admin.socket, signal: context.signal });
+      const client = nodeClient(context, admin.socket);
       const body = { user, password, ...(code === '' ? {} : { code }), protocol: options.over, peer: options.from };
       const tried = await client.post<TriedLogin>(['v1', 'login'], body);
       if (context.output.json) context.output.document({ user, ...tried });

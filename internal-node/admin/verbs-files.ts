@@ -4,7 +4,7 @@ import { lstat, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { confirm, isInteractive } from '../../shared/admin/ask.ts';
 import type { Program, VerbContext } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
+import type { AdminClient } from '../../shared/admin/client.ts';
 import { formatTime } from '../../shared/admin/output.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { formatDuration, formatSize } from '../../shared/config/units.ts';
@@ -13,15 +13,16 @@ import { printable } from '../../shared/log.ts';
 import { deliveryComponents } from '../../shared/paths/delivery-name.ts';
 import { loadMainSettings } from '../config.ts';
 import type { Listing, PushedItem, TraceAnswer } from './api.ts';
+import { nodeClient } from './node-client.ts';
 import { parsePartnerPath } from './partner-path.ts';
 import { pullHeaders } from './routes.ts';
 import { saveFile } from './save-file.ts';
 import { printTrace } from './trace-text.ts';
 
 /** The admin socket of the node of a configuration file. */
-export async function nodeOf({ configFile, signal }: Pick<VerbContext, 'configFile' | 'signal'>): Promise<AdminClient> {
-  const { admin } = await loadMainSettings(configFile);
-  return new AdminClient({ socket: admin.socket, signal });
+export async function nodeOf(context: Pick<VerbContext, 'configFile' | 'signal' | 'env'>): Promise<AdminClient> {
+  const { admin } = await loadMainSettings(context.configFile);
+  return nodeClient(context, admin.socket);
 }
 
 export function addFileVerbs(program: Program): void {

@@ -2,13 +2,13 @@
 import { dirname, join } from 'node:path';
 import { askNewPassword } from '../../shared/admin/ask.ts';
 import type { Program, VerbContext } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { Secret } from '../../shared/secret.ts';
 import { type InternalSettings, loadInternalSettings, loadMainSettings } from '../config.ts';
 import type { PasswordHash } from '../password-phc.ts';
 import { type PasswordPolicy, refuseUnfit } from '../password-policy.ts';
 import type { PartnerSummary } from './api.ts';
+import { nodeClient } from './node-client.ts';
 import { addPartner, changePassword, checkNewPartner, type NewPartner, unknownPartner } from './partner-change.ts';
 import { readSmallFile } from './read-small-file.ts';
 import { reload } from './reload.ts';
@@ -60,7 +60,7 @@ export function addPartnerVerbs(program: Program, group: ReturnType<Program['gro
         );
       }
       const wrong = await faultOf(context.configFile);
-      const running = wrong === undefined && (await reload(settings));
+      const running = wrong === undefined && (await reload(settings, context));
       if (output.json)
         return output.document({ partner: name, keys: added.fingerprints, file, running, problems: wrong ?? null });
       const login = [...added.fingerprints.map((print) => `key ${print}`), ...(partner.passwordHash ? ['password'] : [])];
@@ -100,7 +100,7 @@ function addPassword(program: Program, group: ReturnType<Program['group']>, deps
       }
       const [label = ''] = (settings.partnerSources.get(name) ?? '').split(/:\d+$/);
       await changePassword(join(dirname(settings.file), label), name, await deps.hashPassword(password), mustChange);
-      const running = await reload(settings);
+      const running = await reload(settings, context);
       if (context.output.json) return context.output.document({ partner: name, running });
       context.output.line(
         `${name} has another password; his live sessions ${running ? 'have ended' : 'end when the node starts'}.`,
@@ -118,9 +118,10 @@ function addForget(program: Program, group: ReturnType<Program['group']>): void 
       examples: ['partner forget john.doe', 'partner forget john.doe --json'],
     },
     () => {},
-    async ({ output, configFile }, _options, [name = '']) => {
+    async (context, _options, [name = '']) => {
+      const { output, configFile } = context;
       const { admin } = await loadMainSettings(configFile);
-      await new AdminClient({ socket: admin.socket }).post(['v1', 'partners', name, 'forget']);
+      await nodeClient(context, admin.socket).post(['v1', 'partners', name, 'forget']);
       if (output.json) output.document({ partner: name, forgotten: true });
       else output.line(`- ${name}: the next user of a directory whose entry makes this name has it`);
     },
@@ -195,9 +196,10 @@ function addList(program: Program, group: ReturnType<Program['group']>): void {
       examples: ['partner list', 'partner list --json'],
     },
     () => {},
-    async ({ output, configFile }) => {
+    async (context) => {
+      const { output, configFile } = context;
       const settings = await loadInternalSettings(configFile, 'unchecked');
-      const known = await knownToNode(settings);
+      const known = await knownToNode(settings, context);
       const sessions = new Map(known.map(({ name, sessions: live }) => [name, live]));
       const configured = Object.entries(settings.partners).map(
         ([name, partner]): PartnerSummary => ({
@@ -225,9 +227,9 @@ function addList(program: Program, group: ReturnType<Program['group']>): void {
   );
 }
 
-async function knownToNode({ admin }: InternalSettings): Promise<readonly PartnerSummary[]> {
+async function knownToNode({ admin }: InternalSettings, context: VerbContext): Promise<readonly PartnerSummary[]> {
   try {
-    return await new AdminClient({ socket: admin.socket }).get<PartnerSummary[]>(['v1', 'partners']);
+    return await nodeClient(context, admin.socket).get<PartnerSummary[]>(['v1', 'partners']);
   } catch (error) {
     if (error instanceof SallyportError && error.code === 'not-running') return [];
     throw error;

@@ -41,7 +41,12 @@ export class AdminAnswers {
       const found = matchRoute(this.#deps.routes, request.method ?? '', url.pathname);
       if (found === undefined) throw new SallyportError('unsupported', `this node knows no ${request.method} ${url.pathname}`);
       if (found === 'wrong-method') throw new SallyportError('unsupported', `${url.pathname} does not take ${request.method}`);
-      await answer(found, { params: found.params, query: url.searchParams, signal: gone.signal }, request, response);
+      await answer(
+        found,
+        { params: found.params, query: url.searchParams, headers: request.headers, signal: gone.signal },
+        request,
+        response,
+      );
     } catch (error) {
       this.#fail(error, request, response);
     }

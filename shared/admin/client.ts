@@ -28,10 +28,19 @@ export interface Download {
 export class AdminClient {
   readonly #socket: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  /** @param options.signal Breaks off whatever is under way. */
-  constructor(options: { readonly socket: string; readonly signal?: AbortSignal }) {
+  /**
+   * @param options.signal Breaks off whatever is under way.
+   * @param options.headers Sent with every request: who asks.
+   */
+  constructor(options: {
+    readonly socket: string;
+    readonly signal?: AbortSignal;
+    readonly headers?: Readonly<Record<string, string>>;
+  }) {
     this.#socket = options.socket;
+    this.#headers = options.headers ?? {};
     this.#signal = options.signal;
   }
 
@@ -89,7 +98,7 @@ export class AdminClient {
     const socket = this.#open();
     return new Promise((resolve, reject) => {
       // Kept alive: a node that closes at once after an early refusal would break the write before the answer is read.
-      const headers = method === 'PUT' ? { connection: 'keep-alive' } : {};
+      const headers = { ...this.#headers, ...(method === 'PUT' ? { connection: 'keep-alive' } : {}) };
       const request = httpRequest({
         socketPath: socket.usable,
         method,

@@ -2,7 +2,7 @@
  * The routes of an admin socket: a fixed table from method and path to a function. What is not in the table does not
  * exist; a body is bounded and checked before the function sees it.
  */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { z } from 'zod';
 import type { ErrorCode } from '../errors.ts';
 
@@ -10,6 +10,7 @@ export interface AdminRequest {
   /** The `:name` segments of the pattern, decoded. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
   /** Fires when the client goes away. */
   readonly signal: AbortSignal;
 }

@@ -119,6 +119,16 @@ export const nodeEvents = {
   ),
   // staff
   'partner.changed': kind('SP-1901', 'info', 'The configuration of partners was read anew.', { partners: 'count' }),
+  'staff.logged-in': kind('SP-1931', 'info', 'A member of staff logged in to the admin socket.', {
+    by: 'his name in the directory',
+    role: 'auditor, operator or administrator',
+  }),
+  'staff.refused': kind('SP-1932', 'warning', 'A login of staff was refused.', { user: 'as typed', reason: 'known only inside' }),
+  'staff.acted': kind('SP-1933', 'info', 'A member of staff changed something, or took contents of files.', {
+    by: 'his name; of somebody who did not log in, the user name as his command told it',
+    role: 'his role',
+    did: 'what he asked for',
+  }),
   'partner.adopted': kind('SP-1911', 'info', 'A user of a directory logged in for the first time and is a partner now.', {
     directory: 'its name',
     entry: 'what names his entry for good',

@@ -286,6 +286,13 @@ async function withNode(check: (seen: { calls: unknown[]; sent: string }) => Pro
     throw new SallyportError('unsupported', 'not in this double');
   };
   const api: InternalAdminApi = {
+    staff: {
+      required: false,
+      byToken: () => undefined,
+      logIn: async () => Promise.reject(new SallyportError('login-rejected', 'nobody is of staff here')),
+      logOut: () => {},
+      acted: async () => {},
+    },
     exposed: unused,
     certificates: { list: () => ({ rotation, certificates: [], admitted: [], refused: [] }), rotate: unused, revoke: unused },
     status: async () => status,
