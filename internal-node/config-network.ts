@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { network } from '../shared/config/fields.ts';
 import { type Loaded, lineOf } from '../shared/config/load.ts';
 import { duration, type PortRange, UnitError } from '../shared/config/units.ts';
-import type { DeclaredFlow, Surroundings } from '../shared/firewall/rule-base.ts';
+import type { DeclaredFlow, Surroundings } from '../shared/firewall/rule-base-input.ts';
 
 const networks = (what: string) => z.array(network()).max(1000).default([]).describe(what);
 const person = z.string().min(1).max(128);

@@ -4,7 +4,7 @@
  */
 import { isIP } from 'node:net';
 import { type Loaded, lineOf, loadConfig } from '../shared/config/load.ts';
-import type { InsideDial, InsideNetwork, Surroundings } from '../shared/firewall/rule-base.ts';
+import type { InsideDial, InsideNetwork, Surroundings } from '../shared/firewall/rule-base-input.ts';
 import { surroundingsOf } from './config-network.ts';
 import { internalConfigSchema, type Settings } from './config-schema.ts';
 

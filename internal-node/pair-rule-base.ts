@@ -1,7 +1,8 @@
 /** The rule base of the pair as the inside can make it: its own configuration, what the DMZ node told, and what this host resolves. */
 import type { DmzNetwork } from '../shared/firewall/dmz-network.ts';
 import type { RuleBase } from '../shared/firewall/flows.ts';
-import { ruleBase, type Surroundings } from '../shared/firewall/rule-base.ts';
+import { ruleBase } from '../shared/firewall/rule-base.ts';
+import type { Surroundings } from '../shared/firewall/rule-base-input.ts';
 import { hostNames, localAddresses } from './host-names.ts';
 import { loadInsideNetwork } from './inside-network.ts';
 

@@ -5,7 +5,8 @@ import { dmzNetworkSchema } from './dmz-network.ts';
 import type { RuleBase } from './flows.ts';
 import { hostPolicy, type TrafficRule } from './host-policy.ts';
 import { overlap } from './networks.ts';
-import { type DeclaredFlow, ruleBase } from './rule-base.ts';
+import { ruleBase } from './rule-base.ts';
+import type { DeclaredFlow } from './rule-base-input.ts';
 
 const flow = (base: RuleBase, id: string) => {
   const found = base.flows.find((one) => one.id === id);

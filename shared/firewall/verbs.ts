@@ -63,6 +63,7 @@ const mostBytes = 32 * 1024 * 1024;
 /** @returns the group, for verbs that only one node has. */
 export function addFirewallVerbs(program: Program, deps: FirewallDeps): ReturnType<Program['group']> {
   const group = program.group('firewall', 'the firewall rules that this configuration needs, and whether a firewall has them');
+  group.addHelpText('after', '\n`firewall` alone is `firewall rules` and takes its options: firewall rules --help shows them.');
   const asFile = deps.own === 'internal' ? '--told edge1.json' : '--inside-address 10.1.2.3';
   program.verb<RulesOptions>(
     {
