@@ -101,7 +101,7 @@ export async function gatherDmzFacts(
     objects: await needsFiles(() => readSealedObjects(files.filter(inCache))),
     policy,
     audit: await factOf(() => readAuditChain(join(config.state, 'audit'))),
-    inventory: await factOf(async () => readInventory(config.name, await listTrees([config.keys, ...named]))),
+    inventory: await factOf(async () => readInventory(config.name, listTrees([config.keys, ...named]))),
   };
 }
 

@@ -67,9 +67,7 @@ function noListener(facts: InsideFacts): Claim {
   );
   return about(claim, facts.sockets, ({ own }) => ({
     offending: own.filter(isListener).map((socket) => `${localText(socket)}: the internal node listens there`),
-    evidence: [
-      `process ${'value' in facts.running ? facts.running.value.pid : ''}: 0 listening sockets, ${own.filter(isConnection).length} connections`,
-    ],
+    evidence: [`processes ${pids.join(', ')}: 0 listening sockets, ${own.filter(isConnection).length} connections`],
   }));
 }
 

@@ -24,6 +24,7 @@ import { type Probe, probeSchema, type Statement, statementSchema } from '../../
 import type { InternalSettings } from '../config.ts';
 import { liveRuleset } from '../live-rules.ts';
 import { pairRuleBase } from '../pair-rule-base.ts';
+import { partsOf } from './parts.ts';
 
 /** What the running node says on its admin socket; a part of `InternalStatus`. */
 export interface RunningInside {
@@ -74,7 +75,8 @@ export async function gatherInsideFacts(
   signal: AbortSignal,
 ): Promise<InsideFacts> {
   const running = await factOf(() => askNode(config, signal));
-  const pids = 'value' in running ? [running.value.pid] : [];
+  const parts = 'value' in running ? await partsOf(running.value.pid, config.file) : [];
+  const pids = parts.map(({ pid }) => pid);
   const yaml = await readYamlFile(config.file);
   const withPids = async <T>(gather: () => Promise<T>): Promise<Fact<T>> => ('missing' in running ? running : factOf(gather));
   return {
@@ -86,11 +88,11 @@ export async function gatherInsideFacts(
     ruleset: await factOf(() => kernelRules(brought.ruleset, pids, signal)),
     ruleBase: await factOf(() => pairRuleBase(config.file, undefined)),
     onDisk: await factOf(() => Promise.all(config.files.map(digestOnDisk))),
-    processes: await withPids(() => Promise.all(pids.map((pid) => readProcess(pid, 'node')))),
+    processes: await withPids(() => Promise.all(parts.map(({ pid, part }) => readProcess(pid, part)))),
     sockets: await withPids(() => readSockets(pids)),
     files: await factOf(() => ownFiles(config)),
     audit: await factOf(() => readAuditChain(join(config.state, 'audit'))),
-    inventory: await factOf(async () => readInventory(config.name, await listTrees([config.keys]))),
+    inventory: await factOf(async () => readInventory(config.name, listTrees([config.keys]))),
     statement: await broughtFile(brought.statement, (document) => statementSchema.parse(document), {
       what: 'statement of the DMZ node',
       how: 'on the DMZ host: nft -j list ruleset | sallyport-dmz prove --ruleset - --out FILE; here: sallyport prove --dmz FILE',
@@ -125,7 +127,7 @@ const digestOnDisk = async (file: string): Promise<FileDigest> => ({ file, sha25
 /** Configuration, keys, records, audit; not the contents on their way. */
 async function ownFiles(config: InternalSettings): Promise<FileEntry[]> {
   const contents = contentFolders.map((name) => `${join(config.state, name)}/`);
-  const entries = await listTrees([configFolder(config.file), ...config.files, config.state, config.keys]);
+  const entries = listTrees([configFolder(config.file), ...config.files, config.state, config.keys]);
   return entries.filter(({ path }) => !contents.some((folder) => path.startsWith(folder)));
 }
 

@@ -1,5 +1,5 @@
 /** The files below some folders with their modes and owners; and what in them is open to others. Follows no links. */
-import { lstat, readdir } from 'node:fs/promises';
+import { lstatSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
 
 export interface FileEntry {
@@ -14,17 +14,20 @@ export interface FileEntry {
 /** So many entries are looked at; a folder with more is not proven. */
 const mostEntries = 500_000;
 
-/** @throws when a folder cannot be read, or holds more than can be looked at. */
-export async function listTrees(folders: readonly string[]): Promise<FileEntry[]> {
+/**
+ * Asks the system synchronously: a command has nothing else to do, and a cache has a thousand folders.
+ * @throws when a folder cannot be read, or holds more than can be looked at.
+ */
+export function listTrees(folders: readonly string[]): FileEntry[] {
   const entries: FileEntry[] = [];
   for (const root of distinctRoots(folders)) {
     const queue = [root];
     for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
-      const entry = await entryOf(path);
+      const entry = entryOf(path);
       if (!entry) continue; // removed meanwhile: the caches are in use
       entries.push(entry);
       if (entries.length > mostEntries) throw new Error(`more than ${mostEntries} entries below ${root}`);
-      if (entry.kind === 'folder') queue.push(...(await namesIn(path)).map((name) => join(path, name)));
+      if (entry.kind === 'folder') for (const name of namesIn(path)) queue.push(join(path, name));
     }
   }
   return entries;
@@ -42,9 +45,9 @@ export function configFolder(file: string): string {
   return ['/', '/etc', '/root', '/usr/local/etc'].includes(folder) ? file : folder;
 }
 
-async function entryOf(path: string): Promise<FileEntry | undefined> {
+function entryOf(path: string): FileEntry | undefined {
   try {
-    const found = await lstat(path);
+    const found = lstatSync(path);
     const kind = found.isFile()
       ? 'file'
       : found.isDirectory()
@@ -61,9 +64,9 @@ async function entryOf(path: string): Promise<FileEntry | undefined> {
   }
 }
 
-async function namesIn(path: string): Promise<string[]> {
+function namesIn(path: string): string[] {
   try {
-    return await readdir(path);
+    return readdirSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;

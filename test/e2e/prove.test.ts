@@ -94,7 +94,7 @@ describe('prove', () => {
   it('fails inside for a stored file that is sealed to another key than ours', () =>
     withFile(object(), sealedFor(generateIdentity().recipient), async () => {
       assert.deepEqual(failing(await stage.dmzClaims()), {}, 'the DMZ cannot tell');
-      await stage.bring();
+      await stage.bring({}, { facts: await stage.gatherDmz() });
       assertOnly(await stage.insideClaims(), 'inside.opens-all', /a+\.1: sealed to a key that is not ours/);
     }));
 
@@ -167,7 +167,11 @@ describe('prove', () => {
       const lines = (await readFile(join(folder, name), 'utf8')).split('\n');
       await writeFile(join(copy, name), change(lines).join('\n'));
       const audit = known(await readAuditChain(copy));
-      assertOnly(await stage.dmzClaims(() => ({ audit })), 'dmz.audit', new RegExp(`${name}:[34]: does not follow`));
+      assertOnly(
+        stage.dmzClaimsWith(() => ({ audit })),
+        'dmz.audit',
+        new RegExp(`${name}:[34]: does not follow`),
+      );
       await rm(copy, { recursive: true });
     });
   }
@@ -180,26 +184,26 @@ describe('prove', () => {
   });
 
   it('fails for certificates that have expired', async () => {
-    const claims = await stage.dmzClaims(undefined, Date.now() + 400 * day);
+    const claims = await stage.dmzClaims(Date.now() + 400 * day);
     assertOnly(claims, 'dmz.certificates', /tunnel\.crt: expired on \d{4}-/);
   });
 
   // What the DMZ node does
 
   it('fails for a listener of the node that no line declares', async () => {
-    const claims = await stage.dmzClaims(({ sockets }) => ({ sockets: withSocket(sockets, socket({ port: 9229 })) }));
+    const claims = stage.dmzClaimsWith(({ sockets }) => ({ sockets: withSocket(sockets, socket({ port: 9229 })) }));
     assertOnly(claims, 'dmz.listeners', /tcp 0\.0\.0\.0:9229: the node listens there, no line/);
   });
 
   it('fails for a listener of the node over UDP', async () => {
-    const claims = await stage.dmzClaims(({ sockets }) => ({
+    const claims = stage.dmzClaimsWith(({ sockets }) => ({
       sockets: withSocket(sockets, socket({ protocol: 'udp', state: 7, port: 53 })),
     }));
     assertOnly(claims, 'dmz.listeners', /udp 0\.0\.0\.0:53/);
   });
 
   it('fails for a door that is declared and not open', async () => {
-    const claims = await stage.dmzClaims(({ sockets }) => {
+    const claims = stage.dmzClaimsWith(({ sockets }) => {
       const own = seen(sockets).own.filter(({ state, port }) => !(state === 10 && port === stage.dmz.sftp.listen.port));
       return { sockets: known({ ...seen(sockets), own }) };
     });
@@ -210,7 +214,9 @@ describe('prove', () => {
     await using program = await stage.listenOn('dmz', 3389);
     const claims = await stage.dmzClaims();
     assertOnly(claims, 'dmz.other-listeners', /tcp 0\.0\.0\.0:3389: another program listens there/);
-    const declared = await stage.dmzClaims(({ config }) => ({
+    const { sockets } = await stage.gatherDmz();
+    const declared = stage.dmzClaimsWith(({ config }) => ({
+      sockets,
       config: {
         ...config,
         proof: {
@@ -224,7 +230,7 @@ describe('prove', () => {
 
   it('fails for a connection that the DMZ node opened', async () => {
     const dialled = socket({ state: 1, host: addresses.dmzInner, port: 40_000, remoteHost: addresses.inside, remotePort: 445 });
-    const claims = await stage.dmzClaims(({ sockets }) => ({ sockets: withSocket(sockets, dialled) }));
+    const claims = stage.dmzClaimsWith(({ sockets }) => ({ sockets: withSocket(sockets, dialled) }));
     assertOnly(claims, 'dmz.no-outgoing', /10\.77\.2\.1:40000 → 10\.77\.2\.2:445: opened by the node/);
   });
 
@@ -236,23 +242,23 @@ describe('prove', () => {
       remoteHost: '192.0.2.1',
       remotePort: 443,
     });
-    const claims = await stage.dmzClaims(({ sockets }) => ({ sockets: withSocket(sockets, dialling) }));
+    const claims = stage.dmzClaimsWith(({ sockets }) => ({ sockets: withSocket(sockets, dialling) }));
     assertOnly(claims, 'dmz.no-outgoing', /→ 192\.0\.2\.1:443/);
   });
 
   it('fails for a thread without a system call filter', async () => {
-    const claims = await stage.dmzClaims(({ processes }) => ({ processes: withThread(processes, { seccomp: 0 }) }));
+    const claims = stage.dmzClaimsWith(({ processes }) => ({ processes: withThread(processes, { seccomp: 0 }) }));
     assertOnly(claims, 'dmz.seccomp', /process \d+ \(node\): 1 of \d+ threads without a seccomp filter/);
   });
 
   it('fails for a process that may gain privileges', async () => {
-    const claims = await stage.dmzClaims(({ processes }) => ({ processes: withThread(processes, { noNewPrivileges: false }) }));
+    const claims = stage.dmzClaimsWith(({ processes }) => ({ processes: withThread(processes, { noNewPrivileges: false }) }));
     assertOnly(claims, 'dmz.seccomp', /1 of \d+ threads may gain privileges/);
   });
 
   it('fails when the node does not run: what cannot be seen does not hold', async () => {
     const missing = { missing: 'the node does not answer on its socket' };
-    const claims = await stage.dmzClaims(() => ({ running: missing, sockets: missing, processes: missing }));
+    const claims = stage.dmzClaimsWith(() => ({ running: missing, sockets: missing, processes: missing }));
     assert.deepEqual(Object.keys(failing(claims)), [
       'dmz.listeners',
       'dmz.other-listeners',
@@ -325,7 +331,7 @@ describe('prove', () => {
       const text = edited(stage.rules.dmz.text);
       assert.notEqual(text, stage.rules.dmz.text);
       const ruleset = known(readRuleset(await stage.printed(text)));
-      const found = failing(await stage.dmzClaims(() => ({ ruleset })));
+      const found = failing(stage.dmzClaimsWith(() => ({ ruleset })));
       assert.deepEqual(
         Object.keys(found),
         ids.map((id) => `dmz.firewall-${id}`),
@@ -337,7 +343,7 @@ describe('prove', () => {
 
   it('fails on the DMZ host when nobody handed in the rules', async () => {
     const { ruleset } = await gatherDmzFacts(stage.dmz, undefined, Date.now(), AbortSignal.timeout(30_000));
-    const found = failing(await stage.dmzClaims(() => ({ ruleset })));
+    const found = failing(stage.dmzClaimsWith(() => ({ ruleset })));
     assert.deepEqual(
       Object.keys(found),
       ['in', 'out', 'tunnel', 'forward', 'ipv6'].map((id) => `dmz.firewall-${id}`),
@@ -423,7 +429,7 @@ describe('prove', () => {
   });
 
   it('fails for a statement of another key than the pinned one', async () => {
-    await stage.bring({}, stage.otherKeys);
+    await stage.bring({}, { keysFolder: stage.otherKeys });
     const found = failing(await stage.insideClaims());
     assert.match(found['dmz.statement'] ?? '', /signed by SPD-.*, the pinned DMZ node is SPD-/);
     await stage.bring();
@@ -442,11 +448,12 @@ describe('prove', () => {
 
   it('fails for a statement in which a claim does not hold', () =>
     withFile(object(), 'in clear', async () => {
-      await stage.bring();
+      await stage.bring({}, { facts: await stage.gatherDmz() });
       assertOnly(await stage.insideClaims(), 'dmz.sealed', /a+\.1/);
     }));
 
   it('fails for a policy of the DMZ node that names another key, or an older one', async () => {
+    await stage.bring();
     await stage.bring({ statement: { recipients: [generateIdentity().recipient] } });
     assertOnly(await stage.insideClaims(), 'inside.opens-all', /policy of the DMZ node: age1.* is not our key/);
     await stage.bring({ statement: { policyNumber: 0 } });
@@ -462,7 +469,7 @@ describe('prove', () => {
   });
 
   it('fails for a probe of another host', async () => {
-    await stage.bring({}, stage.otherKeys);
+    await stage.bring({}, { keysFolder: stage.otherKeys });
     assert.match(failing(await stage.insideClaims())['probe.authentic'] ?? '', /probe\.json: signed by SPD-/);
     await stage.bring();
   });
