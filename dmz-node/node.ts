@@ -34,6 +34,7 @@ import { InvitationDesk } from './invitation-desk.ts';
 import { NodeStatus } from './node-status.ts';
 import { Authenticator, authenticatorDefaults } from './partner/authenticator.ts';
 import { FileView } from './partner/file-view.ts';
+import { HandshakeCookies } from './partner/handshake-cookies.ts';
 import { Rates } from './partner/rates.ts';
 import { Sessions } from './partner/sessions.ts';
 import { Throttle, throttleDefaults } from './partner/throttle.ts';
@@ -132,6 +133,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
     },
     { ...throttleDefaults, penalties: { ...throttleDefaults.penalties, ...penalties, banSeconds: Math.ceil(banFor / 1000) } },
   );
+  const cookies = new HandshakeCookies({ asking: peers, clock, log });
   const desk = new Authenticator({ asking: peers, sessions, throttle, events: database, clock, log }, authenticatorDefaults);
   const { host, port } = config.sftp.listen;
   const admissionLimits = {
@@ -150,23 +152,26 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
     stall,
   };
   const makeSftp = (): SftpListener =>
-    new SftpListener(doorDeps, {
-      ...sftpDefaults,
-      ...admissionLimits,
-      ...doorLimits,
-      host,
-      port,
-      hostKeys: keys.hostKeys,
-      proxyFrom: config.sftp.proxyFrom,
-      compatible: config.sftp.algorithms === 'compatible',
-      keepAliveMs: limits.keepAlive,
-      keepAliveMisses: limits.keepAliveMisses,
-      rekeyBytes: limits.rekeyBytes,
-      rekeyMs: limits.rekeyAfter,
-      maxWindowBytes: limits.receiveWindow,
-      outstandingBytes: limits.outstandingBytesPerSession,
-      sharedOutstandingBytes: limits.outstandingBytes,
-    });
+    new SftpListener(
+      { ...doorDeps, cookies },
+      {
+        ...sftpDefaults,
+        ...admissionLimits,
+        ...doorLimits,
+        host,
+        port,
+        hostKeys: keys.hostKeys,
+        proxyFrom: config.sftp.proxyFrom,
+        compatible: config.sftp.algorithms === 'compatible',
+        keepAliveMs: limits.keepAlive,
+        keepAliveMisses: limits.keepAliveMisses,
+        rekeyBytes: limits.rekeyBytes,
+        rekeyMs: limits.rekeyAfter,
+        maxWindowBytes: limits.receiveWindow,
+        outstandingBytes: limits.outstandingBytesPerSession,
+        sharedOutstandingBytes: limits.outstandingBytes,
+      },
+    );
   const makeFtps = (ftps: NonNullable<DmzConfig['ftps']>) => (): Door =>
     new FtpsListener(doorDeps, {
       ...ftpsDefaults,
@@ -262,9 +267,14 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
       log,
       onLink: (change, facts) => {
         status.linkChanged(facts, clock.nowMs());
-        if (change === 'up') return announcer.linkUp();
+        if (change === 'up') {
+          cookies.linkUp();
+          return announcer.linkUp();
+        }
         cache.linkDown(facts.epoch);
-        if (!peers.current()) announcer.linkDown();
+        if (peers.current()) return;
+        cookies.linkDown();
+        announcer.linkDown();
       },
     },
     {

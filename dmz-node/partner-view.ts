@@ -182,20 +182,31 @@ export type LoginAttempt =
       readonly key: Buffer;
       /** The signed data of RFC 4252 §7, beginning with the session identifier. */
       readonly signed: Buffer;
+      /** As it came. */
       readonly signature: Buffer;
+      /** What the session identifier is the hash of. */
+      readonly transcript: Buffer;
     }
+  /** A one-time code by itself, after a key. */
+  | { readonly method: 'code'; readonly user: string; readonly code: Secret }
   /** DER of what TLS was shown, the client's own first. @see authCheckSchema */
   | { readonly method: 'certificate'; readonly user: string; readonly chain: readonly Buffer[] };
 
 export type LoginOutcome =
   | { readonly outcome: 'accepted'; readonly session: PartnerSession }
   | { readonly outcome: 'key-acceptable' }
-  | { readonly outcome: 'continue'; readonly methods: readonly ('password' | 'key')[] }
+  | { readonly outcome: 'continue'; readonly methods: readonly ('password' | 'key' | 'code')[] }
   /** He is who he says, and must set another password before he is in; or the one he has just sent does not do. */
   | { readonly outcome: 'change'; readonly about: 'new' | 'weak' | 'used-before' }
   | { readonly outcome: 'rejected' }
   /** No internal node answers, or this source is throttled: "try again later". */
   | { readonly outcome: 'unavailable' };
+
+/** Where SSH handshakes get the cookies from that make them fresh for the inside. */
+export interface HandshakeCookieSource {
+  /** 16 bytes, each time others. Undefined: there are none now; logins with a key are then "temporarily unavailable". */
+  take(): Buffer | undefined | Promise<Buffer | undefined>;
+}
 
 /** Who a protocol room asks whether somebody may come in. */
 export interface LoginDesk {

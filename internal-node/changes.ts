@@ -101,7 +101,8 @@ function partsBetween(had: Has, has: Has): string[] {
     const [old, now] = [had[name], has[name]];
     if (isDeepStrictEqual(old, now)) return [];
     if (secret.test(name)) return [`${name} ${old === undefined ? 'set' : now === undefined ? 'removed' : 'changed'}`];
-    if (name === 'keys') return keysBetween(old, now);
+    if (name === 'keys') return keysBetween('key', old, now);
+    if (name === 'authorities') return keysBetween('authority', old, now);
     if (old === undefined && isUnset(now)) return [];
     return [`${name}: ${shown(name, old)} → ${shown(name, now)}`];
   });
@@ -110,12 +111,12 @@ function partsBetween(had: Has, has: Has): string[] {
 /** A value that schemas give where nothing is written. */
 const isUnset = (value: unknown): boolean => value === false || value === 'any' || (Array.isArray(value) && value.length === 0);
 
-function keysBetween(old: unknown, now: unknown): string[] {
+function keysBetween(word: 'key' | 'authority', old: unknown, now: unknown): string[] {
   const prints = (keys: unknown) => (Array.isArray(keys) ? (keys as PartnerConfig['keys']).map((key) => key.fingerprint) : []);
   const [had, has] = [prints(old), prints(now)];
   return [
-    ...has.filter((print) => !had.includes(print)).map((print) => `+ key ${print}`),
-    ...had.filter((print) => !has.includes(print)).map((print) => `- key ${print}`),
+    ...has.filter((print) => !had.includes(print)).map((print) => `+ ${word} ${print}`),
+    ...had.filter((print) => !has.includes(print)).map((print) => `- ${word} ${print}`),
   ];
 }
 

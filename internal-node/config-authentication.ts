@@ -13,6 +13,7 @@ import { asSallyportError } from '../shared/errors.ts';
 import { compileExpression, splitExpression } from '../shared/matching/expression.ts';
 import { clientCertificatesSchema, resolvedCertificates } from './config-certificates.ts';
 import { passwordsSchema, resolvedPasswords } from './config-passwords.ts';
+import { resolvedSsh, sshSchema } from './config-ssh.ts';
 import { staffSchema } from './config-staff.ts';
 import { groupName } from './policy/partners.ts';
 
@@ -266,6 +267,7 @@ export const authenticationSchema = z
       .describe('The login chain: own (the partners of the configuration) and directories; default: own, then all directories.'),
     sftp: methods.optional().describe('The chain of SFTP, when it differs.'),
     ftps: methods.optional().describe('The chain of FTPS, when it differs.'),
+    ssh: sshSchema.describe('SSH keys and certificates of all partners; docs/authentication.md.'),
     directories: z
       .record(methodName, directory)
       .default({})
@@ -321,6 +323,7 @@ export function resolvedAuthentication(authentication: Authentication, folder: s
   const passwords = resolvedPasswords(authentication.passwords, folder);
   return {
     ...authentication,
+    ssh: resolvedSsh(authentication.ssh, folder),
     clientCertificates,
     passwords,
     directories: Object.fromEntries(directories),

@@ -11,7 +11,9 @@ import { ConfiguredMethods } from './auth/configured-methods.ts';
 import type { DirectoryOperations } from './auth/directory-operations.ts';
 import { AdoptedPartners } from './auth/directory-partners.ts';
 import { HalfLogins } from './auth/half-logins.ts';
+import { HandshakeCookies } from './auth/handshake-cookies.ts';
 import { HttpLogins } from './auth/http/http-logins.ts';
+import { KeyLogins } from './auth/key-logins.ts';
 import { DirectoryLogins } from './auth/ldap/directory-logins.ts';
 import { LocalUsers } from './auth/local-users.ts';
 import { ownAccounts } from './auth/login-method.ts';
@@ -21,6 +23,7 @@ import { OwnPasswords } from './auth/passwords/own-passwords.ts';
 import { PasswordChanges } from './auth/passwords/password-changes.ts';
 import type { PasswordOperations } from './auth/passwords/password-operations.ts';
 import { Rejections } from './auth/rejections.ts';
+import { RevokedKeys } from './auth/revoked-keys.ts';
 import { defaultSessionOptions, SessionBook } from './auth/session-book.ts';
 import type { SessionOperations } from './auth/session-operations.ts';
 import { StaffLogins } from './auth/staff/staff-logins.ts';
@@ -51,6 +54,8 @@ export interface Logins {
   readonly factors: SecondFactors;
   readonly passwords: OwnPasswords;
   readonly staff: StaffLogins;
+  /** For the handshakes of the DMZ node. */
+  readonly cookies: HandshakeCookies;
   /** Their connections are closed when the node stops. */
   readonly directories: { close(): Promise<void> };
 }
@@ -99,6 +104,13 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
     make: (options) => new HttpLogins({ partners: adopted, clock, log }, options),
   });
   const own = new OwnAccounts({ users, factors, passwords });
+  const cookies = new HandshakeCookies({ clock });
+  const keys = new KeyLogins({
+    trust: () => current.config.authentication.ssh,
+    revoked: new RevokedKeys(() => current.config.authentication.ssh.revoked),
+    cookies,
+    nowMs: () => clock.nowMs(),
+  });
   const desk = new AuthDesk({
     users,
     chain: new LoginChain({
@@ -108,6 +120,8 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
     }),
     leastRejectMs: () => leastRefusalMs(current.config),
     sessions: book,
+    keys,
+    codes: { objection: (partner, code) => factors.objection(partner, { code }, false) },
     budgets: new AuthBudgets({ clock }, { ...defaultBudgets, ...budgets }),
     halfLogins: new HalfLogins({ clock }),
     certificates: certificateLogins(current, { clock, log }),
@@ -126,7 +140,7 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
     await directories.close();
     await staff.close();
   };
-  return { desk, book, adopted, factors, passwords, staff, directories: { close } };
+  return { desk, book, adopted, factors, cookies, passwords, staff, directories: { close } };
 }
 
 function staffSettings({ authentication: { staff, directories } }: InternalConfig) {

@@ -88,6 +88,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     book,
     adopted,
     factors,
+    cookies,
     passwords,
     staff: staffLogins,
     directories,
@@ -193,6 +194,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
   const answering: Answering<'dmz'> = {
     requests: {
       'auth.check': (params, signal) => desk.check(params, signal),
+      'auth.cookies': async ({ count }) => cookies.make(count),
       'item.ready': (params, signal) => registrar.ready(params, signal),
       'key.release': (params, signal) => release.release(params, signal),
     },

@@ -22,6 +22,7 @@ export const migrations: readonly string[] = [
   ...directory.homeMigrations,
   ...passwords.migrations,
   ...directory.emailMigrations,
+  ...sessions.hostKeyMigrations,
 ];
 
 export const operations = {

@@ -2,14 +2,22 @@
  * SSH public keys as partners hand them in (`ssh-ed25519 AAAA… comment`, one OpenSSH line) and as they come over the wire
  * (RFC 4253 §6.6 blobs), turned into keys that `node:crypto` can verify with.
  *
- * Ed25519, ECDSA on the three NIST curves and RSA from 2048 bits are read; everything else, and every blob with a byte too
- * many or a number not in its one form, is refused. A private key that somebody pasted is recognised, refused and not quoted.
+ * Ed25519, ECDSA on the three NIST curves, RSA from 2048 bits and keys of FIDO devices (OpenSSH's PROTOCOL.u2f) are read;
+ * everything else, and every blob with a byte too many or a number not in its one form, is refused. A private key that somebody
+ * pasted is recognised, refused and not quoted.
  */
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { SallyportError } from '../shared/errors.ts';
 import { WireReader } from './ssh-wire.ts';
 
-export type SshKeyType = 'ssh-ed25519' | 'ecdsa-sha2-nistp256' | 'ecdsa-sha2-nistp384' | 'ecdsa-sha2-nistp521' | 'ssh-rsa';
+export type SshKeyType =
+  | 'ssh-ed25519'
+  | 'ecdsa-sha2-nistp256'
+  | 'ecdsa-sha2-nistp384'
+  | 'ecdsa-sha2-nistp521'
+  | 'ssh-rsa'
+  | 'sk-ssh-ed25519@openssh.com'
+  | 'sk-ecdsa-sha2-nistp256@openssh.com';
 
 export interface SshPublicKey {
   readonly type: SshKeyType;
@@ -19,6 +27,8 @@ export interface SshPublicKey {
   readonly fingerprint: string;
   readonly comment: string;
   readonly key: KeyObject;
+  /** Of a key in a FIDO device: what it is for, which the device signs too. */
+  readonly application?: string;
 }
 
 const curves = {
@@ -31,6 +41,14 @@ const isCurve = (type: string): type is keyof typeof curves => Object.hasOwn(cur
 const maxBlobBytes = 4096;
 const rsaBits = { least: 2048, most: 8192 } as const;
 const privateKey = /PRIVATE KEY|PuTTY-User-Key-File|b3BlbnNzaC1rZXktdjE/;
+
+/** A key that is registered for a partner. */
+export interface RegisteredKey extends SshPublicKey {
+  /** The day it was added, as it was written: 2026-11-22. */
+  readonly added?: string | undefined;
+  /** Of a FIDO device: it must have verified its user, by PIN or finger. */
+  readonly verify: boolean;
+}
 
 /** `SHA256:` and the unpadded base64 of the digest of the blob. */
 export const sshFingerprint = (blob: Buffer): string =>
@@ -60,17 +78,36 @@ export function parseSshPublicKeyBlob(blob: Buffer, comment = ''): SshPublicKey 
   const reader = new WireReader(blob);
   try {
     const type = reader.text();
-    const jwk = readKey(type, reader);
+    const parts = readKey(type, reader);
     reader.end();
-    const key = createPublicKey({ key: jwk, format: 'jwk' });
-    return { type: type as SshKeyType, blob, fingerprint: sshFingerprint(blob), comment, key };
+    return { ...parts, blob, fingerprint: sshFingerprint(blob), comment };
   } catch (cause) {
     if (cause instanceof SallyportError && cause.code === 'config-invalid') throw cause;
     throw refused('the key is damaged', cause);
   }
 }
 
-function readKey(type: string, reader: WireReader): JsonWebKey {
+/**
+ * What follows the type of a key: in a blob by itself, and in a certificate.
+ * @throws SallyportError `config-invalid`, `protocol-violation`; TypeError for numbers that are no key.
+ */
+export function readKey(type: string, reader: WireReader): Pick<SshPublicKey, 'type' | 'key' | 'application'> {
+  const known = type as SshKeyType;
+  const [, plain] = /^sk-(.+)@openssh\.com$/.exec(type) ?? [];
+  if (plain !== 'ssh-ed25519' && plain !== 'ecdsa-sha2-nistp256') return { type: known, key: readPlainKey(type, reader) };
+  const key = readPlainKey(plain, reader);
+  const application = reader.string().toString('latin1');
+  // A device makes keys for websites too, whose signatures a site could ask for.
+  if (!/^ssh:[\x21-\x7e]{0,200}$/.test(application)) throw refused('the key of this device was not made for SSH');
+  return { type: known, key, application };
+}
+
+function readPlainKey(type: string, reader: WireReader): KeyObject {
+  const jwk = readNumbers(type, reader);
+  return createPublicKey({ key: jwk, format: 'jwk' });
+}
+
+function readNumbers(type: string, reader: WireReader): JsonWebKey {
   if (type === 'ssh-ed25519') {
     const point = reader.string();
     if (point.length !== 32) throw refused('an Ed25519 key has 32 bytes');
@@ -94,7 +131,9 @@ function readKey(type: string, reader: WireReader): JsonWebKey {
     if (exponent.length > 8) throw refused('the RSA exponent is too large');
     return { kty: 'RSA', n: modulus.toString('base64url'), e: exponent.toString('base64url') };
   }
-  throw refused('keys of this type are not accepted; use ssh-ed25519, ecdsa-sha2-nistp256/384/521 or ssh-rsa from 2048 bits');
+  throw refused(
+    'keys of this type are not accepted; use ssh-ed25519, ecdsa-sha2-nistp256/384/521, one of the two in FIDO devices (sk-), or ssh-rsa from 2048 bits',
+  );
 }
 
 const refused = (detail: string, cause?: unknown): SallyportError =>

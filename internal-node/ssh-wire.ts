@@ -11,8 +11,7 @@ export class WireReader {
 
   /** @throws SallyportError `protocol-violation` when fewer bytes are left; so do all methods below. */
   take(count: number): Buffer {
-    if (count > this.#bytes.length - this.#offset)
-      throw new SallyportError('protocol-violation', 'an SSH structure ends too early');
+    if (count > this.left) throw new SallyportError('protocol-violation', 'an SSH structure ends too early');
     const part = this.#bytes.subarray(this.#offset, this.#offset + count);
     this.#offset += count;
     return part;
@@ -22,8 +21,27 @@ export class WireReader {
     return this.take(1).readUInt8();
   }
 
+  uint32(): number {
+    return this.take(4).readUInt32BE();
+  }
+
+  uint64(): bigint {
+    return this.take(8).readBigUInt64BE();
+  }
+
   string(): Buffer {
-    return this.take(this.take(4).readUInt32BE());
+    return this.take(this.uint32());
+  }
+
+  /** Strings up to the end of a string. @throws also when there are more than `most`. */
+  strings(most: number): Buffer[] {
+    const inner = new WireReader(this.string());
+    const found: Buffer[] = [];
+    while (inner.left > 0) {
+      if (found.length === most) throw new SallyportError('protocol-violation', 'a list in an SSH structure is too long');
+      found.push(inner.string());
+    }
+    return found;
   }
 
   /** A string of printable ASCII, as all names of algorithms and methods are. */
@@ -45,9 +63,22 @@ export class WireReader {
     return padded ? bytes.subarray(1) : bytes;
   }
 
+  /** Bytes that were not taken yet. */
+  get left(): number {
+    return this.#bytes.length - this.#offset;
+  }
+
   /** Nothing may be left. */
   end(): void {
-    if (this.#offset !== this.#bytes.length)
-      throw new SallyportError('protocol-violation', 'an SSH structure has bytes behind its end');
+    if (this.left !== 0) throw new SallyportError('protocol-violation', 'an SSH structure has bytes behind its end');
   }
+}
+
+/** A string of RFC 4251 §5. */
+export function sshBytes(data: Buffer | string): Buffer {
+  const bytes = Buffer.from(data as string);
+  const framed = Buffer.alloc(4 + bytes.length);
+  framed.writeUInt32BE(bytes.length);
+  bytes.copy(framed, 4);
+  return framed;
 }

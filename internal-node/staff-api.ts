@@ -225,8 +225,9 @@ export class StaffApi implements InternalAdminApi {
 
   async beginTotp(partner: string): Promise<string> {
     this.#checkKnown(partner);
-    if (!this.#deps.current.accounts.get(partner)?.password) {
-      throw new SallyportError('usage', `${partner} has no password here that a code could go with`);
+    const account = this.#deps.current.accounts.get(partner);
+    if (!account?.password && account?.require !== 'key+code') {
+      throw new SallyportError('usage', `${partner} has no password here that a code could go with, and does not need key+code`);
     }
     return this.#deps.factors.begin(partner);
   }
@@ -383,7 +384,7 @@ export class StaffApi implements InternalAdminApi {
 }
 
 function loginOf({ require, password, directory, keys }: PartnerAccount): string {
-  if (require === 'key+password') return require;
+  if (require !== 'any') return require;
   const ways = [...(keys.length > 0 ? ['key'] : []), ...(password ? ['password'] : [])];
   return [...ways, ...(directory === undefined ? [] : [`password in ${directory}`])].join(' or ');
 }

@@ -25,7 +25,13 @@ const token = newToken();
 const accepted: Verdict = { verdict: 'accepted', token, lifeMs: 3_600_000, grant };
 const password = (text = 'secret'): LoginAttempt => ({ method: 'password', user: 'acme', password: new Secret(text) });
 const probe: LoginAttempt = { method: 'key-probe', user: 'acme', algorithm: 'ssh-ed25519', key: Buffer.from('key') };
-const signedKey: LoginAttempt = { ...probe, method: 'key', signed: Buffer.from('signed'), signature: Buffer.from('signature') };
+const signedKey: LoginAttempt = {
+  ...probe,
+  method: 'key',
+  signed: Buffer.from('signed'),
+  signature: Buffer.from('signature'),
+  transcript: Buffer.from('transcript'),
+};
 const visitor = (peer = '192.0.2.1'): Visitor => ({ session: newSessionId(), trace: newTraceId(), protocol: 'sftp', peer });
 const never = new AbortController().signal;
 
@@ -83,6 +89,7 @@ test('carries a signed key inside as it came', async () => {
   const [check] = asked;
   assert.ok(check?.method === 'key');
   assert.equal(Buffer.from(check.signed, 'base64').toString(), 'signed');
+  assert.equal(Buffer.from(check.transcript, 'base64').toString(), 'transcript');
   assert.equal(Buffer.from(check.signature, 'base64').toString(), 'signature');
 });
 

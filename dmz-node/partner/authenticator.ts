@@ -189,8 +189,13 @@ function secretOf(attempt: LoginAttempt): Record<string, string | readonly strin
   if (attempt.method === 'new-password') return { method: 'new-password', password: attempt.password.reveal() };
   if (attempt.method === 'certificate')
     return { method: 'certificate', chain: attempt.chain.map((der) => der.toString('base64')) };
+  if (attempt.method === 'code') return { method: 'code', code: attempt.code.reveal() };
   const { method, algorithm } = attempt;
   const key = attempt.key.toString('base64');
   if (attempt.method === 'key-probe') return { method, algorithm, key };
-  return { method, algorithm, key, signed: attempt.signed.toString('base64'), signature: attempt.signature.toString('base64') };
+  const { signed, signature, transcript } = attempt;
+  return { method, algorithm, key, ...inBase64({ signed, signature, transcript }) };
 }
+
+const inBase64 = (all: Readonly<Record<string, Buffer>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(all).map(([name, bytes]) => [name, bytes.toString('base64')]));

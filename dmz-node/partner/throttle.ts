@@ -70,4 +70,4 @@ export class Throttle {
 }
 
 const methodOf = ({ method }: LoginAttempt): 'password' | 'key' =>
-  method === 'password' || method === 'new-password' ? 'password' : 'key';
+  method === 'key' || method === 'key-probe' || method === 'certificate' ? 'key' : 'password';

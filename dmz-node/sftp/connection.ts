@@ -12,7 +12,7 @@ import type { EventRecord } from '../../shared/events/event.ts';
 import { event } from '../../shared/events/event.ts';
 import { type Logger, printable } from '../../shared/log.ts';
 import type { Place, Refusal } from '../admission.ts';
-import type { LoginAttempt, LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partner-view.ts';
+import type { HandshakeCookieSource, LoginAttempt, LoginDesk, LoginOutcome, PartnerSession, Visitor } from '../partner-view.ts';
 import type { StallRule } from '../progress.ts';
 import type { AlgorithmOffer } from './algorithms.ts';
 import { Channels, type ChannelsOptions } from './channels.ts';
@@ -25,6 +25,7 @@ import {
   type AuthContext,
   answerGlobalRequest,
   createSshClient,
+  forgetTranscript,
   hostKeyAlgorithmOf,
   oweAnswer,
   owedAnswers,
@@ -34,6 +35,7 @@ import {
   sendDisconnect,
   sendGlobalNotice,
   sessionIdOf,
+  transcriptOf,
 } from './ssh2-seam.ts';
 
 export interface ConnectionDeps {
@@ -41,6 +43,7 @@ export interface ConnectionDeps {
   readonly visitor: Visitor;
   readonly place: Place;
   readonly desk: LoginDesk;
+  readonly cookies: HandshakeCookieSource;
   readonly pool: BlockPool;
   readonly memory: SharedMemory;
   readonly clock: Clock;
@@ -110,6 +113,7 @@ export class Connection {
       banner: options.banner,
       keepAliveMs: options.keepAliveMs,
       keepAliveMisses: options.keepAliveMisses,
+      cookie: () => deps.cookies.take(),
       onIdent: (ident) => this.#spoke(ident),
       onViolation: (what) => this.#violation(what),
     });
@@ -118,6 +122,7 @@ export class Connection {
       {
         login: (attempt) => this.#login(attempt),
         onAccepted: (session) => this.#accepted(session),
+        transcript: () => transcriptOf(this.#client),
         asksForCode: () => options.askForCode,
         disconnect: (reason) => this.#refuseLogin(reason),
       },
@@ -337,6 +342,7 @@ export class Connection {
 
   #accepted(session: PartnerSession): void {
     this.#partner = session;
+    forgetTranscript(this.#client);
     this.#deps.place.loggedIn();
     this.#cancelTimer();
     const leave = (): void => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { announcement, proofRequest, proofs } from './host-key-proof.ts';
 import { newEd25519Key, newHostKey } from './new-host-key.ts';
-import { parseSshKey, readSshStrings, sshString } from './ssh2-seam.ts';
+import { readSshStrings, sshString } from './ssh-strings.ts';
+import { parseSshKey } from './ssh2-seam.ts';
 
 const [first, second, stranger] = ['a', 'b', 'c'].map((name) => parseSshKey(Buffer.from(newEd25519Key(name))));
 const rsa = parseSshKey(Buffer.from(await newHostKey('rsa')));

@@ -2,7 +2,8 @@
  * Host keys that change without alarming anybody (OpenSSH's PROTOCOL §2.5): after a login the client hears of all keys of this
  * server, may ask for a proof of those that it does not know, and with `UpdateHostKeys yes` remembers them and forgets old ones.
  */
-import { type ParsedKey, readSshStrings, signAsHost, sshString } from './ssh2-seam.ts';
+import { readSshStrings, sshString } from './ssh-strings.ts';
+import { type ParsedKey, signAsHost } from './ssh2-seam.ts';
 
 export const announceRequest = 'hostkeys-00@openssh.com';
 export const proofRequest = 'hostkeys-prove-00@openssh.com';

@@ -16,7 +16,7 @@ import type { PolicyBundle } from '../../shared/policy.ts';
 import type { Service } from '../../shared/service.ts';
 import { Admission, type AdmissionOptions } from '../admission.ts';
 import { Balancers, type BalancersOptions, balancersDefaults } from '../balancers.ts';
-import type { LoginDesk } from '../partner-view.ts';
+import type { HandshakeCookieSource, LoginDesk } from '../partner-view.ts';
 import { peerAddress } from '../peer-address.ts';
 import { stallRule } from '../progress.ts';
 import { RefusalReport } from '../refusal-report.ts';
@@ -29,6 +29,8 @@ import { checkPatches, nativeCryptoLoaded, type ParsedKey } from './ssh2-seam.ts
 
 export interface SftpListenerDeps {
   readonly desk: LoginDesk;
+  /** Left out: nobody can log in with a key. */
+  readonly cookies?: HandshakeCookieSource;
   /** The policy in force, for the banner and the limits that it sets. */
   readonly policy: () => Pick<PolicyBundle, 'banner' | 'limits' | 'askForCode'> | undefined;
   readonly events: EventSink;
@@ -79,6 +81,8 @@ export const sftpDefaults = {
   outstandingBytes: 4 * 1024 * 1024,
   sharedOutstandingBytes: 32 * 1024 * 1024,
 } as const;
+
+const noCookies: HandshakeCookieSource = { take: () => undefined };
 
 /** Idle memory that all connections share for putting packets together. */
 const pooledBytes = 6 * 1024 * 1024;
@@ -201,13 +205,14 @@ export class SftpListener implements Service {
     const policy = this.#deps.policy();
     const { idleMs, maxHandles } = this.#options;
     const visitor = { session: newSessionId(), trace: newTraceId(), protocol: 'sftp', peer } as const;
-    const { desk, clock, log } = this.#deps;
+    const { desk, clock, log, cookies = noCookies } = this.#deps;
     const connection: Connection = new Connection(
       {
         socket,
         visitor,
         place,
         desk,
+        cookies,
         clock,
         log,
         pool: this.#pool,

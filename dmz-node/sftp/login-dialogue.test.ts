@@ -18,6 +18,7 @@ function bench(
         return login(attempt);
       },
       onAccepted: () => said.push('session'),
+      transcript: () => Buffer.from('transcript'),
       asksForCode: () => asksForCode,
       disconnect: (reason) => said.push(`disconnect ${reason}`),
     },
@@ -67,12 +68,26 @@ test('an uninvited change of password and a SHA-1 signature are refused without 
   assert.deepEqual(attempts, []);
 });
 
-test('names the signature algorithm of an RSA key, in the attempt and in the answer to a probe', async () => {
+test('names the algorithm as the client wrote it, and shows what the session identifier is made of with a signature', async () => {
   const { attempts, send } = bench(() => ({ outcome: 'key-acceptable' }));
-  const rsa = { algo: 'ssh-rsa', data: Buffer.from('key') };
-  await send('publickey', { key: rsa, hashAlgo: 'sha512' });
-  assert.equal(rsa.algo, 'rsa-sha2-512');
+  const rsa = { algo: 'rsa-sha2-512', data: Buffer.from('key') };
+  await send('publickey', { key: rsa });
   assert.equal(attempts[0]?.method === 'key-probe' && attempts[0].algorithm, 'rsa-sha2-512');
+  await send('publickey', { key: rsa, signature: Buffer.from('signature'), blob: Buffer.from('signed') });
+  assert.equal(attempts[1]?.method === 'key' && String(attempts[1].transcript), 'transcript');
+});
+
+test('after a key that owes a one-time code only that is asked for, and what comes as a password is one', async () => {
+  const owing = { outcome: 'continue', methods: ['code'] } as const;
+  const { said, attempts, send, reply } = bench(({ method }) => (method === 'key' ? owing : { outcome: 'rejected' }), true);
+  await send('publickey', { key: key(), signature: Buffer.alloc(64), blob: Buffer.alloc(9) });
+  assert.deepEqual(said, ['partial password,keyboard-interactive']);
+  await send('keyboard-interactive');
+  assert.equal(said.at(-1), 'prompt One-time code: ');
+  await reply(['123 456']);
+  await send('password', { password: 'ABCDE-FGHIJ' });
+  const codes = attempts.flatMap((attempt) => (attempt.method === 'code' ? [attempt.code.reveal()] : []));
+  assert.deepEqual(codes, ['123456', 'abcde-fghij']);
 });
 
 test('the answer to our one question is a password; a wrong number of answers is none', async () => {

@@ -14,6 +14,8 @@ export interface LoginDialogueDeps {
   readonly login: (attempt: LoginAttempt) => Promise<LoginOutcome>;
   /** Called with a session before the client hears that it is in. */
   readonly onAccepted: (session: PartnerSession) => void;
+  /** What the SSH session identifier of this connection is the hash of. */
+  readonly transcript: () => Buffer;
   /** Whether a one-time code is asked for beside the password: of everybody, since only the inside knows who has one. */
   readonly asksForCode: () => boolean;
   readonly disconnect: (reason: 'unavailable' | 'too-many-attempts' | 'broken-protocol') => void;
@@ -22,6 +24,7 @@ export interface LoginDialogueDeps {
 const maxProbes = 20;
 const passwordPrompt = { prompt: 'Password: ', echo: false };
 const codePrompt = { prompt: 'One-time code (empty if you have none): ', echo: false };
+const owedCodePrompt = { prompt: 'One-time code: ', echo: false };
 const passwordMethods = ['password', 'keyboard-interactive'] as const;
 const allMethods = ['publickey', ...passwordMethods];
 
@@ -29,6 +32,8 @@ export class LoginDialogue {
   readonly #deps: LoginDialogueDeps;
   readonly #maxAttempts: number;
   #methods: readonly string[] = allMethods;
+  /** A key was accepted, and only a one-time code is missing: what programs send as a password is one. */
+  #owesCode = false;
   #busy = false;
   #over = false;
   #attempts = 0;
@@ -64,7 +69,7 @@ export class LoginDialogue {
       this.#deps.disconnect('too-many-attempts');
       return;
     }
-    const attempt = this.#methods.includes(context.method) ? attemptOf(context) : undefined;
+    const attempt = this.#methods.includes(context.method) ? this.#attemptOf(context) : undefined;
     if (attempt === 'ask') {
       this.#ask(context);
       return;
@@ -78,15 +83,39 @@ export class LoginDialogue {
 
   /** RFC 4256: programs that know no `password` show our question instead. */
   #ask(context: AuthContext): void {
-    const prompts = this.#deps.asksForCode() ? [passwordPrompt, codePrompt] : [passwordPrompt];
+    const usual = this.#deps.asksForCode() ? [passwordPrompt, codePrompt] : [passwordPrompt];
+    const prompts = this.#owesCode ? [owedCodePrompt] : usual;
     context.prompt?.(prompts, '', '', (responses) => {
       if (this.#over || !Array.isArray(responses)) return;
       const [password, code = ''] = responses as unknown[];
       if (responses.length !== prompts.length || typeof password !== 'string' || typeof code !== 'string')
         return context.reject(this.#methods);
-      const typed = { method: 'password', user: context.username, password: new Secret(password) } as const;
-      void this.#check(context, code.trim() === '' ? typed : { ...typed, code: new Secret(code.trim()) });
+      const typed = this.#typed(context, password);
+      const withCode = typed.method === 'password' && code.trim() !== '';
+      void this.#check(context, withCode ? { ...typed, code: new Secret(code.trim()) } : typed);
     });
+  }
+
+  #typed({ username: user }: AuthContext, text: string): Extract<LoginAttempt, { method: 'password' | 'code' }> {
+    if (this.#owesCode) return { method: 'code', user, code: new Secret(text.replace(/\s/g, '').toLowerCase()) };
+    return { method: 'password', user, password: new Secret(text) };
+  }
+
+  /** `ask`: the password must be asked for first. Undefined: refused without asking anybody. */
+  #attemptOf(context: AuthContext): LoginAttempt | 'ask' | undefined {
+    if (context.method === 'keyboard-interactive') return 'ask';
+    if (context.method === 'publickey') return this.#keyAttemptOf(context);
+    // An uninvited change of password comes as an object.
+    const isPassword = context.method === 'password' && typeof context.password === 'string';
+    return isPassword ? this.#typed(context, String(context.password)) : undefined;
+  }
+
+  #keyAttemptOf({ key: shown, blob: signed, signature, username: user }: AuthContext): LoginAttempt | undefined {
+    // SHA-1, which nobody inside would take either.
+    if (!shown || shown.algo === 'ssh-rsa') return undefined;
+    const { algo: algorithm, data: key } = shown;
+    if (!signed || !signature) return { method: 'key-probe', user, algorithm, key };
+    return { method: 'key', user, algorithm, key, signed, signature, transcript: this.#deps.transcript() };
   }
 
   async #check(context: AuthContext, attempt: LoginAttempt): Promise<void> {
@@ -119,6 +148,7 @@ export class LoginDialogue {
         context.accept();
         return;
       case 'continue':
+        this.#owesCode = outcome.methods.includes('code');
         this.#methods = outcome.methods.flatMap((method) => (method === 'key' ? ['publickey'] : passwordMethods));
         context.reject(this.#methods, true);
         return;
@@ -141,26 +171,4 @@ export class LoginDialogue {
         return;
     }
   }
-}
-
-/** `ask`: the password must be asked for first. Undefined: refused without asking anybody. */
-function attemptOf(context: AuthContext): LoginAttempt | 'ask' | undefined {
-  if (context.method === 'password') {
-    // An uninvited change of password comes as an object.
-    if (typeof context.password !== 'string') return undefined;
-    return { method: 'password', user: context.username, password: new Secret(context.password) };
-  }
-  if (context.method === 'keyboard-interactive') return 'ask';
-  return context.method === 'publickey' ? keyAttemptOf(context) : undefined;
-}
-
-function keyAttemptOf(context: AuthContext): LoginAttempt | undefined {
-  const { key, hashAlgo, blob, signature, username: user } = context;
-  // The package names RSA keys `ssh-rsa` whatever the signature algorithm; without a hash it is SHA-1.
-  if (!key || (key.algo === 'ssh-rsa' && hashAlgo === undefined)) return undefined;
-  const algorithm = hashAlgo === 'sha512' ? 'rsa-sha2-512' : hashAlgo === 'sha256' ? 'rsa-sha2-256' : key.algo;
-  if (blob && signature) return { method: 'key', user, algorithm, key: key.data, signed: blob, signature };
-  // The answer to a probe must name the algorithm that was asked for.
-  key.algo = algorithm;
-  return { method: 'key-probe', user, algorithm, key: key.data };
 }

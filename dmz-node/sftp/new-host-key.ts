@@ -5,7 +5,7 @@
  */
 import { generateKeyPair, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
-import { sshString } from './ssh2-seam.ts';
+import { sshString } from './ssh-strings.ts';
 
 export const hostKeyTypes = ['ed25519', 'rsa', 'ecdsa'] as const;
 export type HostKeyType = (typeof hostKeyTypes)[number];

@@ -15,8 +15,8 @@ export interface BufferedProtocol {
   _onPayload: (payload: Buffer) => unknown;
   _onWrite: (packet: Buffer) => void;
   parse(chunk: Buffer, from: number, to: number): void;
-  /** `_packet`: one whose end has not come yet; it may lie in the chunk that brought its beginning. */
-  readonly _decipher: { readonly _packet?: Uint8Array | null };
+  /** Undefined before the first line is whole. `_packet`: one whose end has not come yet; it may lie in the chunk that brought its beginning. */
+  readonly _decipher: { readonly _packet?: Uint8Array | null } | undefined;
 }
 
 /** Smaller ones are not worth the call. */
@@ -41,7 +41,7 @@ export class ReceivedMemory {
       this.#chunk = chunk.buffer;
       parse.call(protocol, chunk, from, to);
       this.#chunk = undefined;
-      const unfinished = protocol._decipher._packet?.buffer === chunk.buffer;
+      const unfinished = protocol._decipher?._packet?.buffer === chunk.buffer;
       if (!this.#chunkKept && !unfinished) freeNow(chunk);
     };
   }

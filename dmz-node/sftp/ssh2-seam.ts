@@ -4,8 +4,8 @@
  * Its public server announces itself only after the client's first line, offers algorithms that it cannot switch off, and
  * has no back-pressure in its SFTP layer. So we own the TCP socket, hand it to the exported `IncomingClient`, and take raw
  * channels. What the package gets wrong and can be set right from outside is set right here: the bounded first line, the
- * list of signature algorithms, the number of keyboard-interactive answers, data beyond the window. Nothing here decides
- * who may come in.
+ * list of signature algorithms, the number of keyboard-interactive answers, data beyond the window, keys and signatures of
+ * kinds that it does not know. Nothing here decides who may come in.
  */
 import type { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
@@ -13,12 +13,14 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { SallyportError } from '../../shared/errors.ts';
 import type { AlgorithmOffer } from './algorithms.ts';
+import { sshString } from './ssh-strings.ts';
 import { type BufferedProtocol, freeSentPackets, ReceivedMemory } from './ssh2-buffers.ts';
+import { type FirstLineArgs, type FirstLineProtocol, readFirstLine } from './ssh2-first-line.ts';
+import './ssh2-requests.ts';
 
-type Parse = (chunk: Buffer, from: number, to: number) => number | undefined;
 type Handler = (protocol: SshProtocol, ...args: never[]) => void;
 
-export interface SshProtocol extends BufferedProtocol {
+export interface SshProtocol extends BufferedProtocol, FirstLineProtocol {
   /** Set from the first byte of a key exchange to its end. */
   readonly _kexinit: unknown;
   readonly _kex:
@@ -38,7 +40,8 @@ export interface SshProtocol extends BufferedProtocol {
   readonly _authsQueue: string[];
   /** Packets that wait for the end of a key exchange. */
   readonly _queue: readonly Buffer[] | undefined;
-  _parse: Parse;
+  /** What the session identifier is the hash of. By `patches/`. */
+  _transcript: Buffer | undefined;
   _onHandshakeComplete: (...args: unknown[]) => void;
   channelClose(channel: number): void;
   requestSuccess(data: Buffer): void;
@@ -88,8 +91,9 @@ export interface AuthContext {
   readonly method: string;
   /** An object when the client asks to change its password, which nobody invited it to do. */
   readonly password?: unknown;
-  readonly key?: { algo: string; readonly data: Buffer };
-  readonly hashAlgo?: string;
+  /** `algo` as the client wrote it. */
+  readonly key?: { readonly algo: string; readonly data: Buffer };
+  /** The signed data of RFC 4252 §7, and the signature as it came. */
   readonly blob?: Buffer;
   readonly signature?: Buffer;
   accept(): void;
@@ -142,21 +146,8 @@ const keyParser = require('ssh2/lib/protocol/keyParser.js') as {
 const { convertSignature } = require('ssh2/lib/protocol/utils.js') as {
   convertSignature(signature: Buffer, type: string): Buffer | false;
 };
-const messageHandlers = require('ssh2/lib/protocol/handlers.js') as ((protocol: SshProtocol, payload: Buffer) => unknown)[];
-
-const infoResponse = 61;
-const maxInfoResponses = 4;
-const readInfoResponse = messageHandlers[infoResponse];
-if (readInfoResponse) {
-  // The package makes an array as long as the packet claims before it looks at the packet.
-  messageHandlers[infoResponse] = (protocol, payload) => {
-    if (payload.length < 5 || payload.readUInt32BE(1) > maxInfoResponses) throw new Error('too many answers');
-    return readInfoResponse(protocol, payload);
-  };
-}
-
 /** Of `patches/`, in their order. */
-const neededPatches = ['addon-freed-in-any-task', 'mlkem768x25519', 'packets-while-rekeying'];
+const neededPatches = ['addon-freed-in-any-task', 'mlkem768x25519', 'packets-while-rekeying', 'handshake-transcript'];
 
 /** @throws SallyportError `config-invalid`: the package lacks a patch without which a node must not run. */
 export function checkPatches(): void {
@@ -180,8 +171,7 @@ export function parseSshKey(data: Buffer): ParsedKey {
   return key;
 }
 
-export interface ClientArgs {
-  readonly socket: Socket;
+export interface ClientArgs extends FirstLineArgs {
   readonly hostKeys: Readonly<Record<string, ParsedKey>>;
   readonly offer: AlgorithmOffer;
   readonly banner: string;
@@ -192,9 +182,6 @@ export interface ClientArgs {
   /** The client sent more than it was allowed to, or broke the framing of a channel. */
   readonly onViolation: (what: string) => void;
 }
-
-/** RFC 4253 §4.2: 255 characters with the line end. */
-const maxIdentBytes = 255;
 
 /** Begins the SSH protocol on an accepted socket. The caller puts an `error` listener on the result at once. */
 export function createSshClient(args: ClientArgs): SshClient {
@@ -217,25 +204,11 @@ export function createSshClient(args: ClientArgs): SshClient {
       keepaliveCountMax: args.keepAliveMisses,
     },
   );
-  boundIdent(client._protocol);
+  readFirstLine(client._protocol, args);
   sendOwnSignatureAlgorithms(client._protocol);
   freeSentPackets(client._protocol, args.socket);
   watchWindow(client, new ReceivedMemory(client._protocol), args.onViolation);
   return client;
-}
-
-/** The package loses the middle part of a first line that comes in three pieces, and would keep up to 8 KiB of it. */
-function boundIdent(protocol: SshProtocol): void {
-  const parseLine = protocol._parse;
-  let held = Buffer.alloc(0);
-  protocol._parse = (chunk, from, to) => {
-    const end = chunk.subarray(from, to).indexOf(0x0a);
-    const length = end === -1 ? to - from : end + 1;
-    if (held.length + length > maxIdentBytes) throw new Error('the first line is too long');
-    held = Buffer.concat([held, chunk.subarray(from, from + length)]);
-    if (end !== -1) parseLine.call(protocol, held, 0, held.length);
-    return from + length;
-  };
 }
 
 /** RFC 8308 §3.1: the package forgets a comma in its list and names SHA-1 algorithms, so the list is sent from here. */
@@ -250,7 +223,13 @@ function sendOwnSignatureAlgorithms(protocol: SshProtocol): void {
     complete(...args);
   };
 }
-const signatureList = 'ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256';
+const signatureList = [
+  'ssh-ed25519',
+  'sk-ssh-ed25519@openssh.com',
+  ...['ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521'],
+  'sk-ecdsa-sha2-nistp256@openssh.com',
+  ...['rsa-sha2-512', 'rsa-sha2-256'],
+].join();
 
 /** The package drops data that comes at a window of zero and lets it go negative otherwise: both would corrupt the stream. */
 function watchWindow(client: SshClient, memory: ReceivedMemory, onViolation: (what: string) => void): void {
@@ -311,6 +290,13 @@ export function watchRoundTrips(client: SshClient, nowMs: () => number, onAnswer
 
 /** Of the first key exchange, whatever came after it (RFC 4253 §7.2). */
 export const sessionIdOf = (client: SshClient): Buffer => client._protocol._kex?.sessionID ?? Buffer.alloc(0);
+
+/** What the session identifier is the hash of (RFC 4253 §8): it holds the secret of the exchange, so drop it when it has been used. */
+export const transcriptOf = (client: SshClient): Buffer => client._protocol._transcript ?? Buffer.alloc(0);
+
+export function forgetTranscript(client: SshClient): void {
+  client._protocol._transcript = undefined;
+}
 
 /** What the server signed the last key exchange with. */
 export const hostKeyAlgorithmOf = (client: SshClient): string => client._protocol._kex?.negotiated.serverHostKey ?? '';
@@ -396,26 +382,4 @@ function sendPayload(protocol: SshProtocol, parts: readonly Buffer[]): void {
   const packet = writer.alloc(payload.length, true);
   payload.copy(packet, writer.allocStartKEX);
   protocol._cipher.encrypt(writer.finalize(packet, true));
-}
-
-export function sshString(text: string | Buffer): Buffer {
-  const bytes = Buffer.from(text as string);
-  const framed = Buffer.alloc(4 + bytes.length);
-  framed.writeUInt32BE(bytes.length);
-  bytes.copy(framed, 4);
-  return framed;
-}
-
-/** Strings up to the very end of `data`; undefined when they do not fill it. */
-export function readSshStrings(data: Buffer): readonly Buffer[] | undefined {
-  const strings: Buffer[] = [];
-  let at = 0;
-  while (at < data.length) {
-    if (data.length - at < 4) return undefined;
-    const end = at + 4 + data.readUInt32BE(at);
-    if (end > data.length) return undefined;
-    strings.push(data.subarray(at + 4, end));
-    at = end;
-  }
-  return strings;
 }

@@ -36,7 +36,7 @@ const key = (byte: number): string => {
   return `ssh-ed25519 ${blob.toString('base64')} someone`;
 };
 const noIdentity = { makeSealingIdentity: async () => {} };
-const partnerOf = (name: string, keyTexts: readonly string[]) => ({ name, keyTexts, from: [], requireBoth: false });
+const partnerOf = (name: string, keyTexts: readonly string[]) => ({ name, keyTexts, from: [], require: 'any' as const });
 
 // init
 

@@ -12,6 +12,7 @@ import { nodeClient } from './node-client.ts';
 import { addPartner, changePassword, checkNewPartner, type NewPartner, unknownPartner } from './partner-change.ts';
 import { readSmallFile } from './read-small-file.ts';
 import { reload } from './reload.ts';
+import { addPartnerKeyVerbs } from './verbs-partner-key.ts';
 
 export interface PartnerDeps {
   /** @returns a PHC string. */
@@ -40,12 +41,17 @@ export function addPartnerVerbs(program: Program, group: ReturnType<Program['gro
     },
     (command) =>
       command
-        .option('-k, --key <file>', 'file with OpenSSH public keys, - for standard input; can be repeated', collect, [])
+        .option(
+          '-k, --key <file>',
+          'file with public keys (OpenSSH, RFC 4716, PuTTY), - for standard input; can be repeated',
+          collect,
+          [],
+        )
         .option('-p, --password', 'ask for a password, twice')
         .option('--password-file <file>', 'file with the password on its first line, - for standard input')
         .option('--invite', 'he sets his password himself: see `partner invite`')
         .option('--from <network>', 'addresses the partner may come from; can be repeated', collect, [])
-        .option('--require <what>', 'any, or key+password', 'any'),
+        .option('--require <what>', 'any, key+password, or key+code', 'any'),
     async (context, options, [name = '']) => {
       const { output } = context;
       const settings = await loadInternalSettings(context.configFile, 'unchecked');
@@ -74,6 +80,7 @@ export function addPartnerVerbs(program: Program, group: ReturnType<Program['gro
   addPassword(program, group, deps);
   addForget(program, group);
   addList(program, group);
+  addPartnerKeyVerbs(program, group, reload);
 }
 
 function addPassword(program: Program, group: ReturnType<Program['group']>, deps: PartnerDeps): void {
@@ -135,8 +142,9 @@ async function gather(
   context: VerbContext,
   { hashPassword, policy }: PartnerDeps & { readonly policy: PasswordPolicy },
 ): Promise<NewPartner> {
-  if (options.require !== 'any' && options.require !== 'key+password') {
-    throw new SallyportError('usage', '--require is any or key+password');
+  const { require } = options;
+  if (require !== 'any' && require !== 'key+password' && require !== 'key+code') {
+    throw new SallyportError('usage', '--require is any, key+password or key+code');
   }
   const stdinUsers = [...options.key, options.passwordFile].filter((file) => file === '-').length;
   if (stdinUsers > 1) throw new SallyportError('usage', 'only one of the options can read standard input');
@@ -149,8 +157,7 @@ async function gather(
   const keyTexts: string[] = [];
   for (const file of options.key) keyTexts.push(await readSmallFile(file, context));
   const wantsPassword = options.password === true || options.passwordFile !== undefined;
-  const requireBoth = options.require === 'key+password';
-  const draft = { name, keyTexts, from: options.from, requireBoth, choosesPassword: options.invite };
+  const draft = { name, keyTexts, from: options.from, require, choosesPassword: options.invite } as const;
   // Before anybody types a password in vain.
   checkNewPartner({ ...draft, passwordHash: wantsPassword ? '' : undefined });
   if (!wantsPassword) return draft;
@@ -180,7 +187,7 @@ async function faultOf(configFile: string): Promise<string | undefined> {
 type PartnerConfig = InternalSettings['partners'][string];
 
 const loginOf = ({ keys, password, choosesPassword, directory, require }: PartnerConfig): string => {
-  if (require === 'key+password') return 'key+password';
+  if (require !== 'any') return require;
   return [
     ...(keys.length > 0 ? [keys.length === 1 ? 'key' : `${keys.length} keys`] : []),
     ...(password || choosesPassword ? ['password'] : []),

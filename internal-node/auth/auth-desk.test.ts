@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { AuthBench, hashFor } from '../../test/fixtures/auth-bench.ts';
@@ -122,11 +122,11 @@ test('AC-12: key+password: the key first, then the password, in the same session
 test('key+password: a good key is forgotten after two minutes and its proof cannot be shown again', async () => {
   await using bench = await AuthBench.make(partners);
   const session = newSessionId();
-  const identifier = randomBytes(32);
-  assert.equal((await bench.key('both', key, { session, identifier })).verdict, 'continue');
+  const handshake = bench.handshake();
+  assert.equal((await bench.key('both', key, { session, handshake })).verdict, 'continue');
   bench.clock.advance(120_000);
   assert.deepEqual(await bench.password('both', 'correct', { session }), rejected);
-  assert.deepEqual(await bench.key('both', key, { session, identifier }), rejected);
+  assert.deepEqual(await bench.key('both', key, { session, handshake }), rejected);
   assert.equal(bench.lastReason, 'SSH session identifier used before');
 });
 

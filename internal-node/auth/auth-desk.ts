@@ -5,29 +5,31 @@
  * same bytes and take the same time: refusals leave at multiples of a least time, above what the methods of the chain differ
  * by. Whatever fails on our side refuses (`unavailable`), and while a method of the chain is failing so does every other
  * refusal of a password. Budgets hold whatever the DMZ says about addresses. A key login is believed only with a signature
- * over its own SSH connection.
+ * over its own SSH connection, whose handshake was made with a number of ours a moment ago.
  */
 import type { Clock } from '../../shared/clock.ts';
 import { asSallyportError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { Secret } from '../../shared/secret.ts';
 import type { AuthCheck, Verdict } from '../../shared/tunnel/messages.ts';
-import type { SshPublicKey } from '../ssh-public-key.ts';
 import type { Attempt, AuthBudgets } from './budgets.ts';
 import type { CertificateLogins } from './certificates/certificate-logins.ts';
 import type { LoginChain, Walk } from './chain.ts';
 import type { HalfLogins } from './half-logins.ts';
+import { type GoodKey, type KeyLogins, type Proven, staleHandshake } from './key-logins.ts';
 import type { Account, LocalUsers } from './local-users.ts';
 import type { StepAnswer } from './login-method.ts';
 import type { PasswordChanges } from './passwords/password-changes.ts';
 import type { Rejections, RejectReason } from './rejections.ts';
 import type { SessionBook } from './session-book.ts';
-import { fitsAlgorithm, verifySignedLogin } from './ssh-signature.ts';
 
 export interface AuthDeskDeps {
   readonly users: LocalUsers;
   readonly chain: LoginChain;
   readonly sessions: Pick<SessionBook, 'open' | 'useIdentifier'>;
+  readonly keys: Pick<KeyLogins, 'recognise' | 'prove'>;
+  /** One-time codes that stand by themselves. */
+  readonly codes: { objection(partner: string, code: string): Promise<RejectReason | undefined> };
   readonly budgets: AuthBudgets;
   readonly halfLogins: HalfLogins;
   readonly certificates: Pick<CertificateLogins, 'judge'>;
@@ -105,6 +107,7 @@ export class AuthDesk {
       if (params.method === 'password') return await this.#password(params, signal);
       if (params.method === 'new-password') return await this.#newPassword(params, signal);
       if (params.method === 'certificate') return await this.#certificate(params, signal);
+      if (params.method === 'code') return await this.#inBudget(params, signal, (attempt) => this.#code(params, attempt, signal));
       return await this.#keyInBudget(params, signal);
     } catch (error) {
       signal.throwIfAborted();
@@ -116,9 +119,18 @@ export class AuthDesk {
   }
 
   async #password(params: Check<'password'>, signal: AbortSignal): Promise<Finding> {
-    const { budgets, rejections, clock } = this.#deps;
     // Before the budgets: an empty password is right for nobody and costs nothing to refuse.
     if (params.password === '') return { rejected: 'empty password' };
+    return await this.#inBudget(params, signal, (attempt) => this.#inChain(params, attempt, signal));
+  }
+
+  /** What can be guessed is guessed as often as the budgets allow. */
+  async #inBudget(
+    params: Check<'password' | 'code'>,
+    signal: AbortSignal,
+    check: (attempt: Attempt) => Promise<Finding>,
+  ): Promise<Finding> {
+    const { budgets, rejections, clock } = this.#deps;
     using attempt = budgets.enterPassword(params.user);
     if (!attempt) {
       rejections.limited(params, 'waiting');
@@ -130,7 +142,17 @@ export class AuthDesk {
     if (exhausted) rejections.limited(params, exhausted);
     if (exhausted === 'link') return unavailable;
     if (exhausted) return { rejected: 'too many failures', partner: this.#known(params.user) };
-    return await this.#inChain(params, attempt, signal); // awaited: the attempt lasts until then
+    return await check(attempt); // awaited: the attempt lasts until then
+  }
+
+  /** The rest of a login that began with a key. */
+  async #code(params: Check<'code'>, attempt: Attempt, signal: AbortSignal): Promise<Finding> {
+    const { user: partner } = params;
+    const account = this.#deps.users.find(partner);
+    const reason = this.#ownObjection(account, params) ?? (await this.#deps.codes.objection(partner, params.code));
+    if (!account || reason) return { rejected: reason ?? 'unknown user', partner: this.#known(partner) };
+    attempt.succeeded();
+    return await this.#open(params, { partner, account }, 'key+code', {}, signal);
   }
 
   async #inChain(params: Check<'password'>, attempt: Attempt, signal: AbortSignal): Promise<Finding> {
@@ -149,7 +171,7 @@ export class AuthDesk {
       attempt.succeeded();
       if (answer.change)
         return this.#deps.changes.begin(params.session, { partner, ...answer.change }) ? mustChange : unavailable;
-      return this.#open(params, answer, howOf(account, params), undefined, signal);
+      return this.#open(params, answer, howOf(account, params), {}, signal);
     }
     if (answer.outcome === 'failed') {
       attempt.undecided();
@@ -168,7 +190,7 @@ export class AuthDesk {
     const done = await this.#deps.changes.change(session, partner, account, new Secret(params.password));
     if (done === undefined) return { rejected: 'no change of password was asked for', partner };
     if (done !== 'changed') return { verdict: 'change', about: done };
-    return this.#open(params, { partner, account }, howOf(account, params), undefined, signal);
+    return this.#open(params, { partner, account }, howOf(account, params), {}, signal);
   }
 
   /** Never a failure: a program shows its certificate to everybody, and says its password where that does not suffice. */
@@ -190,8 +212,7 @@ export class AuthDesk {
       this.#deps.rejections.certificate(params, fingerprint, why);
       return goOn;
     }
-    if (required !== 'certificate+password')
-      return await this.#open(params, { partner, account }, 'certificate', undefined, signal);
+    if (required !== 'certificate+password') return await this.#open(params, { partner, account }, 'certificate', {}, signal);
     return this.#deps.halfCertificates.add(session, partner) ? goOn : unavailable;
   }
 
@@ -205,23 +226,26 @@ export class AuthDesk {
     const partner = this.#known(params.user);
     const reason = this.#ownObjection(account, params);
     if (!account || reason) return { rejected: reason ?? 'unknown user', partner };
-    const key = this.#deps.users.keyOf(account, Buffer.from(params.key, 'base64'));
-    if (!key) return { rejected: 'key not registered', partner };
-    if (!fitsAlgorithm(key, params.algorithm)) return { rejected: 'algorithm does not fit the key', partner };
-    return params.method === 'key' ? await this.#signedKey(params, account, key, signal) : { verdict: 'key-acceptable' };
+    const good = await this.#deps.keys.recognise(params, account);
+    if ('rejected' in good) return { ...good, partner };
+    return params.method === 'key' ? await this.#signedKey(params, account, good, signal) : { verdict: 'key-acceptable' };
   }
 
-  async #signedKey(params: Check<'key'>, account: Account, key: SshPublicKey, signal: AbortSignal): Promise<Finding> {
-    const { user, algorithm } = params;
-    const signed = Buffer.from(params.signed, 'base64');
-    const login = { user, algorithm, signed, signature: Buffer.from(params.signature, 'base64') };
-    const identifier = verifySignedLogin(login, key)?.toString('base64');
-    if (identifier === undefined) return { rejected: 'bad signature', partner: user };
-    if (account.require === 'any') return this.#open(params, { partner: user, account }, 'key', identifier, signal);
-    if (!(await this.#deps.sessions.useIdentifier(identifier)))
+  async #signedKey(params: Check<'key'>, account: Account, good: GoodKey, signal: AbortSignal): Promise<Finding> {
+    const { user } = params;
+    const proven = this.#deps.keys.prove(params, good);
+    if ('rejected' in proven) {
+      if (proven.rejected !== staleHandshake) return { ...proven, partner: user };
+      // After a restart of this node an honest partner can be in the middle of one. With the next it is a new one.
+      this.#deps.rejections.rejected(params, staleHandshake, user);
+      return unavailable;
+    }
+    const proof = { ...proven, key: good.description };
+    if (account.require === 'any') return this.#open(params, { partner: user, account }, 'key', proof, signal);
+    if (!(await this.#deps.sessions.useIdentifier(proven.identifier)))
       return { rejected: 'SSH session identifier used before', partner: user };
     if (!this.#deps.halfLogins.add(params.session, user)) return unavailable;
-    return { verdict: 'continue', methods: ['password'] };
+    return { verdict: 'continue', methods: [account.require === 'key+code' ? 'code' : 'password'] };
   }
 
   /** The user name, when it is that of a partner of the configuration. */
@@ -239,11 +263,16 @@ export class AuthDesk {
   #objection(account: Account, { method, session, peer, protocol }: AuthCheck, partner: string): RejectReason | undefined {
     const refusal = account.refusal(peer, this.#deps.clock.nowMs());
     if (refusal) return refusal.reason;
+    const { require, requireOverFtps } = account;
+    if (method === 'code' && require !== 'key+code') return 'code without need';
+    if (method === 'code') return this.#deps.halfLogins.has(session, partner) ? undefined : 'code before key';
     if (method !== 'password') return undefined;
-    if (protocol === 'ftps' && account.requireOverFtps === 'certificate') return 'certificate needed';
-    if (protocol === 'ftps' && account.requireOverFtps === 'certificate+password')
+    if (protocol === 'ftps' && requireOverFtps === 'certificate') return 'certificate needed';
+    if (protocol === 'ftps' && requireOverFtps === 'certificate+password')
       return this.#deps.halfCertificates.has(session, partner) ? undefined : 'certificate needed';
-    const keyOwed = account.require === 'key+password';
+    // One who needs a key and a code has no use for his password, wherever he shows it.
+    if (require === 'key+code') return 'password is not enough';
+    const keyOwed = require === 'key+password';
     return keyOwed && !this.#deps.halfLogins.has(session, partner) ? 'password before key' : undefined;
   }
 
@@ -251,11 +280,11 @@ export class AuthDesk {
     { session, trace, peer, protocol }: AuthCheck,
     { partner, account }: { readonly partner: string; readonly account: Account },
     method: LoginMethodName,
-    identifier: string | undefined,
+    proof: Partial<Proven> & { readonly key?: string },
     signal: AbortSignal,
   ): Promise<Finding> {
     signal.throwIfAborted(); // the last moment: from here on a session may exist
-    const login = { session, trace, partner, method, peer, protocol, identifier };
+    const login = { session, trace, partner, method, peer, protocol, ...proof };
     const opened = await this.#deps.sessions.open(login, account.expires);
     this.#deps.halfLogins.remove(session);
     this.#deps.halfCertificates.remove(session);
@@ -272,7 +301,7 @@ export class AuthDesk {
   }
 }
 
-type LoginMethodName = 'password' | 'key' | 'key+password' | 'certificate' | 'certificate+password';
+type LoginMethodName = 'password' | 'key' | 'key+password' | 'key+code' | 'certificate' | 'certificate+password';
 
 const nobody = { certificates: [] };
 

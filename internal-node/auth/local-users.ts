@@ -6,7 +6,10 @@ import { randomBytes } from 'node:crypto';
 import type { Grant } from '../../shared/policy.ts';
 import type { Secret } from '../../shared/secret.ts';
 import { type Argon2Cost, isCheaper, type PasswordHash, standardCost } from '../password-phc.ts';
-import type { SshPublicKey } from '../ssh-public-key.ts';
+import type { RegisteredKey, SshPublicKey } from '../ssh-public-key.ts';
+
+/** `any`: a key or the password. `key+password`: first a key, then the password. `key+code`: first a key, then a one-time code. */
+export type Requirement = 'any' | 'key+password' | 'key+code';
 
 export interface Account {
   readonly password: PasswordHash | undefined;
@@ -18,7 +21,10 @@ export interface Account {
   readonly formerPasswords?: readonly PasswordHash[];
   /** The directory that knows the password instead. */
   readonly directory?: string | undefined;
-  readonly keys: readonly SshPublicKey[];
+  readonly keys: readonly RegisteredKey[];
+  /** Whose certificates are good for him, when they name one of `principals`. */
+  readonly authorities: readonly SshPublicKey[];
+  readonly principals: readonly string[];
   /** SHA-256 of TLS client certificates that stand for the password, lower-case hex. */
   readonly certificates: readonly string[];
   /** Names in certificates of trusted authorities that do so, too. */
@@ -27,8 +33,7 @@ export interface Account {
   readonly requireOverFtps?: 'any' | 'certificate' | 'certificate+password';
   /** Passwords count only with a one-time code. */
   readonly requireTotp?: boolean | undefined;
-  /** `any`: a key or the password. `key+password`: first a key, then the password. */
-  readonly require: 'any' | 'key+password';
+  readonly require: Requirement;
   readonly disabled: boolean;
   /** When the account ends, milliseconds since 1970. */
   readonly expires: number | undefined;
@@ -72,10 +77,6 @@ export class LocalUsers {
   async passwordFits(expected: PasswordHash | undefined, password: Secret): Promise<boolean> {
     const fits = await this.#deps.hasher.verify(password, expected ?? this.#decoyHash());
     return expected !== undefined && fits;
-  }
-
-  keyOf(account: Account | undefined, blob: Buffer): SshPublicKey | undefined {
-    return account?.keys.find((key) => key.blob.equals(blob));
   }
 
   /** A hash that nothing fits, at the cost of the costliest real one: where all are equal, unknown names are equal too. */

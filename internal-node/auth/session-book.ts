@@ -24,8 +24,8 @@ export interface SessionBookOptions {
   readonly graceMs: number;
   readonly maxLivePerPartner: number;
   /**
-   * How long a used SSH session identifier is remembered. A proof that was recorded on a DMZ host and is older than this
-   * could be shown again, as long as its key is still registered: change partners' keys more often than this.
+   * How long a used SSH session identifier is remembered. Much longer than handshakes are fresh (`handshake-cookies.ts`): what
+   * is forgotten here could not be shown again anyway.
    */
   readonly identifierKeepMs: number;
 }
@@ -35,7 +35,7 @@ export const defaultSessionOptions: SessionBookOptions = {
   maxLifeMs: dayMs,
   graceMs: 15 * 60_000,
   maxLivePerPartner: 10_000,
-  identifierKeepMs: 400 * dayMs,
+  identifierKeepMs: 7 * dayMs,
 };
 
 export type Opened =

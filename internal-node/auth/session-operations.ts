@@ -26,6 +26,10 @@ export const migrations: readonly string[] = [
    INSERT INTO auth_link VALUES (1, 0, 0)`,
 ];
 
+export const hostKeyMigrations: readonly string[] = [
+  'CREATE TABLE auth_host_keys (fingerprint TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID',
+];
+
 export interface SessionRow {
   readonly partner: string;
   readonly session: string;
@@ -45,6 +49,10 @@ export interface NewSession {
   readonly protocol: string;
   /** Base64 of the SSH session identifier that the key login signed. */
   readonly identifier?: string | undefined;
+  /** `SHA256:…` of the SSH host key that a key login went over. */
+  readonly hostKey?: string | undefined;
+  /** Which key or certificate it was, for the audit trail. */
+  readonly key?: string | undefined;
 }
 
 export interface OpenArgs extends NewSession {
@@ -73,6 +81,13 @@ function useIdentifier(store: Store, identifier: string, nowMs: number): boolean
   return changed(insert.run(digest, nowMs)) === 1;
 }
 
+/** The DMZ node has few. A new one was put in place by staff, or by whoever has taken the host. */
+function rememberHostKey(store: Store, fingerprint: string, { nowMs, trace, session, partner }: OpenArgs): void {
+  const insert = store.sql('INSERT INTO auth_host_keys(fingerprint, seen_ms) VALUES (?, ?) ON CONFLICT DO NOTHING');
+  if (changed(insert.run(fingerprint, nowMs)) === 0) return;
+  store.emit(event('auth.host-key', nowMs, { trace, session, partner }, { hostKey: fingerprint }));
+}
+
 /** All checks before the first lasting write: a refusal leaves nothing in the records. */
 function open(store: Store, args: OpenArgs): OpenOutcome {
   const { proof, session, trace, partner, nowMs } = args;
@@ -89,8 +104,9 @@ function open(store: Store, args: OpenArgs): OpenOutcome {
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
     )
     .run(proof, session, trace, partner, nowMs, expiresMs, expiresMs + args.graceMs);
-  const { method, peer, protocol } = args;
-  store.emit(event('auth.accepted', nowMs, { trace, session, partner }, { method, peer, protocol }));
+  if (args.hostKey !== undefined) rememberHostKey(store, args.hostKey, args);
+  const { method, peer, protocol, key = '' } = args;
+  store.emit(event('auth.accepted', nowMs, { trace, session, partner }, { method, peer, protocol, key }));
   return 'opened';
 }
 

@@ -9,7 +9,7 @@ import type { PlaceInside } from '../../shared/matching/routing.ts';
 import type { FolderGrant } from '../../shared/paths/layout.ts';
 import type { Grant } from '../../shared/policy.ts';
 import type { PasswordHash } from '../password-phc.ts';
-import type { SshPublicKey } from '../ssh-public-key.ts';
+import type { RegisteredKey, SshPublicKey } from '../ssh-public-key.ts';
 import { exactHome, homeOf } from './home.ts';
 import {
   defaultGroup,
@@ -39,11 +39,14 @@ export interface PartnerAccount {
   readonly formerPasswords: readonly PasswordHash[];
   readonly directory: string | undefined;
   readonly requireTotp: boolean;
-  readonly keys: readonly SshPublicKey[];
+  readonly keys: readonly RegisteredKey[];
+  /** Whose certificates are good for him, when they name one of `principals`. */
+  readonly authorities: readonly SshPublicKey[];
+  readonly principals: readonly string[];
   readonly certificates: readonly string[];
   readonly certificateNames: readonly string[];
   readonly requireOverFtps: 'any' | 'certificate' | 'certificate+password';
-  readonly require: 'any' | 'key+password';
+  readonly require: PartnerConfig['require'];
   readonly disabled: boolean;
   /** When the account ends, milliseconds since 1970; its sessions end then, too. */
   readonly expires: number | undefined;
@@ -101,6 +104,7 @@ export function memberAccount({ name, groups, home }: MemberSettings, settings: 
       passwordMustChange: false,
       choosesPassword: false,
       keys: [],
+      authorities: [],
       certificates: [],
       certificateNames: [],
     },
@@ -121,10 +125,11 @@ function accountOf(name: string, partner: PartnerConfig, settings: AccountSettin
   const countingFor = (peer: string | undefined): readonly Member[] =>
     peer === undefined ? members : members.filter((member) => member.allows(peer));
   const at = (key: string, place = settings.place('partners', name, key)): string => place;
-  const { password, directory, keys, certificates, certificateNames, require, requireOverFtps, disabled } = partner;
+  const { password, directory, keys, authorities, certificates, certificateNames, require, requireOverFtps, disabled } = partner;
   let retired = false;
   return {
-    ...{ password, directory, keys, certificates, certificateNames, require, requireOverFtps, disabled },
+    ...{ password, directory, keys, authorities, certificates, certificateNames, require, requireOverFtps, disabled },
+    principals: partner.principals ?? [name],
     passwordSince: partner.passwordSince,
     passwordMustChange: partner.passwordMustChange,
     formerPasswords: partner.formerPasswords,

@@ -11,7 +11,12 @@ const key = makeKey('ed25519');
 
 const problems = (partner: unknown): string[] => {
   const result = partnersSchema.safeParse({ acme: partner });
-  return result.success ? [] : result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  if (result.success) return [];
+  return result.error.issues.map((issue) => {
+    // A key is a line, or a map with one.
+    const ofLine = issue.code === 'invalid_union' ? issue.errors[0]?.[0] : undefined;
+    return `${issue.path.join('.')}: ${ofLine?.message ?? issue.message}`;
+  });
 };
 
 const grantOf = (partner: unknown, groups: unknown = {}, peer?: string) =>
@@ -62,7 +67,7 @@ test('refuses secrets in the clear, says what to do, and quotes nothing of them'
 test('refuses what makes no sense, at the place where it stands', () => {
   const cases: readonly (readonly [unknown, RegExp])[] = [
     [{}, /^acme\.keys: the partner has neither a key nor a password$/],
-    [{ password: hash, require: 'key+password' }, /^acme\.keys: key\+password needs at least one key$/],
+    [{ password: hash, require: 'key+password' }, /^acme\.keys: key\+password needs at least one key or authority$/],
     [{ keys: [key.publicLine], require: 'key+password' }, /^acme\.password: key\+password needs a password$/],
     [{ keys: [key.publicLine, `${key.publicLine} again`] }, /^acme\.keys: the key SHA256:\S+ is there twice$/],
     [{ keys: [makeKey('rsa1024').publicLine] }, /^acme\.keys\.0: an RSA key of 1024 bits/],

@@ -11,13 +11,13 @@ import { inbox, isWithin, parseVirtualPath, type VirtualPath } from '../../share
 import { ftpsOfPartnerSchema, partnerName } from '../../shared/policy.ts';
 import { type PasswordHash, parsePasswordHash } from '../password-phc.ts';
 import { formerPasswords } from '../password-strength.ts';
-import { parseSshPublicKeyLine } from '../ssh-public-key.ts';
+import { parseSshPublicKeyLine, type RegisteredKey } from '../ssh-public-key.ts';
 import { checkHome } from './home.ts';
 import { permissionSettingsSchema } from './permission-settings.ts';
 import { uploadsSchema } from './uploads.ts';
 
 /** Turns the `config-invalid` of a parser into a finding of the schema at the place where the text stands. */
-const parsed = <T>(longest: number, parse: (text: string) => T) =>
+export const parsed = <T>(longest: number, parse: (text: string) => T) =>
   z.string().transform((text, context): T => {
     try {
       if (text.length > longest) throw new SallyportError('config-invalid', `longer than ${longest} characters`);
@@ -35,6 +35,23 @@ const certificateFingerprint = parsed(95, (text): string => {
   if (/^[0-9a-f]{64}$/.test(hex)) return hex;
   throw new SallyportError('config-invalid', 'expected the SHA-256 fingerprint of a certificate: 64 hex digits, colons or not');
 });
+
+/** One key of SSH, as a line of OpenSSH. */
+export const publicKeyLine = parsed(8192, parseSshPublicKeyLine);
+
+const registeredKey = z.union([
+  publicKeyLine.transform((key): RegisteredKey => ({ ...key, verify: false })),
+  z
+    .strictObject({
+      key: publicKeyLine.describe('OpenSSH public key line; what is behind the key is its name.'),
+      added: z.iso.date().optional().describe('The day it was added, as `sallyport partner key add` writes it; 2026-11-22.'),
+      verify: z
+        .boolean()
+        .default(false)
+        .describe('Of a FIDO device: it must have verified its user, by PIN or finger; a touch is not enough.'),
+    })
+    .transform(({ key, added, verify }): RegisteredKey => ({ ...key, added, verify })),
+]);
 
 const password = parsed(512, (text): PasswordHash => {
   if (!text.startsWith('$argon2id$')) {
@@ -208,10 +225,23 @@ export const partnerSchema = z
       .optional()
       .describe('The directory that knows the password: the user whose entry makes the name of this partner is this partner.'),
     keys: z
-      .array(parsed(8192, parseSshPublicKeyLine))
+      .array(registeredKey)
       .max(32)
       .default([])
-      .describe('OpenSSH public key lines: ssh-ed25519, ecdsa-sha2-nistp256/384/521, or ssh-rsa from 2048 bits.'),
+      .describe(
+        'OpenSSH public key lines: ssh-ed25519, ecdsa-sha2-nistp256/384/521, ssh-rsa from 2048 bits, or of FIDO devices (sk-); with `key`, `added` and `verify` where there is more to say.',
+      ),
+    authorities: z
+      .array(publicKeyLine)
+      .max(8)
+      .default([])
+      .describe('Public keys of authorities whose OpenSSH certificates are good for this partner; docs/authentication.md.'),
+    principals: z
+      .array(z.string().min(1).max(128))
+      .min(1)
+      .max(32)
+      .optional()
+      .describe('Names of which such a certificate must bear one; default: that of the partner.'),
     certificates: z
       .array(certificateFingerprint)
       .max(32)
@@ -229,9 +259,11 @@ export const partnerSchema = z
       .default('any')
       .describe('`any`: what `require` says, or a certificate; `certificate+password`: first a certificate, then the password.'),
     require: z
-      .enum(['any', 'key+password'])
+      .enum(['any', 'key+password', 'key+code'])
       .default('any')
-      .describe('`any`: a key or the password; `key+password`: first a key, then the password.'),
+      .describe(
+        '`any`: a key or the password; `key+password`: first a key, then the password (and a one-time code, if he has them); `key+code`: first a key, then a one-time code.',
+      ),
     totp: z
       .enum(['optional', 'required'])
       .optional()
@@ -248,15 +280,17 @@ export const partnerSchema = z
   })
   .superRefine((partner, context) => {
     const fail = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-    if (partner.require === 'key+password' && partner.keys.length === 0) fail('keys', 'key+password needs at least one key');
+    const keys = partner.keys.length + partner.authorities.length;
+    if (partner.require !== 'any' && keys === 0) fail('keys', `${partner.require} needs at least one key or authority`);
+    if (partner.principals && partner.authorities.length === 0) fail('principals', 'without authorities nobody certifies them');
     const hasPassword = partner.password !== undefined || partner.directory !== undefined || partner.choosesPassword;
     if (partner.requireOverFtps === 'certificate+password' && !hasPassword)
       fail('password', 'certificate+password needs a password');
     const isHere = partner.password !== undefined || partner.choosesPassword;
     if (isHere && partner.directory !== undefined) fail('directory', 'the password is here already');
     if (partner.require === 'key+password' && !hasPassword) fail('password', 'key+password needs a password');
-    const { keys, certificates, certificateNames } = partner;
-    if (!hasPassword && keys.length + certificates.length + certificateNames.length === 0) {
+    const { certificates, certificateNames } = partner;
+    if (!hasPassword && keys + certificates.length + certificateNames.length === 0) {
       fail('keys', 'the partner has neither a key nor a password');
     }
     const seen = new Set<string>();

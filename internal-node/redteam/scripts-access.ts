@@ -55,7 +55,7 @@ export const accessScripts: readonly Script[] = [
     tries: 'the partner is to be locked out by wrong passwords',
     async run(stage) {
       const { login } = stage.session;
-      const { verdict } = await stage.edge.ask('auth.check', stage.freshLogin());
+      const { verdict } = await stage.edge.ask('auth.check', await stage.freshLogin());
       refuse(login.method === 'key' && verdict !== 'accepted', `his key was answered with ${String(verdict)}`);
       if (verdict === 'accepted') return `his ${login.method} is accepted in the middle of it`;
       return `his password: ${String(verdict)}, until the budget of his account has refilled; his sessions go on`;

@@ -24,7 +24,7 @@ export interface StageDeps {
   readonly edge: TakenOverDmz;
   readonly seen: Observer;
   /** A login of the partner of this staging node, as his program makes it. */
-  readonly login: () => AuthCheck;
+  readonly login: () => AuthCheck | Promise<AuthCheck>;
   /** Offers a file to that partner, as staff do. */
   readonly offer: (name: string, content: Buffer) => Promise<void>;
 }
@@ -50,18 +50,18 @@ export class Stage {
   /** Waits for the node to connect and lets the partner log in. @throws Error when the honest way does not work. */
   static async open(deps: StageDeps): Promise<Stage> {
     await deps.edge.link(60_000);
-    const stage = new Stage(deps, await deps.edge.login(deps.login()));
+    const stage = new Stage(deps, await deps.edge.login(await deps.login()));
     await stage.honestFile();
     return stage;
   }
 
   /** Another session of the same partner. */
-  freshSession(): Promise<StolenSession> {
-    return this.edge.login(this.freshLogin());
+  async freshSession(): Promise<StolenSession> {
+    return this.edge.login(await this.freshLogin());
   }
 
-  freshLogin(): AuthCheck {
-    return this.#deps.login();
+  async freshLogin(): Promise<AuthCheck> {
+    return await this.#deps.login();
   }
 
   offer(name: string, content: Buffer): Promise<void> {

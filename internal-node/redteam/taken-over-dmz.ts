@@ -146,6 +146,12 @@ export class TakenOverDmz implements AsyncDisposable {
     return link.answerTo(id) as Record<string, unknown>;
   }
 
+  /** For the handshake of a partner who comes now. */
+  async cookie(): Promise<Buffer> {
+    const { cookies } = await this.ask('auth.cookies', { count: 1 });
+    return Buffer.from((cookies as string[])[0] ?? '', 'base64');
+  }
+
   /** A partner comes, as he does every day, and what he shows is used. */
   async login(login: AuthCheck): Promise<StolenSession> {
     const { verdict, token } = await this.ask('auth.check', login);

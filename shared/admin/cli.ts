@@ -71,9 +71,9 @@ export class Program {
     this.#addHelpVerb();
   }
 
-  /** A group of verbs such as `partner`. */
-  group(name: string, summary: string): Command {
-    return this.#settled(this.#root.command(name)).description(summary).helpCommand(false);
+  /** A group of verbs such as `partner`, or one within another. */
+  group(name: string, summary: string, parent: Command = this.#root): Command {
+    return this.#settled(parent.command(name)).description(summary).helpCommand(false);
   }
 
   /** Declares a verb. `run` gets the verb's own options and its arguments. */

@@ -34,7 +34,15 @@ export const partnerEvents = {
     method: 'how',
     peer: 'address as the DMZ reports it',
     protocol: 'sftp or ftps',
+    key: 'of a login with a key alone: its fingerprint and name, or the certificate and who signed it',
   }),
+  'auth.host-key': kind(
+    'SP-1314',
+    'warning',
+    'A key login went over an SSH host key that was never seen before.',
+    { hostKey: 'its fingerprint' },
+    'Compare it with `ssh-keygen -l` on the DMZ host. `authentication.ssh.hostKeys` refuses all others.',
+  ),
   'auth.rejected': kind('SP-1312', 'warning', 'The inside refused a login.', {
     user: 'as typed',
     method: 'how',

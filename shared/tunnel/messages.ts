@@ -29,6 +29,8 @@ export const limits = {
   /** Certificates that one login may show, and the bytes of each: together they fit into a message. */
   certificates: 4,
   certificateBytes: 8 * 1024,
+  /** Cookies for SSH handshakes that one answer gives. */
+  handshakeCookies: 128,
   /** Bans that one answer tells. */
   listedBans: 200,
   listedSessions: 1000,
@@ -157,8 +159,13 @@ export const authCheckSchema = z.discriminatedUnion('method', [
     key: base64(8192),
     /** The signed data of RFC 4252 §7, beginning with the SSH session identifier. */
     signed: base64(16_384),
-    signature: base64(8192),
+    /** As it came: the name of its algorithm, then the bytes (RFC 4253 §6.6). */
+    signature: base64(4096),
+    /** All that the SSH session identifier is the hash of (RFC 4253 §8), each field as a string: greetings, KEXINITs, host key, … */
+    transcript: base64(24_576),
   }),
+  /** A one-time code by itself, when a key was shown before on this session. */
+  z.strictObject({ ...authCommon, method: z.literal('code'), code: text(64) }),
   /**
    * The client has shown this certificate on his TLS connection, with what leads to its authority, and its key is his. Whom it
    * stands for is judged inside. `continue` when it does not suffice: programs show theirs to everybody.
@@ -188,9 +195,9 @@ export const verdictSchema = z.discriminatedUnion('verdict', [
   z.strictObject({
     verdict: z.literal('continue'),
     methods: z
-      .array(z.enum(['password', 'key']))
+      .array(z.enum(['password', 'key', 'code']))
       .min(1)
-      .max(2),
+      .max(3),
   }),
   /** Only to who has proved who he is: he must set another password, or the one he has just sent does not do. */
   z.strictObject({ verdict: z.literal('change'), about: z.enum(['new', 'weak', 'used-before']) }),
@@ -353,6 +360,15 @@ export const requests = {
   },
   'status.get': { by: 'inside', params: nothing, result: dmzStatusSchema, does: 'Counters for health and metrics.' },
   'auth.check': { by: 'dmz', params: authCheckSchema, result: verdictSchema, does: 'One login attempt, answered inside.' },
+  'auth.cookies': {
+    by: 'dmz',
+    params: z.strictObject({ count: z.int().min(1).max(limits.handshakeCookies) }),
+    result: z.strictObject({
+      cookies: z.array(z.string().regex(/^[A-Za-z0-9+/]{22}==$/, '16 bytes in base64')).max(limits.handshakeCookies),
+      lifeMs: millis,
+    }),
+    does: 'Random numbers for the KEXINIT messages of the next SSH handshakes, each for one. Logins with a key count only in a handshake with one, and before its life is over.',
+  },
   'item.ready': {
     by: 'dmz',
     params: itemSchema,

@@ -1,11 +1,13 @@
 /** What a DMZ host that was taken over can try with `auth.check` (rows D6 to D11 of the threat model). */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { cookieDefaults } from '../../internal-node/auth/handshake-cookies.ts';
+import { sshFingerprint } from '../../internal-node/ssh-public-key.ts';
 import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { tokenHash } from '../../shared/secret.ts';
 import { AuthBench, hashFor } from '../fixtures/auth-bench.ts';
-import { keyLogin, makeKey } from '../fixtures/ssh-login.ts';
+import { handshakeWith, keyLogin, type MadeHandshake, makeKey } from '../fixtures/ssh-login.ts';
 
 const key = makeKey('ed25519');
 const other = makeKey('ed25519');
@@ -25,7 +27,7 @@ test('D6: proofs that no session of the partner has are unknown', async () => {
 
 test('D6: a partner cannot be impersonated with the signature or the key of another', async () => {
   await using bench = await AuthBench.make(partners);
-  const honest = keyLogin(other, { user: 'globex', session: newSessionId(), trace: newTraceId() });
+  const honest = keyLogin(other, { user: 'globex', session: newSessionId(), trace: newTraceId(), handshake: bench.handshake() });
   for (const forged of [
     { ...honest, user: 'acme' },
     { ...honest, user: 'acme', key: key.blob.toString('base64') },
@@ -38,14 +40,82 @@ test('D6: a partner cannot be impersonated with the signature or the key of anot
 
 test('D7: a recorded key login opens no second session, whatever session id and address come with it', async () => {
   await using bench = await AuthBench.make(partners);
-  const recorded = keyLogin(key, { user: 'acme', session: newSessionId(), trace: newTraceId() });
+  const handshake = bench.handshake();
+  const recorded = keyLogin(key, { user: 'acme', session: newSessionId(), trace: newTraceId(), handshake });
   assert.equal((await bench.check(recorded)).verdict, 'accepted');
-  bench.clock.advance(86_400_000);
   for (let i = 0; i < 5; i += 1) {
     const replay = { ...recorded, session: newSessionId(), trace: newTraceId(), peer: `203.0.113.${i}` };
     assert.deepEqual(await bench.check(replay), { verdict: 'rejected' });
   }
   assert.equal(bench.events.of('auth.rejected').length, 5);
+  bench.clock.advance(86_400_000);
+  assert.deepEqual(await bench.check({ ...recorded, session: newSessionId() }), { verdict: 'unavailable' });
+  assert.equal(bench.lastReason, 'handshake is not fresh');
+});
+
+test('D6: a login that was kept from the inside and shown later is no login any more, and neither is one that nobody asked for', async () => {
+  await using bench = await AuthBench.make(partners);
+  const login = (handshake: MadeHandshake) =>
+    keyLogin(key, { user: 'acme', session: newSessionId(), trace: newTraceId(), handshake });
+  const harvested = login(bench.handshake());
+  bench.clock.advance(cookieDefaults.lifeMs);
+  assert.deepEqual(await bench.check(harvested), { verdict: 'unavailable' });
+  assert.equal(bench.lastReason, 'handshake is not fresh');
+  // A handshake with a cookie that the inside did not make.
+  assert.deepEqual(await bench.check(login(handshakeWith(randomBytes(16)))), { verdict: 'unavailable' });
+  assert.equal(bench.lastReason, 'handshake is not fresh');
+  // The cookie is known already to belong to another handshake.
+  const [cookie = ''] = bench.cookies.make(1).cookies;
+  assert.equal((await bench.check(login(handshakeWith(Buffer.from(cookie, 'base64'))))).verdict, 'accepted');
+  assert.deepEqual(await bench.check(login(handshakeWith(Buffer.from(cookie, 'base64')))), { verdict: 'unavailable' });
+});
+
+test('D6: an invented session identifier, or a handshake that is not what makes it, is refused', async () => {
+  await using bench = await AuthBench.make(partners);
+  const { transcript, identifier } = bench.handshake();
+  const other = bench.handshake();
+  const changed = Buffer.from(transcript);
+  changed[changed.length - 1] = (changed[changed.length - 1] ?? 0) ^ 1;
+  const invented: readonly MadeHandshake[] = [
+    { transcript, identifier: randomBytes(32) },
+    { transcript: other.transcript, identifier },
+    { transcript: changed, identifier },
+    { transcript: Buffer.alloc(0), identifier },
+    { transcript: transcript.subarray(0, 200), identifier },
+    // Whatever hash it is said to be of.
+    { transcript, identifier: createHash('sha1').update(transcript).digest() },
+    { transcript: Buffer.from('x'), identifier: createHash('sha256').update('x').digest() },
+  ];
+  for (const [index, handshake] of invented.entries()) {
+    assert.deepEqual(await bench.key('acme', key, { handshake }), { verdict: 'rejected' }, String(index));
+    assert.equal(bench.lastReason, 'handshake does not make the SSH session identifier');
+  }
+  assert.equal((await bench.key('acme', key, { handshake: { transcript, identifier } })).verdict, 'accepted');
+});
+
+test('D6: a login that was signed for another server is refused where the host keys are named', async () => {
+  await using bench = await AuthBench.make(partners);
+  const hostKey = randomBytes(51);
+  bench.trust = { ...bench.trust, hostKeys: [sshFingerprint(hostKey)] };
+  const [ours = '', theirs = ''] = bench.cookies.make(2).cookies;
+  const elsewhere = handshakeWith(Buffer.from(theirs, 'base64'));
+  assert.deepEqual(await bench.key('acme', key, { handshake: elsewhere }), { verdict: 'rejected' });
+  assert.equal(bench.lastReason, 'handshake with an unknown host key');
+  const here = handshakeWith(Buffer.from(ours, 'base64'), hostKey);
+  assert.equal((await bench.key('acme', key, { handshake: here })).verdict, 'accepted');
+});
+
+test('a host key that the inside has not seen before is told once', async () => {
+  await using bench = await AuthBench.make(partners);
+  const heard: unknown[] = [];
+  const hostKey = randomBytes(51);
+  for (let i = 0; i < 3; i += 1) {
+    const [cookie = ''] = bench.cookies.make(1).cookies;
+    const handshake = handshakeWith(Buffer.from(cookie, 'base64'), hostKey);
+    assert.equal((await bench.key('acme', key, { handshake })).verdict, 'accepted');
+  }
+  for (const { name, hostKey: print } of await bench.audited()) if (name === 'auth.host-key') heard.push(print);
+  assert.deepEqual(heard, [sshFingerprint(hostKey)]);
 });
 
 test('D8: ten thousand guesses on one account, each from a new address, get the budget of hashes and not one more', async () => {

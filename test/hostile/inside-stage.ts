@@ -20,7 +20,7 @@ import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
 import { headerLength } from '../../shared/seal/header.ts';
 import type { AuthCheck } from '../../shared/tunnel/messages.ts';
-import { keyLogin, readKey } from '../fixtures/ssh-login.ts';
+import { handshakeWith, keyLogin, readKey } from '../fixtures/ssh-login.ts';
 import { type Mark, WatchedNode } from './watched-node.ts';
 
 const mebibyte = 1024 * 1024;
@@ -216,7 +216,13 @@ const isSelfTest = (call: string): boolean =>
 async function login({ site, edge }: Pick<Parts, 'site' | 'edge'>, partner: 'acme' | 'globex'): Promise<KeySession> {
   const facts = site.partners[partner];
   assert.ok(facts);
-  const login = keyLogin(await readKey(facts.keyFile), { user: partner, session: newSessionId(), trace: newTraceId() });
+  const handshake = handshakeWith(await edge.cookie());
+  const login = keyLogin(await readKey(facts.keyFile), {
+    user: partner,
+    session: newSessionId(),
+    trace: newTraceId(),
+    handshake,
+  });
   return { ...(await edge.login(login)), login };
 }
 

@@ -140,7 +140,7 @@ describe('an internal node whose DMZ node was taken over', () => {
   });
 
   attack('D7: what was said before has no effect a second time', ['item.forged', 'auth.rejected'], async (mark) => {
-    const { edge, acme } = stage;
+    const { edge } = stage;
     const item = await stage.honestFile();
     const { id } = item.description;
     const reads = edge.read.length;
@@ -161,13 +161,14 @@ describe('an internal node whose DMZ node was taken over', () => {
     edge.items.delete(id);
 
     const fresh = { session: newSessionId(), trace: newTraceId() };
-    const otherIdentifier = Buffer.from(acme.login.signed, 'base64');
+    const { login: recorded } = await stage.login('acme');
+    const otherIdentifier = Buffer.from(recorded.signed, 'base64');
     otherIdentifier[8] = (otherIdentifier[8] ?? 0) ^ 1;
     const replays = {
-      'the same message': acme.login,
-      'the same proof in a new session': { ...acme.login, ...fresh },
-      'the same proof for another user': { ...acme.login, ...fresh, user: 'globex' },
-      'another connection under the same signature': { ...acme.login, ...fresh, signed: otherIdentifier.toString('base64') },
+      'the same message': recorded,
+      'the same proof in a new session': { ...recorded, ...fresh },
+      'the same proof for another user': { ...recorded, ...fresh, user: 'globex' },
+      'another connection under the same signature': { ...recorded, ...fresh, signed: otherIdentifier.toString('base64') },
     };
     for (const [name, replay] of Object.entries(replays)) {
       assert.deepEqual(await edge.ask('auth.check', replay), { verdict: 'rejected' }, name);

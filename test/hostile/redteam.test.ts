@@ -20,7 +20,7 @@ import { AdminClient } from '../../shared/admin/client.ts';
 import { firstBrokenLine } from '../../shared/events/audit-trail.ts';
 import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
-import { keyLogin, readKey } from '../fixtures/ssh-login.ts';
+import { handshakeWith, keyLogin, readKey } from '../fixtures/ssh-login.ts';
 
 let folder: string;
 let site: Site;
@@ -113,7 +113,10 @@ describe('a DMZ node that was taken over', () => {
     stage = await Stage.open({
       edge,
       seen,
-      login: () => keyLogin(key, { user: 'acme', session: newSessionId(), trace: newTraceId() }),
+      login: async () => {
+        const handshake = handshakeWith(await edge.cookie());
+        return keyLogin(key, { user: 'acme', session: newSessionId(), trace: newTraceId(), handshake });
+      },
       offer: async (name, content) => {
         const once = async function* () {
           yield content;

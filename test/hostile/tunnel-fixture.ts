@@ -91,6 +91,7 @@ export const dmzAnswering = (over: Partial<Answering<'inside'>['requests']> = {}
 export const insideAnswering = (over: Partial<Answering<'dmz'>['requests']> = {}): Answering<'dmz'> => ({
   requests: {
     'auth.check': async () => ({ verdict: 'rejected' }),
+    'auth.cookies': async () => ({ cookies: [], lifeMs: 300_000 }),
     'item.ready': async () => unsupported(),
     'key.release': async () => unsupported(),
     ...over,

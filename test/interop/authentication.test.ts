@@ -3,15 +3,16 @@
  * logins, and that no secret of any of them is found anywhere afterwards.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import ssh2 from 'ssh2';
 import type { InternalStatus } from '../../internal-node/admin/api.ts';
 import { commands, type SitePartner } from '../../scripts/site/site.ts';
 import { ask, curlFtps, delivered } from '../../scripts/site/walk.ts';
+import { audited } from '../fixtures/audit-lines.ts';
 import { searchForSecrets } from '../fixtures/canaries.ts';
+import { codeOf, enrol } from '../fixtures/enrolment.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { run } from '../fixtures/openssh.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
@@ -64,20 +65,6 @@ async function sent(as: Pick<SitePartner, 'name' | 'password'>, name: string, ar
   const file = join(pair.site.folder, 'sent');
   await writeFile(file, `from ${as.name}`);
   return (await curlFtps(pair.site, { ...as, keyFile: '' }, [...args, '-T', file], `/Inbox/${name}`)).code;
-}
-interface Audited {
-  readonly name: string;
-  readonly [field: string]: unknown;
-}
-async function audited(state: string): Promise<Audited[]> {
-  const files = (await readdir(join(state, 'audit'))).sort();
-  const texts = await Promise.all(files.map((file) => readFile(join(state, 'audit', file), 'utf8')));
-  return texts.flatMap((text) =>
-    text
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as Audited),
-  );
 }
 const stepsOf = async (user: string): Promise<string[]> =>
   (await audited(pair.site.internal.state))
@@ -137,35 +124,11 @@ test('auth test walks the chain of the running node and says what each method sa
   assert.deepEqual([wrong.code, wrong.steps.length], [4, 1]);
 });
 
-/** `partner totp`, typed by somebody whose app is oathtool. */
-async function enrol(partner: string): Promise<{ readonly secret: string; readonly recovery: readonly string[] }> {
-  const [node, ...main] = commands.internal;
-  const args = [...main, 'partner', 'totp', partner, '--config', pair.site.internal.config];
-  const child: ChildProcess = spawn(node, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  let out = '';
-  child.stdout?.on('data', (chunk: Buffer) => {
-    out += chunk.toString();
-  });
-  const gone = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  await eventually('the secret is shown', () => /secret=[A-Z2-7]+/.test(out) || child.exitCode !== null, 60_000);
-  const secret = /secret=([A-Z2-7]+)/.exec(out)?.[1] ?? '';
-  assert.match(out, /[▀▄█]{5}/, 'a QR code');
-  child.stdin?.end(`${await codeOf(secret)}\n`);
-  assert.equal(await gone, 0, out);
-  return { secret, recovery: [...out.matchAll(/^ {2}([a-z2-7]{5}-[a-z2-7]{5})$/gm)].map(([, code = '']) => code) };
-}
-
-async function codeOf(secret: string, when = 'now'): Promise<string> {
-  const { code, out, err } = await run('oathtool', ['--totp', '--base32', '--now', when, '-'], {}, `${secret}\n`);
-  assert.equal(code, 0, err);
-  return out.trim();
-}
-
 const secrets: string[] = [];
 
 test('TO-05, TO-07, TO-08: codes of an enrolled partner, over SFTP, FTPS and where they are asked for, each once', async () => {
   const { globex } = pair;
-  const { secret, recovery } = await enrol('globex');
+  const { secret, recovery } = await enrol(pair.site, 'globex');
   secrets.push(secret, ...recovery);
   assert.equal(recovery.length, 10);
   assert.ok(await refusedOverSftp('globex', globex.password));

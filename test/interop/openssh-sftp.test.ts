@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { readHandshake } from '../../internal-node/auth/handshake-proof.ts';
 import { MemoryView } from '../fixtures/memory-view.ts';
 import { OpenSsh, run } from '../fixtures/openssh.ts';
 import { openDoor, password, provesKey } from '../fixtures/sftp-door.ts';
@@ -197,6 +198,32 @@ test('asks for the password after the key when the inside wants both', async () 
   assert.equal(ran.code, 0, ran.err);
   assert.deepEqual([...new Set(door.attempts.map((attempt) => attempt.method))], ['key-probe', 'key', 'password']);
 });
+
+for (const waits of [false, true]) {
+  test(`the cookie of the inside is in the handshake that a key signs, ${waits ? 'also when it came late' : 'at once'}`, async () => {
+    const cookie = randomBytes(16);
+    const later = async (): Promise<Buffer> => {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return cookie;
+    };
+    await using door = await openDoor({
+      view: new MemoryView(),
+      cookies: { take: () => (waits ? later() : cookie) },
+      login: ({ method }) => (method === 'key' ? 'accepted' : { outcome: 'key-acceptable' }),
+    });
+    await using ssh = await OpenSsh.create(door.port);
+    await ssh.makeKey('id');
+    for (const exchange of ['curve25519-sha256', 'diffie-hellman-group16-sha512']) {
+      const key = [`IdentityFile=${ssh.path('id')}`, 'PreferredAuthentications=publickey', `KexAlgorithms=${exchange}`];
+      const ran = await ssh.sftp('ls /', key);
+      assert.equal(ran.code, 0, ran.err);
+      const login = door.attempts.at(-1);
+      assert.ok(login?.method === 'key');
+      const identifier = login.signed.subarray(4, 4 + login.signed.readUInt32BE());
+      assert.deepEqual(readHandshake(login.transcript, identifier)?.cookie, cookie, exchange);
+    }
+  });
+}
 
 test('refuses SHA-1 signatures without asking anybody', async () => {
   const { door, ssh } = await doorWithKey();

@@ -152,6 +152,8 @@ class StaffAccount implements Account {
   readonly role: StaffRole;
   readonly password = undefined;
   readonly keys = [];
+  readonly authorities = [];
+  readonly principals = [];
   readonly certificates = [];
   readonly require = 'any';
   readonly disabled = true;

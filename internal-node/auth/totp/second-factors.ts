@@ -56,8 +56,8 @@ export class SecondFactors implements Service {
     return this.#generators.has(partner);
   }
 
-  /** Asked only after the password was found right. @returns why the code is not accepted; undefined when it is. */
-  async objection(partner: string, { code }: TypedCode, rehearsal: boolean): Promise<RejectReason | undefined> {
+  /** Asked only after the password, or the key, was found right. @returns why the code is not accepted; undefined when it is. */
+  async objection(partner: string, { code }: Pick<TypedCode, 'code'>, rehearsal: boolean): Promise<RejectReason | undefined> {
     const generator = this.#generators.get(partner);
     if (!generator) return 'no second factor';
     if (!recoveryForm.test(code)) return this.#deps.gate.objection({ subject: partner, generator, code, rehearsal });
