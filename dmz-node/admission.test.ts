@@ -26,7 +26,7 @@ function bench(draw: () => number = () => 0.999, changed: Partial<AdmissionOptio
   return { admission, gaveWay, knock, speak, refused };
 }
 
-test('one source holds few places, and fewer without a login', () => {
+test('BA-12: one source holds few places, and fewer without a login', () => {
   const { speak, refused } = bench();
   const places = [1, 2, 3].map(() => speak('192.0.2.1'));
   assert.equal(refused('192.0.2.1'), 'connections without login');

@@ -114,7 +114,7 @@ describe('a changed configuration', () => {
     await eventually('all is well', async () => (await statusOf()).configRefused === null || undefined);
   });
 
-  it('that is wrong is told on one line of status, and the last good one stays', async () => {
+  it('AU-08: that is wrong is told on one line of status, and the last good one stays', async () => {
     await writeFile(wrongFile(), 'rules:\n  - delivr: inside\n  - path: "*.x"\n', { mode: 0o600 });
     await reload();
     await eventually('the refusal', async () => (await statusOf()).configRefused ?? undefined);
@@ -125,7 +125,7 @@ describe('a changed configuration', () => {
     );
   });
 
-  it('that disables a partner ends his live session, and he cannot come back', async () => {
+  it('AU-08: that disables a partner ends his live session, and he cannot come back', async () => {
     await using session = await asAcme();
     const handle = await session.open('/Inbox/open.bin', writing);
     assert.equal((await session.ask(op.write, handle, 0n, Buffer.alloc(10))).status, 0);

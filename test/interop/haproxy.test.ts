@@ -67,7 +67,7 @@ describe('HAProxy in front of the DMZ node', () => {
     ['send-proxy', '127.0.0.21'],
     ['send-proxy-v2', '127.0.0.22'],
   ] as const) {
-    it(`tells the partner's address with ${sends}`, async () => {
+    it(`BA-10: tells the partner's address with ${sends}`, async () => {
       const { site, acme } = pair;
       await using balancer = await haproxy(site, sends);
       const login = { username: acme.name, password: acme.password, localAddress: address };
