@@ -28,6 +28,7 @@ tr { break-inside: avoid; }
 .offending { color: var(--no); font-weight: 600; font-size: 13px; margin: 3px 0 0; padding: 0; list-style: none; }
 code { font: 12px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; background: var(--wash); padding: 1px 4px; border-radius: 3px; overflow-wrap: anywhere; white-space: pre-wrap; }
 td.check { width: 34%; }
+tr.accept td:first-child, tr.drop td:first-child { white-space: nowrap; overflow-wrap: normal; }
 .drop td { background: #fdf3f2; }
 figure { margin: 16px 0; } svg { width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: 13px; }
