@@ -9,7 +9,7 @@ const mebibyte = 1024 * 1024;
 const wire = (message: object): string => JSON.stringify(message);
 /** Above every id that was used. */
 const lastId = 900_000_000;
-const storm = 3;
+const storm = 2;
 
 export const messageScripts: readonly Script[] = [
   {
