@@ -5,8 +5,10 @@ import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { CipherAlgorithm } from 'ssh2';
+import { eventually } from '../fixtures/eventually.ts';
 import { MemoryView } from '../fixtures/memory-view.ts';
 import { op, openFlags, RawSftp, request } from '../fixtures/raw-sftp.ts';
+import { knock } from '../fixtures/raw-ssh.ts';
 import { openDoor } from '../fixtures/sftp-door.ts';
 
 /** A relay that sends what comes in pieces of all sizes, each in a turn of its own. */
@@ -62,3 +64,13 @@ for (const cipher of ['aes128-gcm@openssh.com', 'aes256-ctr', 'chacha20-poly1305
     assert.equal(createHash('sha256').update(taken).digest('hex'), createHash('sha256').update(content).digest('hex'));
   });
 }
+
+test('a first line that comes in pieces is one line', async () => {
+  await using door = await openDoor({ view: new MemoryView() });
+  const slow = knock(door.port, 'SSH-2.0-');
+  await eventually('the server has greeted', () => slow.received.startsWith('SSH-2.0-'), 60_000);
+  slow.socket.write('slow\r\n');
+  await eventually('its KEXINIT comes', () => slow.received.includes('curve25519-sha256') || slow.closed, 60_000);
+  assert.equal(slow.closed, false);
+  slow.socket.destroy();
+});
