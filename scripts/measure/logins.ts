@@ -129,7 +129,7 @@ async function measure(site: Site, accounts: string, logins: readonly Login[], p
 const folder = await mkdtemp(join(tmpdir(), 'sallyport-logins-'));
 process.env.SALLYPORT_LOOP_DELAY = folder;
 process.env.NODE_OPTIONS = `--import=${new URL('./loop-delay.ts', import.meta.url).href}`;
-const slapd = await Slapd.start();
+await using slapd = await Slapd.start();
 const names = Array.from({ length: users }, (_, i) => `partner${i}`);
 const site = await createSite({ folder, partners: names });
 await prepare(site, slapd);
@@ -156,6 +156,5 @@ try {
   if (values.json) process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
 } finally {
   await supervisor.stop();
-  await slapd[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 }
