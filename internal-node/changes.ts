@@ -191,7 +191,19 @@ function rulesBetween(before: readonly Rule[], after: readonly Rule[]): readonly
 
 /** Told in other ways, or no settings. */
 const notSettings = new Set([
-  ...['version', 'file', 'files', 'partners', 'groups', 'sharedOutboxes', 'permissions', 'place', 'partnerSources', 'rules'],
+  ...[
+    'version',
+    'file',
+    'files',
+    'digests',
+    'partners',
+    'groups',
+    'sharedOutboxes',
+    'permissions',
+    'place',
+    'partnerSources',
+    'rules',
+  ],
 ]);
 /** Told key by key: these are in force with the next bundle or the next login, but for those that are read when the node starts. */
 const inForceAtOnce = ['policy', 'authentication'];
