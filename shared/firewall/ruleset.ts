@@ -84,7 +84,7 @@ export function accepted(ruleset: Ruleset, question: Question): readonly Accepte
   const chains = ruleset.base
     .filter((chain) => chain.hook === hook && chain.families.includes(family))
     .sort((a, b) => a.priority - b.priority);
-  let through: readonly Accepted[] = question.packets.map((box) => ({ box, by: `${hook}: no chain filters it at all` }));
+  let through: readonly Accepted[] = question.packets.map((box) => ({ box, by: `no chain filters ${hook} of ${family}` }));
   for (const [index, chain] of chains.entries()) {
     through = through.flatMap(({ box, by }) => {
       const run = new ChainRun(ruleset, question);

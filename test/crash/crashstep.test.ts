@@ -6,9 +6,7 @@ import { type CrashPoint, CrashStep } from './crashstep.ts';
 const points: readonly CrashPoint[] = [
   { action: 'upload', thread: 'seal', call: 'pwritev', n: 2 },
   { action: 'upload', thread: 'records', call: 'fsync', n: 2 },
-  { action: 'rename', thread: 'records', call: 'fsync', n: 3 },
   { action: 'trigger', thread: 'records', call: 'fsync', n: 6 },
-  { action: 'delivery', thread: 'libuv-worker', call: 'fdatasync', n: 1 },
   { action: 'delivery', thread: 'MainThread', call: 'link', n: 1 },
   { action: 'delivery', thread: 'records', call: 'fsync', n: 4 },
   { action: 'destinations', thread: 'MainThread', call: 'link', n: 2 },
