@@ -324,7 +324,7 @@ describe('prove', () => {
     ],
     ['a host that passes packets on', (text) => withPolicy(text, 'forward'), ['forward'], /forward: policy accept/],
     ['rules that forget IPv6', withoutIpv6, ['tunnel', 'ipv6'], /no chain filters input of ipv6/],
-    ['no rules at all', () => '', ['in', 'out', 'tunnel', 'forward'], /no chain filters input/],
+    ['no rules at all', () => '', ['in', 'out', 'tunnel', 'forward', 'ipv6'], /no chain filters input/],
   ];
   for (const [what, edited, ids, names] of dmzRules) {
     it(`fails on the DMZ host for ${what}`, async () => {
