@@ -126,7 +126,8 @@ export class TunnelListener implements Service {
     this.#watch = new CertificateWatch(deps);
     const { invitations } = deps;
     let enrolment: EnrolmentDoor | undefined;
-    if (invitations) {
+    // Whoever types a fingerprint means that node and no other, also not one that was invited before.
+    if (invitations && options.internalFingerprint === undefined) {
       const onEnrolled = (): void => this.recheck();
       enrolment = new EnrolmentDoor({ ...deps, invitations, trust: this.#trust, onEnrolled });
     }

@@ -131,6 +131,23 @@ test('who was introduced is remembered, and another invitation puts another node
   assert.deepEqual(restarted.listener.known.fingerprints, [next.fingerprint]);
 });
 
+test('an invitation of before is worth nothing once the configuration names the internal node', async (t) => {
+  const stage = await open(t);
+  const { pair, dmz, invitations } = stage;
+  const [used, unused] = [await stage.invite(), await stage.invite()];
+  const former = await makeNodeKeys(join(pair.folder, 'former'), { role: 'internal', name: 'inside-0' });
+  await show(used.token, dmz.listener.port, former);
+  await dmz.stop();
+
+  const typed = await startDmz(t, pair, { deps: { invitations } });
+  for (const [token, keys] of [[used.token, former] as const, [unused.token, former] as const]) {
+    const refused = await show(token, typed.listener.port, keys);
+    assert.equal((refused as SallyportError).fields.check, 'pin');
+  }
+  assert.deepEqual(typed.listener.known.fingerprints, [pair.inside.fingerprint]);
+  await honestRoundTrip(await startInside(t, pair, typed.listener.port));
+});
+
 test('with a wrong fingerprint nothing of the invitation leaves the internal host', async (t) => {
   const stage = await open(t);
   const between = await startImpostor(t);
