@@ -201,3 +201,13 @@ test('FT-10: a certificate that is registered lets its partner in; any other is 
   assert.equal(bench.events.of('auth.rejected').length, 0);
   assert.deepEqual(await bench.password('card', 'anything'), rejected);
 });
+
+test('a key that is taken away while its login is looked at opens no session', async () => {
+  await using bench = await AuthBench.make(partners);
+  bench.revoked = () => {
+    bench.reconfigure({ ...partners, acme: { password: hashFor('correct') } });
+    return undefined;
+  };
+  assert.deepEqual(await bench.key('acme', key), rejected);
+  assert.equal(bench.lastReason, 'disabled');
+});

@@ -170,7 +170,7 @@ export class AuthDesk {
       if (reason) return { rejected: reason, partner, failing };
       attempt.succeeded();
       if (answer.change)
-        return this.#deps.changes.begin(params.session, { partner, ...answer.change }) ? mustChange : unavailable;
+        return this.#deps.changes.begin(params.session, account, { partner, ...answer.change }) ? mustChange : unavailable;
       return this.#open(params, answer, howOf(account, params), {}, signal);
     }
     if (answer.outcome === 'failed') {
@@ -284,6 +284,9 @@ export class AuthDesk {
     signal: AbortSignal,
   ): Promise<Finding> {
     signal.throwIfAborted(); // the last moment: from here on a session may exist
+    // While a list was read or a password hashed, the account may have ended or been given other means to log in.
+    const refusal = account.refusal(peer, this.#deps.clock.nowMs());
+    if (refusal) return { rejected: refusal.reason, partner };
     const login = { session, trace, partner, method, peer, protocol, ...proof };
     const opened = await this.#deps.sessions.open(login, account.expires);
     this.#deps.halfLogins.remove(session);

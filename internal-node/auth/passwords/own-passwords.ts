@@ -62,6 +62,12 @@ export class OwnPasswords implements Service {
     return this.#keptFor(partner, owner)?.parsed ?? owner.password;
   }
 
+  /** Names the password that counts for a partner without holding its hash; empty for none. */
+  standing(partner: string, owner: Owner): string {
+    const hash = this.of(partner, owner);
+    return hash ? digestOfText(formatPasswordHash(hash)) : '';
+  }
+
   /** All that are kept, for whoever must take as long as any of them. */
   hashes(): Iterable<PasswordHash> {
     return this.#kept.values().map(({ parsed }) => parsed);
@@ -136,13 +142,14 @@ export class OwnPasswords implements Service {
   }
 
   async #rehash(partner: string, owner: Owner, password: Secret): Promise<void> {
+    const found = this.#kept.get(partner);
     const before = this.#keptFor(partner, owner);
     const nowMs = Math.floor(this.#deps.clock.nowMs());
     const former = before?.former ?? this.#formerOf(partner, owner).slice(1);
     const sinceMs = before?.sinceMs ?? owner.passwordSince ?? nowMs;
     const kept = { partner, hash: await this.#deps.hasher.hash(password), insteadOf: insteadOf(owner), former, sinceMs };
     // It may have been changed meanwhile.
-    if (this.#keptFor(partner, owner) !== before) return;
+    if (this.#kept.get(partner) !== found) return;
     this.#kept.set(partner, { ...kept, parsed: parsePasswordHash(kept.hash) });
     await this.#deps.records.call('password.rehash', { kept, nowMs });
   }

@@ -96,3 +96,30 @@ test('Argon2id parameters rise at a login: a cheaper hash is replaced once the p
   assert.match(hash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
   assert.equal((await bench.password('cheap', 'correct')).verdict, 'accepted');
 });
+
+test('who was asked for a new password cannot set one any more once staff has set another', async () => {
+  await using bench = await AuthBench.make(partners);
+  const session = newSessionId();
+  assert.deepEqual(await bench.password('acme', 'correct', { session }), mustChange);
+  bench.reconfigure({ ...partners, acme: { password: hashFor('what staff set after the old one leaked') } });
+  assert.deepEqual(await newPassword(bench, 'acme', fresh, session), rejected);
+  assert.equal(bench.lastReason, 'no change of password was asked for');
+  assert.deepEqual(await bench.password('acme', fresh), rejected);
+  assert.equal((await bench.password('acme', 'what staff set after the old one leaked')).verdict, 'accepted');
+});
+
+test('a change of password that is being hashed while staff sets another one opens no session, and does not count', async () => {
+  await using bench = await AuthBench.make(partners);
+  const session = newSessionId();
+  assert.deepEqual(await bench.password('acme', 'correct', { session }), mustChange);
+  let hashes = 0;
+  bench.onHash = async () => {
+    hashes += 1;
+    // The last one is that of the new password itself: those before look for it among the former ones.
+    if (hashes === 3) bench.reconfigure({ ...partners, acme: { password: hashFor('what staff set meanwhile') } });
+  };
+  assert.deepEqual(await newPassword(bench, 'acme', fresh, session), rejected);
+  assert.equal(hashes, 3);
+  assert.deepEqual(await bench.password('acme', fresh), rejected);
+  assert.equal((await bench.password('acme', 'what staff set meanwhile')).verdict, 'accepted');
+});

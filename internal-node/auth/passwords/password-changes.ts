@@ -13,7 +13,7 @@ import type { OwnPasswords } from './own-passwords.ts';
 export type PasswordFault = 'weak' | 'used-before';
 
 export interface PasswordChangesDeps {
-  readonly passwords: Pick<OwnPasswords, 'wasUsed' | 'set'>;
+  readonly passwords: Pick<OwnPasswords, 'wasUsed' | 'set' | 'standing'>;
   /** @throws SallyportError `usage` when it does not do. */
   readonly refuseUnfit: (password: Secret, names: readonly string[]) => Promise<void>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
@@ -31,6 +31,8 @@ interface Owed {
   /** The code or the password that let him begin: neither may be the new one. */
   readonly shown: Secret;
   readonly invited: boolean;
+  /** The password that counted when he began: once staff has set another one, what he showed is worth nothing. */
+  readonly standing: string;
   tries: number;
 }
 
@@ -49,7 +51,7 @@ export class PasswordChanges {
   }
 
   /** @returns false when too many are under way. */
-  begin(session: string, { partner, shown, invited }: Pick<Owed, 'partner' | 'shown' | 'invited'>): boolean {
+  begin(session: string, account: Account, { partner, shown, invited }: Pick<Owed, 'partner' | 'shown' | 'invited'>): boolean {
     const nowMs = this.#deps.clock.monotonicMs();
     for (const [id, { endsMs }] of this.#owed) {
       if (endsMs > nowMs) break;
@@ -57,7 +59,8 @@ export class PasswordChanges {
     }
     this.#owed.delete(session);
     if (this.#owed.size >= this.#options.most) return false;
-    this.#owed.set(session, { partner, shown, invited, endsMs: nowMs + this.#options.lifeMs, tries: 0 });
+    const standing = this.#deps.passwords.standing(partner, account);
+    this.#owed.set(session, { partner, shown, invited, standing, endsMs: nowMs + this.#options.lifeMs, tries: 0 });
     return true;
   }
 
@@ -73,7 +76,7 @@ export class PasswordChanges {
     const owed = this.#owed.get(session);
     if (owed?.partner !== partner || owed.endsMs <= this.#deps.clock.monotonicMs()) return undefined;
     owed.tries += 1;
-    if (owed.tries > this.#options.tries) {
+    if (owed.tries > this.#options.tries || owed.standing !== this.#deps.passwords.standing(partner, account)) {
       this.#owed.delete(session);
       return undefined;
     }
