@@ -126,7 +126,7 @@ class KillTest {
   /** Resolves when one more upload was acknowledged, so that each kill finds work under way. */
   async #nextAcknowledgement(): Promise<void> {
     const before = this.#acknowledged;
-    await eventually('an upload is acknowledged', async () => this.#acknowledged > before || undefined, 90_000);
+    await eventually('an upload is acknowledged', async () => this.#acknowledged > before || undefined);
   }
 
   /** The consumer inside: looks at every final name as soon as it appears and reads it at once. */

@@ -103,7 +103,7 @@ test('FD-17: a program that hangs is ended after its time, with everything that 
   const run = s.run().catch((error: unknown) => {
     failure = error;
   });
-  await eventually('the child runs', () => existsSync(join(s.folder, 'child')), 60_000);
+  await eventually('the child runs', () => existsSync(join(s.folder, 'child')));
   const pid = Number(await s.read('child'));
   clock.advance(programDefaults.timeoutMs - 1);
   assert.ok(existsSync(`/proc/${pid}`), 'its time is not over');
@@ -117,14 +117,14 @@ test('FD-17: a program that hangs is ended after its time, with everything that 
   );
   await run;
   assert.match(asSallyportError(failure).message, /timeout/);
-  await eventually('so is what it started', () => !existsSync(`/proc/${pid}`), 60_000);
+  await eventually('so is what it started', () => !existsSync(`/proc/${pid}`));
 });
 
 test('FD-17: what a program leaves behind at its good end is ended too', async () => {
   await using s = await scene((folder) => `sleep 1000 & echo $! > ${folder}/child; exit 0`);
   assert.equal(await s.run(), 'published');
   const pid = Number(await s.read('child'));
-  await eventually('the child is gone', () => !existsSync(`/proc/${pid}`), 60_000);
+  await eventually('the child is gone', () => !existsSync(`/proc/${pid}`));
 });
 
 test('FD-17: of a flood of output only the beginning is kept, and the program is not held up', async () => {
@@ -165,7 +165,7 @@ test('no more runs go on at the same time than are allowed; the others wait for 
     return await s.destination.publish(item, facts, 'acme/a', allowed);
   });
   const going = async () => (await readdir(s.folder)).filter((name) => name.endsWith('.on')).length;
-  await eventually('the first begin', async () => (await going()) === programDefaults.concurrent, 60_000);
+  await eventually('the first begin', async () => (await going()) === programDefaults.concurrent);
   await writeFile(join(s.folder, 'go-on'), '');
   assert.deepEqual(await Promise.all(runs), Array(5).fill('published'));
   assert.deepEqual((await s.read('ran')).split('\n'), Array(5).fill('x'));

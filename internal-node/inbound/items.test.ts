@@ -56,6 +56,6 @@ test('a download of what is shared is taken down with who read it', async () => 
     ['own', 'acme'],
   ] as const)
     items.fetched({ item, partner, session: 's', atMs: 0 });
-  await eventually('both', () => fetched.length === 2, 60_000);
+  await eventually('both', () => fetched.length === 2);
   assert.deepEqual(fetched.sort(), ['new of lists by acme', 'own of acme by acme']);
 });

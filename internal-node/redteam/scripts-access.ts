@@ -109,7 +109,7 @@ export const accessScripts: readonly Script[] = [
       await stage.seen.heard(mark, 'node.started', ({ version }) => version === 'told once');
       stage.edge.untell();
       stage.edge.wire.links.at(-1)?.ws.terminate();
-      await stage.edge.link(60_000);
+      await stage.edge.link();
       await stage.seen.heard(mark, 'store.replaced');
       const kept = (await stage.seen.since(mark)).some(({ version }) => version === 'told once');
       refuse(!kept, 'what it had told is gone');

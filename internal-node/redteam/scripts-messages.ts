@@ -81,11 +81,11 @@ export const messageScripts: readonly Script[] = [
       const began = performance.now();
       const first = server.links.length;
       for (let n = 0; n < storm; n++) {
-        const link = await stage.edge.link(60_000);
+        const link = await stage.edge.link();
         link.ws.terminate();
         await until('the link is gone', () => link.ws.readyState === 3);
       }
-      await stage.edge.link(60_000);
+      await stage.edge.link();
       const dials = server.links.length - first;
       const seconds = (performance.now() - began) / 1000;
       // It dials after pauses that grow from a fifth of a second: more than this is no pause.

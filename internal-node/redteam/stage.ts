@@ -49,7 +49,7 @@ export class Stage {
 
   /** Waits for the node to connect and lets the partner log in. @throws Error when the honest way does not work. */
   static async open(deps: StageDeps): Promise<Stage> {
-    await deps.edge.link(60_000);
+    await deps.edge.link();
     const stage = new Stage(deps, await deps.edge.login(await deps.login()));
     await stage.honestFile();
     return stage;
@@ -123,7 +123,7 @@ export class Stage {
 
   /** Runs a script on the live link and waits until the node has cut it with an alarm. */
   async isCut(mark: Mark, script: (link: HostileLink) => unknown): Promise<string> {
-    const link = await this.edge.link(60_000);
+    const link = await this.edge.link();
     await script(link);
     const [alarm] = await this.seen.heard(mark, 'link.violation');
     await until('the link is cut', () => link.ws.readyState === 3);
@@ -132,7 +132,7 @@ export class Stage {
 
   /** What holds after every attack. @throws Breach, or Error when the node does not do its work any more. */
   async assertSound(): Promise<void> {
-    await this.edge.link(60_000);
+    await this.edge.link();
     await this.honestFile();
     for (const [path, content] of await this.seen.delivered()) {
       refuse(content.includes(this.poison), `the content of an attack was delivered as ${path}`);

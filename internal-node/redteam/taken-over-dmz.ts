@@ -130,19 +130,19 @@ export class TakenOverDmz implements AsyncDisposable {
   }
 
   /** The link that is up. */
-  async link(limitMs = 10_000): Promise<HostileLink> {
+  async link(): Promise<HostileLink> {
     const live = (): HostileLink | undefined => this.wire.links.findLast(({ ws, sent }) => ws.readyState === 1 && sent > 0);
-    await until('the inside is connected', () => live() !== undefined && this.policy !== undefined, limitMs);
+    await until('the inside is connected', () => live() !== undefined && this.policy !== undefined);
     const link = live();
     if (!link) throw new Error('the link is gone again');
     return link;
   }
 
   /** Asks the inside as an honest DMZ would. @returns its answer, or `{ error: code }`. */
-  async ask(method: string, params: unknown, limitMs = 10_000): Promise<Readonly<Record<string, unknown>>> {
+  async ask(method: string, params: unknown): Promise<Readonly<Record<string, unknown>>> {
     const link = await this.link();
     const id = link.ask(method, params);
-    await until(`an answer to ${method}`, () => link.answerTo(id) !== undefined, limitMs);
+    await until(`an answer to ${method}`, () => link.answerTo(id) !== undefined);
     return link.answerTo(id) as Record<string, unknown>;
   }
 

@@ -43,7 +43,7 @@ async function refusalMs(user: string): Promise<number> {
 const known: number[] = [];
 const unknown: number[] = [];
 try {
-  await edge.link(60_000);
+  await edge.link();
   for (let n = 0; n < 20; n++) await refusalMs('acme');
   while (known.length < each || unknown.length < each) {
     const [user, times] = Math.random() < 0.5 ? (['acme', known] as const) : (['nobody-of-that-name', unknown] as const);

@@ -61,7 +61,7 @@ export async function curlFtps(
 }
 
 /** Waits until `probe` answers something; the deadline is the caller's patience in milliseconds. */
-export async function eventually<T>(what: string, probe: () => Promise<T | undefined>, patienceMs = 60_000): Promise<T> {
+export async function eventually<T>(what: string, probe: () => Promise<T | undefined>, patienceMs = 120_000): Promise<T> {
   const end = performance.now() + patienceMs;
   for (;;) {
     const found = await probe().catch(() => undefined);

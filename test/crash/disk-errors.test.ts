@@ -43,7 +43,7 @@ describe('a disk that fails', () => {
   async function restart(kind: 'dmz' | 'internal'): Promise<void> {
     await pair.supervisor.takeDown(kind);
     pair.supervisor.bringUp(kind);
-    await pair.supervisor.ready(AbortSignal.timeout(90_000));
+    await pair.supervisor.ready(AbortSignal.timeout(120_000));
   }
 
   const untrusted: readonly Injection[] = [

@@ -38,7 +38,7 @@ async function scene(...parts: readonly string[]): Promise<Scene> {
   const site = await createSite({ folder });
   const supervisor = new Supervisor(site);
   const consumer = new Consumer(join(site.inside.delivered, 'acme'));
-  await supervisor.start(AbortSignal.timeout(90_000));
+  await supervisor.start(AbortSignal.timeout(120_000));
   consumer.start();
   const cut = async (kinds: readonly NodeKind[]): Promise<void> => {
     await disk.cut();
@@ -47,7 +47,7 @@ async function scene(...parts: readonly string[]): Promise<Scene> {
   const restore = async (kinds: readonly NodeKind[]): Promise<void> => {
     await disk.restore();
     for (const kind of kinds.flatMap(hostOf)) supervisor.bringUp(kind);
-    await supervisor.ready(AbortSignal.timeout(90_000));
+    await supervisor.ready(AbortSignal.timeout(120_000));
   };
   const dispose = async (): Promise<void> => {
     await supervisor.stop();

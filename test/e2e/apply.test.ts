@@ -140,7 +140,7 @@ describe('plan and apply on a running pair', () => {
       'the node is back, and the change still waits',
       async () => (await statusOf()).configUnconfirmedUntilMs ?? undefined,
     );
-    await pair.supervisor.ready(AbortSignal.timeout(60_000));
+    await pair.supervisor.ready(AbortSignal.timeout(120_000));
     assert.equal(await logsIn(), false);
     await succeeds('apply', '--roll-back');
     await eventually('acme is back', async () => (await logsIn()) || undefined);

@@ -34,7 +34,7 @@ class Demo {
   }
 
   ready = (): Promise<Ready> =>
-    eventually('the line of JSON', async () => (this.lines[0] ? (JSON.parse(this.lines[0]) as Ready) : undefined), 90_000);
+    eventually('the line of JSON', async () => (this.lines[0] ? (JSON.parse(this.lines[0]) as Ready) : undefined));
 }
 
 const once = (...args: readonly string[]): Promise<{ code: number; error: string }> =>
@@ -104,7 +104,7 @@ describe('the demo in a folder with blanks in its name, deeper than a socket add
         return pid !== before ? pid : undefined;
       });
       assert.ok(runs(next));
-      await eventually('a login', async () => (await sftp(site, acme, ['pwd'])).code === 0 || undefined, 90_000);
+      await eventually('a login', async () => (await sftp(site, acme, ['pwd'])).code === 0 || undefined);
     });
   }
 

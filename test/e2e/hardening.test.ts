@@ -172,7 +172,7 @@ describe('under the launcher and the system calls of its unit', () => {
       assert.doesNotMatch(unit, /~connect/);
       await writeUnitFilter(unit, filterOf('dmz'));
       pair.supervisor.bringUp('dmz');
-      await pair.supervisor.ready(AbortSignal.timeout(90_000));
+      await pair.supervisor.ready(AbortSignal.timeout(120_000));
       const { connectTcp, spawn: started, udp } = await probed('dmz');
       assert.deepEqual([connectTcp === denied, started, udp], [false, noProgram, denied]);
       assert.match(await ask(pair.site, 'dmz', 'status'), /confined +it may connect: ftps\.active admits PORT and EPRT/);

@@ -20,7 +20,7 @@ export async function putAndSeeInside({ site, acme }: Pair, name: string, conten
   const { code, output } = await sftp(site, acme, [`put ${local} /Inbox/${name}`, `ls -l /Inbox/${name}`]);
   assert.equal(code, 0, output);
   assert.match(output, new RegExp(`\\s${content.length}\\s.*${name.replace('.', '\\.')}`), 'ls after put shows the size');
-  const inside = await delivered(site, `acme/${name}`, 60_000);
+  const inside = await delivered(site, `acme/${name}`);
   assert.equal(inside.length, content.length);
   assert.equal(sha256(inside), sha256(content));
 }

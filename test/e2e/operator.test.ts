@@ -171,7 +171,7 @@ it('a session of a DMZ node that was killed is over once the node is back', asyn
   assert.equal(await sessionsOf(), before + 1);
   process.kill(supervisor.pid('dmz'), 'SIGKILL');
   await eventually('the inside has no session any more', async () => (await sessionsOf()) === 0 || undefined);
-  await supervisor.ready(AbortSignal.timeout(60_000));
+  await supervisor.ready(AbortSignal.timeout(120_000));
 });
 
 it('a wrong pin is named on both nodes, with what to do', async () => {
@@ -195,7 +195,7 @@ it('a wrong pin is named on both nodes, with what to do', async () => {
   await supervisor.takeDown('internal');
   await writeFile(site.internal.config, config);
   supervisor.bringUp('internal');
-  await eventually('the tunnel', async () => (await statusOf().catch(() => undefined))?.tunnel.up || undefined, 90_000);
+  await eventually('the tunnel', async () => (await statusOf().catch(() => undefined))?.tunnel.up || undefined);
 });
 
 /** The fingerprint of another DMZ node: right in form. */

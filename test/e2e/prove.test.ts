@@ -342,7 +342,7 @@ describe('prove', () => {
   }
 
   it('fails on the DMZ host when nobody handed in the rules', async () => {
-    const { ruleset } = await gatherDmzFacts(stage.dmz, undefined, Date.now(), AbortSignal.timeout(30_000));
+    const { ruleset } = await gatherDmzFacts(stage.dmz, undefined, Date.now(), AbortSignal.timeout(120_000));
     const found = failing(stage.dmzClaimsWith(() => ({ ruleset })));
     assert.deepEqual(
       Object.keys(found),

@@ -56,7 +56,7 @@ async function serve(host: string, node: string, args: readonly string[]): Promi
   server.stdout.on('data', (text) => {
     log += String(text);
   });
-  await eventually(`${host} is ready`, async () => log.includes('"ready":true') || undefined, 90_000);
+  await eventually(`${host} is ready`, async () => log.includes('"ready":true') || undefined);
 }
 
 it('two hosts are set up with the commands of the README', async () => {

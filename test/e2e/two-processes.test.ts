@@ -76,7 +76,7 @@ describe('the agent and the staff door', () => {
     assert.equal(code, 3);
     assert.match(error, /the agent of this node does not answer; its staff door does/);
     pair.supervisor.bringUp('internal');
-    await pair.supervisor.ready(AbortSignal.timeout(90_000));
+    await pair.supervisor.ready(AbortSignal.timeout(120_000));
     await putAndSeeInside(pair, 'with-next-agent.bin', contentOf(1000));
     assert.equal(pair.supervisor.pid('door'), door, 'the same door');
   });

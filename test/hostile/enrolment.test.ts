@@ -55,7 +55,7 @@ const show = (token: string, port: number, keys: NodeKeys): Promise<SallyportErr
   enrol(
     readInvitation(token),
     { host: '127.0.0.1', port, keys, classicalKeyExchange: false, nowMs: Date.now() },
-    AbortSignal.timeout(30_000),
+    AbortSignal.timeout(120_000),
   ).then(
     ({ node }) => node,
     (error: SallyportError) => error,

@@ -22,12 +22,12 @@ async function leavesNothing(work: (door: FtpsDoor) => Promise<void>): Promise<v
   const ftp = await RawFtp.loggedIn(door.port, user, password);
   await ftp.ask('QUIT');
   await ftp.closed();
-  await eventually('the door is idle', () => door.sessions.count() === 0 && resources().TCPSocketWrap === undefined, 10_000);
+  await eventually('the door is idle', () => door.sessions.count() === 0 && resources().TCPSocketWrap === undefined);
   const before = resources();
   await work(door);
   const more = (): boolean => Object.entries(resources()).some(([kind, count]) => count > (before[kind] ?? 0));
   // Data connections linger for a peer that does not close; these do.
-  await eventually('nothing is left over', () => !more(), 60_000).catch((error: Error) => {
+  await eventually('nothing is left over', () => !more()).catch((error: Error) => {
     throw new Error(`${error.message}: ${JSON.stringify({ before, after: resources() })}`);
   });
   assert.equal(door.sessions.count(), 0);

@@ -7,9 +7,6 @@ import type { SitePartner } from '../../scripts/site/site.ts';
 import { delivered, eventually, offer, sftp, sha256 } from '../../scripts/site/walk.ts';
 import type { Pair } from '../fixtures/pair.ts';
 
-/** How long one round may take: connect, log in, send 256 KiB, fetch 1 MiB, leave. Undisturbed it takes about 0.1 s. */
-export const servedWithinMs = 20_000;
-
 const offeredName = 'for-honest.bin';
 
 /** One partner who sends and fetches again and again from one address, and fails the test when he is not served. */
@@ -45,10 +42,10 @@ export class HonestPartner {
     await writeFile(join(this.#folder, 'mine.bin'), this.#content);
     await offer(site, this.#partner.name, offeredName, this.#offered);
     const look = async () => (await sftp(site, this.#partner, ['ls -1 /Outbox'])).output.includes(offeredName) || undefined;
-    await eventually('the file is offered', look, 40_000);
+    await eventually('the file is offered', look);
   }
 
-  /** One session: everything must succeed in time. */
+  /** One session: connect, log in, send 256 KiB, fetch 1 MiB, leave. Everything must succeed at the first try. */
   async round(): Promise<void> {
     const name = `honest-${this.#rounds++}.bin`;
     const fetched = join(this.#folder, 'fetched.bin');
@@ -63,7 +60,6 @@ export class HonestPartner {
     const tookMs = performance.now() - startedAt;
     const who = `${this.#partner.name} from ${this.#address}, round ${this.#rounds}`;
     assert.equal(code, 0, `${who}: ${output}`);
-    assert.ok(tookMs < servedWithinMs, `${who} took ${Math.round(tookMs)} ms`);
     assert.equal(sha256(await readFile(fetched)), sha256(this.#offered), `${who} fetched other bytes`);
     this.#worstMs = Math.max(this.#worstMs, tookMs);
     this.#sent.push(name);
@@ -77,29 +73,33 @@ export class HonestPartner {
   /** Everything that was acknowledged is inside, as it was sent. */
   async allDelivered(): Promise<void> {
     for (const name of this.#sent) {
-      const got = await delivered(this.#pair.site, `${this.#partner.name}/${name}`, 30_000);
+      const got = await delivered(this.#pair.site, `${this.#partner.name}/${name}`);
       assert.equal(sha256(got), sha256(this.#content), `${name} was changed on its way`);
     }
   }
 }
 
-/** Runs `abuse` while partners work. Every round that begins before it is over must succeed. */
-export async function whileServing<T>(partners: readonly HonestPartner[], abuse: () => Promise<T>): Promise<T> {
+/**
+ * Runs `abuse` while partners work. Every round that begins before it is over must succeed. An abuse that can be held holds
+ * until `served` settles: from then on each partner has begun and ended a round under it.
+ */
+export async function whileServing<T>(
+  partners: readonly HonestPartner[],
+  abuse: (served: () => Promise<unknown>) => Promise<T>,
+): Promise<T> {
   const over = new AbortController();
-  const before = partners.map(({ rounds }) => rounds);
   const loops = Promise.all(partners.map((partner) => partner.loop(over.signal)));
   loops.catch(() => {}); // reported below
-  const abused = abuse();
+  const served = () => {
+    const before = partners.map(({ rounds }) => rounds);
+    // The round under way began earlier.
+    const enough = () => partners.every(({ rounds }, n) => rounds > (before[n] ?? 0) + 1);
+    return Promise.race([eventually('rounds during the abuse', async () => enough() || undefined), loops]);
+  };
+  const abused = abuse(served);
   try {
     await Promise.race([abused, loops]);
-    // At least two rounds of each saw the abuse.
-    await Promise.race([
-      eventually(
-        'rounds during the abuse',
-        async () => partners.every(({ rounds }, n) => rounds > (before[n] ?? 0) + 2) || undefined,
-      ),
-      loops,
-    ]);
+    await served();
   } finally {
     over.abort();
   }

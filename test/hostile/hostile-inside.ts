@@ -29,8 +29,6 @@ export interface HostileInsideOptions {
   readonly keys: NodeKeys;
 }
 
-const patienceMs = 10_000;
-
 export class HostileInside implements AsyncDisposable {
   /** What the DMZ asked or noted, in order. */
   readonly heard: { readonly m: string; readonly p: Json }[] = [];
@@ -65,7 +63,7 @@ export class HostileInside implements AsyncDisposable {
     this.#asked += 1;
     const id = this.#asked;
     this.send({ k: 'req', id, m: method, p: params });
-    await eventually(`an answer to ${method}`, () => this.#replies.has(id) || !this.open, patienceMs);
+    await eventually(`an answer to ${method}`, () => this.#replies.has(id) || !this.open);
     return (this.#replies.get(id) ?? { error: 'cut' }) as Json;
   }
 
@@ -89,7 +87,7 @@ export class HostileInside implements AsyncDisposable {
     ws.send(JSON.stringify({ k: 'open', m: method, p: params }));
     for (const piece of body ?? []) ws.send(piece);
     if (body) ws.send(JSON.stringify({ k: 'end' }));
-    await eventually(`the end of ${method}`, () => last !== undefined || ws.readyState === WebSocket.CLOSED, patienceMs);
+    await eventually(`the end of ${method}`, () => last !== undefined || ws.readyState === WebSocket.CLOSED);
     ws.terminate();
     return { bytes: Buffer.concat(chunks), last: last ?? { k: 'cut' } };
   }

@@ -76,7 +76,7 @@ export class InsideStage implements AsyncDisposable {
     const inside = await WatchedNode.start({ site, kind: 'internal', outer, mayChange });
     const parts = { site, outer, vault, edge, inside, tunnelPort };
     try {
-      await edge.link(20_000);
+      await edge.link();
       const stage = new InsideStage(parts, { acme: await login(parts, 'acme'), globex: await login(parts, 'globex') });
       await stage.#settle();
       return stage;
@@ -150,7 +150,7 @@ export class InsideStage implements AsyncDisposable {
         const events = await this.inside.since(mark);
         return events.filter((event) => event.name === 'link.violation').length > cut || undefined;
       };
-      await eventually(`an alarm for: ${name}`, alarm, 10_000);
+      await eventually(`an alarm for: ${name}`, alarm);
       await eventually(`the link is cut for: ${name}`, async () => link.ws.readyState === 3 || undefined);
       cut += 1;
     }

@@ -1,7 +1,7 @@
 /**
  * Strangers and floods against a real pair of nodes: the DMZ process stays up, within its memory and its descriptors, and
  * honest partners are served meanwhile, behind the same address as the stranger and from another one. "Served" is
- * `servedWithinMs` for a whole session with an upload and a download, without a second try.
+ * a whole session with an upload and a download, without a second try, while the others are there.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -43,10 +43,10 @@ function knock(bytes: Buffer | string = ''): Socket {
   return socket;
 }
 
-/** Holds `count` connections that send `bytes`, while partners work; then lets go. */
-async function crowd(count: number, bytes: Buffer | string = ''): Promise<void> {
+/** Holds `count` connections that send `bytes` until partners were served meanwhile; then lets go. */
+async function crowd(served: () => Promise<unknown>, count: number, bytes: Buffer | string = ''): Promise<void> {
   const sockets = Array.from({ length: count }, () => knock(bytes));
-  await sleep(1500);
+  await served();
   for (const socket of sockets) socket.destroy();
 }
 
@@ -77,9 +77,10 @@ afterEach(async (context) => {
 });
 
 describe('partners are served while', () => {
-  it('1,000 strangers of one address connect at once and say nothing', () => whileServing(honest, () => crowd(1000)));
+  it('1,000 strangers of one address connect at once and say nothing', () =>
+    whileServing(honest, (served) => crowd(served, 1000)));
 
-  it('1,000 strangers send half a banner', () => whileServing(honest, () => crowd(1000, 'SSH-2.0-Half')));
+  it('1,000 strangers send half a banner', () => whileServing(honest, (served) => crowd(served, 1000, 'SSH-2.0-Half')));
 
   it('1,000 strangers connect and leave at once', () =>
     whileServing(honest, async () => {
@@ -115,7 +116,7 @@ describe('partners are served while', () => {
     }));
 
   it('F60: clients send as many WRITEs as fit into their windows and read nothing at all', () =>
-    whileServing(honest, async () => {
+    whileServing(honest, async (served) => {
       await using stack = new AsyncDisposableStack();
       for (let n = 0; n < 10; n += 1) {
         const client = stack.use(await loggedIn());
@@ -124,7 +125,7 @@ describe('partners are served while', () => {
         const block = Buffer.alloc(32_768, 7);
         for (let at = 0; at < 200; at += 1) client.channel.write(request(op.write, at, handle, BigInt(at) * 32_768n, block));
       }
-      await sleep(2000);
+      await served();
     }));
 
   it('20 sessions ask for 1.25 GB together and read none of it', async () => {
@@ -134,7 +135,7 @@ describe('partners are served while', () => {
       async () => (await sftp(pair.site, mallory(), ['ls -1 /Outbox'])).output.includes('big.bin') || undefined,
     );
     await dmz.forgetPeak();
-    await whileServing(honest, async () => {
+    await whileServing(honest, async (served) => {
       await using stack = new AsyncDisposableStack();
       for (let n = 0; n < 20; n += 1) {
         const client = stack.use(await loggedIn());
@@ -142,7 +143,7 @@ describe('partners are served while', () => {
         client.inside._sock.pause();
         for (let at = 0; at < 250; at += 1) client.channel.write(request(op.read, at, handle, BigInt(at) * 262_144n, 262_144));
       }
-      await sleep(3000);
+      await served();
     });
   });
 

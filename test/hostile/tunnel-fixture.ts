@@ -54,7 +54,7 @@ export async function makePair(t: TestContext): Promise<Pair> {
 }
 
 /** Waits for a condition; fails after `limitMs`. */
-export async function until(condition: () => boolean, what: string, limitMs = 60_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, limitMs = 120_000): Promise<void> {
   const deadline = Date.now() + limitMs;
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`never happened: ${what}`);

@@ -207,7 +207,7 @@ test('a flood of small messages is read no faster than the pace', async (t) => {
   const started = performance.now();
   const token = 'a'.repeat(43);
   for (let n = 0; n < 40_000; n++) link?.sendMessage({ k: 'note', m: 'session.end', p: { token } });
-  await until(() => notes >= 30_000, 'most of them', 8000);
+  await until(() => notes >= 30_000, 'most of them');
   // 20,000 at once, then 10,000 a second.
   assert.ok(performance.now() - started > 700, 'they were slowed down');
   assert.ok(isUp(inside)(), 'and the link lives');

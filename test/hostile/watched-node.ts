@@ -128,7 +128,7 @@ export class WatchedNode implements AsyncDisposable {
       found = (await this.since(mark)).filter((event) => event.name === name && fits(event));
       return found.length >= count ? true : undefined;
     };
-    await eventually(`${count} × ${name}`, enough, 20_000).catch((error: unknown) => {
+    await eventually(`${count} × ${name}`, enough).catch((error: unknown) => {
       throw new Error(`${String(error)}; there are ${found.length}`);
     });
     return found;

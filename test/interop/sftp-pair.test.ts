@@ -251,7 +251,7 @@ describe('OpenSSH and the running pair', () => {
   it('SF-20: the host key is the same after a restart, and a client that expects another one does not log in', async () => {
     await pair.supervisor.takeDown('dmz');
     pair.supervisor.bringUp('dmz');
-    await pair.supervisor.ready(AbortSignal.timeout(60_000));
+    await pair.supervisor.ready(AbortSignal.timeout(120_000));
     const logins = async (): Promise<unknown[]> => (await audit('session.opened')).map(({ session }) => session);
     const earlier = await logins();
     await ok(['pwd']);

@@ -91,7 +91,7 @@ test('Argon2id parameters rise at a login: a cheaper hash is replaced once the p
   const kept = async () => (await bench.database.call('password.all', undefined)).passwords;
   assert.deepEqual(await kept(), []);
   assert.equal((await bench.password('cheap', 'correct')).verdict, 'accepted');
-  await eventually('it is hashed anew', async () => (await kept()).length === 1, 60_000);
+  await eventually('it is hashed anew', async () => (await kept()).length === 1);
   const [{ hash } = { hash: '' }] = await kept();
   assert.match(hash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
   assert.equal((await bench.password('cheap', 'correct')).verdict, 'accepted');
