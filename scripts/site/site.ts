@@ -8,6 +8,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { listenToSignals } from '../../shared/admin/process.ts';
 
 const run = promisify(execFile);
 const root = new URL('../..', import.meta.url).pathname;
@@ -66,10 +67,19 @@ export async function freePort(host: string): Promise<number> {
   throw new Error('no free port found');
 }
 
+/** Runs a verb within this process: a set-up takes six of them, and each process of its own would load everything anew. */
 async function command(which: keyof typeof commands, ...args: readonly string[]): Promise<string> {
-  const [node, ...main] = commands[which];
-  const { stdout } = await run(node, [...main, ...args]);
-  return stdout;
+  let printed = '';
+  let complaint = '';
+  const out = { write: (text: string) => (printed += text) };
+  const error = { write: (text: string) => (complaint += text) };
+  const signals = listenToSignals({ on: () => {} });
+  const [node, main] = commands[which];
+  const { runCommand } = await (which === 'dmz' ? import('../../dmz-node/program.ts') : import('../../internal-node/program.ts'));
+  const surroundings = { out, error, input: process.stdin, env: process.env, signal: signals.signal };
+  const code = await runCommand(args, surroundings, { signals, own: { node, flags: [], main } });
+  if (code !== 0) throw new Error(`${which} ${args.join(' ')} ended with ${code}: ${complaint}`);
+  return printed;
 }
 
 async function makePartnerKey(folder: string, name: string): Promise<SitePartner> {

@@ -71,6 +71,11 @@ export class Program {
     this.#addHelpVerb();
   }
 
+  /** The words that a command line may begin with, without `help`. */
+  get words(): readonly string[] {
+    return this.#root.commands.map((command) => command.name()).filter((name) => name !== 'help');
+  }
+
   /** A group of verbs such as `partner`, or one within another. */
   group(name: string, summary: string, parent: Command = this.#root): Command {
     return this.#settled(parent.command(name)).description(summary).helpCommand(false);

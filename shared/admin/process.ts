@@ -1,4 +1,4 @@
-/** Signals and output streams as `serve` and the other verbs want them. Only `main.ts` calls this. */
+/** Signals and output streams as `serve` and the other verbs want them. `main.ts` calls this. */
 import type { Signals } from './serve.ts';
 
 /**
@@ -11,7 +11,9 @@ export function tolerateClosedPipe(stream: Pick<NodeJS.WriteStream, 'on'>): void
   });
 }
 
-type SignalSource = Pick<NodeJS.Process, 'on'>;
+interface SignalSource {
+  on(name: 'SIGTERM' | 'SIGINT' | 'SIGHUP', listener: () => void): unknown;
+}
 
 export interface ProcessSignals extends Signals {
   /** Fires at the first SIGTERM or SIGINT, for verbs that end at once. */

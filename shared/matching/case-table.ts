@@ -25,26 +25,37 @@ function casesOf(character: string): Cases {
   return { folded: folded.codePointAt(0) ?? 0, upper: upper.codePointAt(0) ?? 0 };
 }
 
-/** Characters that are not here have no other case. */
-const table: ReadonlyMap<number, Cases> = new Map(
-  Array.from({ length: lastCased + 1 }, (_, point) => point)
-    .filter((point) => changes.test(String.fromCodePoint(point)))
-    .map((point) => [point, casesOf(String.fromCodePoint(point))]),
-);
+interface Tables {
+  /** Characters that are not here have no other case. */
+  readonly cases: ReadonlyMap<number, Cases>;
+  readonly families: ReadonlyMap<number, readonly number[]>;
+}
 
-const families: ReadonlyMap<number, readonly number[]> = Map.groupBy(table.keys(), (point) => table.get(point)?.folded ?? point);
+let made: Tables | undefined;
+
+/** Made when the first character beyond ASCII comes: it takes some 50 ms. */
+function tables(): Tables {
+  if (made) return made;
+  const cases = new Map(
+    Array.from({ length: lastCased + 1 }, (_, point) => point)
+      .filter((point) => changes.test(String.fromCodePoint(point)))
+      .map((point) => [point, casesOf(String.fromCodePoint(point))]),
+  );
+  made = { cases, families: Map.groupBy(cases.keys(), (point) => cases.get(point)?.folded ?? point) };
+  return made;
+}
 
 /** The code point that stands for a character and its other case, so that `?` stays one character. */
 export function foldedPoint(point: number): number {
   if (point < 128) return point >= 65 && point <= 90 ? point + 32 : point;
-  return table.get(point)?.folded ?? point;
+  return tables().cases.get(point)?.folded ?? point;
 }
 
 /** The upper case of a folded code point, where that is one character; else the same. */
 export function upperPoint(folded: number): number {
   if (folded < 128) return folded >= 97 && folded <= 122 ? folded - 32 : folded;
-  return table.get(folded)?.upper ?? folded;
+  return tables().cases.get(folded)?.upper ?? folded;
 }
 
 /** All characters that fold to the same one as this, and this one. */
-export const caseFamily = (point: number): readonly number[] => families.get(foldedPoint(point)) ?? [point];
+export const caseFamily = (point: number): readonly number[] => tables().families.get(foldedPoint(point)) ?? [point];
