@@ -160,3 +160,30 @@ test('the first item after a quiet time is told at once, those right behind it t
   await bench.announcer.idle();
   assert.deepEqual(told().sort(), ['/Inbox/a', '/Inbox/b2', '/Inbox/c']);
 });
+
+test('while many items complete they are gathered for longer each time; after a quiet time the first is told at once again', async () => {
+  await using bench = await CacheBench.open();
+  bench.announcer.linkUp();
+  await bench.announcer.idle();
+  const view = bench.view();
+  const told = (): number => bench.inside.announced.length;
+  const complete = async (...names: string[]): Promise<void> => {
+    for (const name of names) await put(view, `/Inbox/${name}`, name);
+  };
+  await complete('a', 'b', 'c');
+  bench.clock.advance(40);
+  await bench.announcer.idle();
+  assert.equal(told(), 3);
+  await complete('d', 'e');
+  bench.clock.advance(79);
+  assert.equal(told(), 3);
+  bench.clock.advance(1);
+  await bench.announcer.idle();
+  assert.equal(told(), 5);
+  bench.clock.advance(1000);
+  await complete('f', 'g');
+  assert.equal(told(), 6);
+  bench.clock.advance(40);
+  await bench.announcer.idle();
+  assert.equal(told(), 7);
+});

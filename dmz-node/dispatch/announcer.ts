@@ -26,10 +26,11 @@ export interface AnnouncerOptions {
   /** Announcements on their way at the same time. */
   readonly concurrency: number;
   /**
-   * The first item after a quiet time is told at once; those that follow sooner than this are told together, so that
-   * messages, and commits on both sides, are shared when there are many.
+   * The first item after a quiet time is told at once; those that follow sooner than `firstMs` are told together, so that
+   * messages, and commits on both sides, are shared when there are many. As long as there are, each wait is twice as long as the
+   * one before it, up to `mostMs`: the partner who still sends has the machine for himself meanwhile.
    */
-  readonly gatherMs: number;
+  readonly gather: { readonly firstMs: number; readonly mostMs: number };
   /** Items told right after their completion; more are found by looking into the records. */
   readonly maxQueued: number;
   readonly retry: { readonly firstMs: number; readonly maxMs: number };
@@ -37,7 +38,7 @@ export interface AnnouncerOptions {
 
 export const announcerDefaults: AnnouncerOptions = {
   concurrency: 64,
-  gatherMs: 40,
+  gather: { firstMs: 40, mostMs: 320 },
   maxQueued: 256,
   retry: { firstMs: 1000, maxMs: 5 * 60_000 },
 };
@@ -54,6 +55,7 @@ export class Announcer implements Service {
   readonly #stop = new AbortController();
   readonly #queue: string[] = [];
   #toldAtMs = Number.NEGATIVE_INFINITY;
+  #gatherMs: number;
   #cancelGather: (() => void) | undefined;
   readonly #underWay = new Set<Promise<void>>();
   #up = false;
@@ -64,6 +66,7 @@ export class Announcer implements Service {
   constructor(deps: AnnouncerDeps, options: AnnouncerOptions = announcerDefaults) {
     this.#deps = deps;
     this.#options = options;
+    this.#gatherMs = options.gather.firstMs;
     this.#backoff = new Backoff(options.retry);
   }
 
@@ -98,9 +101,10 @@ export class Announcer implements Service {
   completed(id: string, description?: ItemDescription): void {
     if (!this.#up || this.#stop.signal.aborted) return;
     const nowMs = this.#deps.clock.monotonicMs();
-    const waitMs = this.#toldAtMs + this.#options.gatherMs - nowMs;
+    const waitMs = this.#toldAtMs + this.#gatherMs - nowMs;
     if (description && waitMs <= 0 && this.#queue.length === 0) {
       this.#toldAtMs = nowMs;
+      this.#gatherMs = this.#options.gather.firstMs;
       this.#begin(this.#tell(description));
       return;
     }
@@ -109,7 +113,8 @@ export class Announcer implements Service {
       return;
     }
     this.#queue.push(id);
-    this.#cancelGather ??= this.#deps.clock.after(Math.max(0, waitMs), () => this.#tellQueued());
+    if (this.#queue.length === this.#options.concurrency) this.#tellQueued();
+    else this.#cancelGather ??= this.#deps.clock.after(Math.max(0, waitMs), () => this.#tellQueued());
   }
 
   /** New rules: items that no rule matched are presented again. */
@@ -131,6 +136,8 @@ export class Announcer implements Service {
     const ids = this.#queue.splice(0, Math.max(0, places));
     if (ids.length === 0) return; // whoever ends next looks again
     this.#toldAtMs = this.#deps.clock.monotonicMs();
+    const { firstMs, mostMs } = this.#options.gather;
+    this.#gatherMs = ids.length > 1 ? Math.min(2 * this.#gatherMs, mostMs) : firstMs;
     this.#begin(this.#tellByIds(ids));
   }
 
