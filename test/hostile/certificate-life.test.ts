@@ -1,7 +1,7 @@
 /** Certificates and keys of the tunnel over their life: renewed, exchanged in steps, refused, each with the link kept or cut in time. */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { systemClock } from '../../shared/clock.ts';
@@ -120,6 +120,44 @@ for (const who of ['dmz', 'inside'] as const) {
   });
 }
 
+const steps = ['announce', 'switch', 'retire'] as const;
+
+for (const who of ['dmz', 'inside'] as const) {
+  for (const killed of ['dmz', 'inside'] as const) {
+    test(`the keys of the ${who} are exchanged though the ${killed} is killed at each step: the pair finds together again`, async (t) => {
+      const pair = await makePair(t);
+      const role = who === 'dmz' ? 'dmz' : 'internal';
+      const fixed = { dmz: fixedIdentity(pair.dmz), inside: fixedIdentity(pair.inside) };
+      const old = fixed[who].keys.fingerprint;
+      let port = 0;
+      let identity = await open(join(pair.folder, who), role);
+      const own = () => ({ ...fixed, [who]: identity }) as Record<'dmz' | 'inside', OwnIdentity>;
+      const startOne = {
+        dmz: () => startDmz(t, pair, { deps: { identity: own().dmz }, options: { port } }),
+        inside: () => startInside(t, pair, port, { deps: { identity: own().inside } }),
+      };
+      let dmz = await startOne.dmz();
+      port = dmz.listener.port;
+      let inside = await startOne.inside();
+      await honestRoundTrip(inside);
+      for (const step of steps) {
+        // The other node is gone before it can hear of the step; this one perhaps before it could tell.
+        if (killed !== who) await (killed === 'dmz' ? dmz : inside).stop();
+        await identity.step(step);
+        if (killed === who) await (killed === 'dmz' ? dmz : inside).stop();
+        if (killed === who) identity = await open(join(pair.folder, who), role);
+        if (killed === 'dmz') dmz = await startOne.dmz();
+        else inside = await startOne.inside();
+        await told(identity);
+        await honestRoundTrip(inside);
+      }
+      const next = identity.keys.fingerprint;
+      assert.notEqual(next, old);
+      assert.deepEqual(admitted({ pair, dmz, inside, identity }, who), [next]);
+    });
+  }
+}
+
 test('no step is taken that would lose the other node: first it must know', async (t) => {
   const exchange = await connected(t, 'inside');
   const { identity, dmz } = exchange;
@@ -146,6 +184,15 @@ test('each step outlives a crash: what is on the disk is the step before or the 
   third.acknowledged(1);
   await third.step('retire');
   assert.equal((await open(folder, 'internal')).rotation.phase, 'stable');
+  // Killed when the step counted and the old keys were still there.
+  await makeNodeKeys(join(folder, 'left'), { role: 'internal', name: 'inside' });
+  for (const file of ['ca.key', 'ca.crt', 'tunnel.key', 'tunnel.crt'])
+    await rename(join(folder, 'left', file), join(folder, file));
+  assert.equal((await open(folder, 'internal')).keys.fingerprint, other);
+  assert.deepEqual(
+    (await readdir(folder)).filter((name) => /^(ca|tunnel)\./.test(name)),
+    [],
+  );
   await writeFile(join(folder, 'identity.json'), '{"current":"../elsewhere"}');
   await assert.rejects(open(folder, 'internal'), { code: 'key-file' });
 });
