@@ -256,6 +256,7 @@ export async function startDmzNode(config: DmzConfig, keys: OwnKeys): Promise<Ru
           },
           'session.list': async ({ after }) => sessions.page(after, tunnelLimits.listedSessions),
           'doors.get': () => doorFacts({ ports: () => doors.ports(), hostKeys: keys.hostKeys, ftps: config.ftps }),
+          'session.cut': async (params) => ({ sessions: sessions.cut(params.sessions) }),
           'session.revoke': async ({ partner }) => ({ sessions: sessions.revoke(partner) }),
         },
         notes: {},

@@ -27,9 +27,11 @@ import { RevokedKeys } from './auth/revoked-keys.ts';
 import { defaultSessionOptions, SessionBook } from './auth/session-book.ts';
 import type { SessionOperations } from './auth/session-operations.ts';
 import { StaffLogins } from './auth/staff/staff-logins.ts';
+import { Standing } from './auth/standing.ts';
 import { CodeGate } from './auth/totp/code-gate.ts';
 import { SecondFactors } from './auth/totp/second-factors.ts';
 import type { TotpOperations } from './auth/totp/totp-operations.ts';
+import { Withdrawals } from './auth/withdrawals.ts';
 import type { InternalConfig } from './config.ts';
 import { chainOf, sourcesOf } from './config-authentication.ts';
 import type { CurrentConfig } from './current-config.ts';
@@ -53,6 +55,7 @@ export interface Logins {
   readonly adopted: AdoptedPartners;
   readonly factors: SecondFactors;
   readonly passwords: OwnPasswords;
+  readonly withdrawals: Withdrawals;
   readonly staff: StaffLogins;
   /** For the handshakes of the DMZ node. */
   readonly cookies: HandshakeCookies;
@@ -105,12 +108,22 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
   });
   const own = new OwnAccounts({ users, factors, passwords });
   const cookies = new HandshakeCookies({ clock });
+  const revoked = new RevokedKeys(() => current.config.authentication.ssh.revoked);
   const keys = new KeyLogins({
     trust: () => current.config.authentication.ssh,
-    revoked: new RevokedKeys(() => current.config.authentication.ssh.revoked),
+    revoked,
     cookies,
     nowMs: () => clock.nowMs(),
   });
+  const issuers = new IssuerFiles({ names: () => current.config.authentication.clientCertificates ?? {}, clock, log });
+  const certificates = new CertificateLogins({
+    issuers,
+    commonNameIsPartner: () => current.config.authentication.clientCertificates?.partnerFrom === 'commonName',
+    clock,
+  });
+  const standing = new Standing({ users, keys, certificates, passwords });
+  const lists = () => Promise.all([revoked.current().catch(() => 'unreadable'), issuers.current()]);
+  const withdrawals = new Withdrawals({ book, standing, lists, clock, log });
   const desk = new AuthDesk({
     users,
     chain: new LoginChain({
@@ -124,7 +137,10 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
     codes: { objection: (partner, code) => factors.objection(partner, { code }, false) },
     budgets: new AuthBudgets({ clock }, { ...defaultBudgets, ...budgets }),
     halfLogins: new HalfLogins({ clock }),
-    certificates: certificateLogins(current, { clock, log }),
+    certificates,
+    passwords,
+    standing,
+    onPasswordSet: () => void withdrawals.look(),
     halfCertificates: new HalfLogins({ clock }),
     changes: new PasswordChanges({
       passwords,
@@ -140,21 +156,12 @@ export function makeLogins({ database, current, config, clock, log }: LoginsDeps
     await directories.close();
     await staff.close();
   };
-  return { desk, book, adopted, factors, cookies, passwords, staff, directories: { close } };
+  return { desk, book, adopted, factors, cookies, passwords, withdrawals, staff, directories: { close } };
 }
 
 function staffSettings({ authentication: { staff, directories } }: InternalConfig) {
   const directory = staff && directories[staff.directory];
   return directory && { staff, directory: { name: staff.directory, ...directory } };
-}
-
-function certificateLogins(current: CurrentConfig, { clock, log }: Pick<LoginsDeps, 'clock' | 'log'>): CertificateLogins {
-  const settings = () => current.config.authentication.clientCertificates;
-  return new CertificateLogins({
-    issuers: new IssuerFiles({ names: () => settings() ?? {}, clock, log }),
-    commonNameIsPartner: () => settings()?.partnerFrom === 'commonName',
-    clock,
-  });
 }
 
 /** Above the usual time of a hash, or of a bind and a search in the network. */

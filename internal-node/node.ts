@@ -90,6 +90,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     factors,
     cookies,
     passwords,
+    withdrawals,
     staff: staffLogins,
     directories,
     desk,
@@ -256,14 +257,18 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
       mayStay: (partner) => current.mayStay(partner, now()),
       endPartner: (partner) => book.endPartner(partner),
       endOthers: (kept) => book.endOthers(kept),
+      notLive: (sessions) => book.notLive(sessions),
+      withdraw: () => withdrawals.look(),
     },
     link,
   );
+  withdrawals.onWithdrawn((sessions) => cuts.cutSessions(sessions));
   const api: StaffApi = new StaffApi({
     current,
     link,
     publisher,
     cuts,
+    withdrawals,
     search: new ItemSearch({ staff, sender, ledger, audit: database.room<AuditOperations>() }),
     ledger,
     staff,
@@ -315,6 +320,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     await services.start(adopted);
     await services.start(factors);
     await services.start(passwords);
+    await services.start(withdrawals);
     await services.start({ name: 'directories', start: async () => {}, stop: () => directories.close() });
     await services.start(publisher);
     await staff.start();

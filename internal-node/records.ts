@@ -23,6 +23,8 @@ export const migrations: readonly string[] = [
   ...passwords.migrations,
   ...directory.emailMigrations,
   ...sessions.hostKeyMigrations,
+  ...sessions.credentialMigrations,
+  ...passwords.standingMigrations,
 ];
 
 export const operations = {

@@ -39,6 +39,7 @@ import type { AuthDesk } from './auth/auth-desk.ts';
 import type { AdoptedPartners } from './auth/directory-partners.ts';
 import type { OwnPasswords } from './auth/passwords/own-passwords.ts';
 import type { SecondFactors } from './auth/totp/second-factors.ts';
+import type { Withdrawals } from './auth/withdrawals.ts';
 import type { InternalConfig } from './config.ts';
 import type { CurrentConfig } from './current-config.ts';
 import type { LedgerOperations } from './inbound/ledger-operations.ts';
@@ -57,6 +58,7 @@ export interface StaffApiDeps {
   readonly ledger: Records<LedgerOperations>;
   readonly search: ItemSearch;
   readonly cuts: SessionCuts;
+  readonly withdrawals: Pick<Withdrawals, 'look'>;
   readonly staff: Pick<StaffDesk, 'takeByHand'>;
   readonly sender: Pick<Sender, 'pushFile'>;
   readonly records: Records<AuditOperations>;
@@ -352,6 +354,7 @@ export class StaffApi implements InternalAdminApi {
     const changed = current.replace(config);
     await events.emit([event('partner.changed', clock.nowMs(), {}, { partners: current.names().length })]);
     for (const partner of changed) await this.#deps.cuts.cut(partner);
+    await this.#deps.withdrawals.look();
     await publisher.publish();
     return { partners: current.names().length, rules: config.rules.length };
   }

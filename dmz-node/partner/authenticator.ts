@@ -124,7 +124,7 @@ export class Authenticator implements LoginDesk {
     // The inside began to count at some moment after it was asked.
     const leftMs = Math.max(0, verdict.lifeMs - (this.#deps.clock.monotonicMs() - askedAtMs));
     try {
-      session = this.#deps.sessions.open(visitor, verdict.grant, verdict.token, leftMs);
+      session = this.#deps.sessions.open(visitor, verdict.grant, verdict.token, leftMs, askedAtMs);
     } catch (error) {
       this.#giveBack(verdict);
       const { code, message } = asSallyportError(error);

@@ -22,9 +22,12 @@ export interface SessionsDeps {
   /** Of the policy in force; undefined when there is none, and then nobody comes in. */
   readonly limits: () => Pick<PolicyLimits, 'maxSessions' | 'maxSessionsPerPartner'> | undefined;
   readonly events: EventSink;
-  readonly clock: Pick<Clock, 'nowMs' | 'after'>;
+  readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs' | 'after'>;
   readonly log: Logger;
 }
+
+/** What the inside had cut is remembered for longer than a login may take, and for so many. */
+const cutsRemembered = { forMs: 60_000, most: 10_000 };
 
 /** No timer can wait longer. */
 const longestLifeMs = 2 ** 31 - 1;
@@ -37,6 +40,8 @@ interface Live {
 export class Sessions {
   readonly #deps: SessionsDeps;
   readonly #live = new Map<string, Set<Live>>();
+  /** When the inside had sessions cut, by partner or by session, the latest last. */
+  readonly #cuts = new Map<string, number>();
   #count = 0;
 
   constructor(deps: SessionsDeps) {
@@ -54,9 +59,13 @@ export class Sessions {
 
   /**
    * @param lifeMs How long the token is worth anything; then the session is cut.
-   * @throws SallyportError `limit-reached`; the token stays with the caller then.
+   * @param askedAtMs Monotonic time of the question that the token answers: what the inside has cut since is not opened.
+   * @throws SallyportError `limit-reached`, `session-unknown`; the token stays with the caller then.
    */
-  open(visitor: Visitor, grant: Grant, token: string, lifeMs: number): PartnerSession {
+  open(visitor: Visitor, grant: Grant, token: string, lifeMs: number, askedAtMs: number): PartnerSession {
+    if (this.#isCutSince(askedAtMs, grant.partner) || this.#isCutSince(askedAtMs, visitor.session)) {
+      throw new SallyportError('session-unknown', 'revoked by the inside during the login');
+    }
     const limits = this.#deps.limits();
     if (!limits) throw new SallyportError('limit-reached', 'no policy is in force');
     if (this.#count >= limits.maxSessions) {
@@ -89,15 +98,42 @@ export class Sessions {
 
   /** Cuts the live sessions of a partner. @returns how many there were. */
   revoke(partner: string): number {
-    const sessions = [...(this.#live.get(partner) ?? [])];
-    for (const live of sessions) void live.cut('revoked by the inside');
-    return sessions.length;
+    this.#rememberCut(partner);
+    return this.#cutAll([...(this.#live.get(partner) ?? [])]);
+  }
+
+  /** Cuts these sessions. @returns how many of them lived. */
+  cut(ids: readonly string[]): number {
+    for (const id of ids) this.#rememberCut(id);
+    const named = new Set(ids);
+    const all = [...this.#live.values()].flatMap((sessions) => [...sessions]);
+    return this.#cutAll(all.filter(({ session }) => named.has(session.session)));
   }
 
   /** Cuts every session; resolves when all have ended. */
   async endAll(reason: string): Promise<void> {
     const all = [...this.#live.values()].flatMap((sessions) => [...sessions]);
     await Promise.all(all.map((live) => live.cut(reason)));
+  }
+
+  #cutAll(sessions: readonly Live[]): number {
+    for (const live of sessions) void live.cut('revoked by the inside');
+    return sessions.length;
+  }
+
+  /** The acceptance of a login can come behind the message that ends its session. */
+  #rememberCut(what: string): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    this.#cuts.delete(what);
+    this.#cuts.set(what, nowMs);
+    for (const [oldest, atMs] of this.#cuts) {
+      if (this.#cuts.size <= cutsRemembered.most && nowMs - atMs < cutsRemembered.forMs) break;
+      this.#cuts.delete(oldest);
+    }
+  }
+
+  #isCutSince(askedAtMs: number, what: string): boolean {
+    return (this.#cuts.get(what) ?? Number.NEGATIVE_INFINITY) >= askedAtMs;
   }
 
   #register(identity: SessionIdentity, view: EndableView, lifeMs: number): PartnerSession {

@@ -15,13 +15,16 @@ import type { AuthCheck, Verdict } from '../../shared/tunnel/messages.ts';
 import type { Attempt, AuthBudgets } from './budgets.ts';
 import type { CertificateLogins } from './certificates/certificate-logins.ts';
 import type { LoginChain, Walk } from './chain.ts';
+import { type Credential, credentialText } from './credential.ts';
 import type { HalfLogins } from './half-logins.ts';
 import { type GoodKey, type KeyLogins, type Proven, staleHandshake } from './key-logins.ts';
 import type { Account, LocalUsers } from './local-users.ts';
 import type { StepAnswer } from './login-method.ts';
+import type { OwnPasswords } from './passwords/own-passwords.ts';
 import type { PasswordChanges } from './passwords/password-changes.ts';
 import type { Rejections, RejectReason } from './rejections.ts';
 import type { SessionBook } from './session-book.ts';
+import type { Standing } from './standing.ts';
 
 export interface AuthDeskDeps {
   readonly users: LocalUsers;
@@ -37,6 +40,11 @@ export interface AuthDeskDeps {
   readonly halfCertificates: HalfLogins;
   /** Who must set another password before he is in. */
   readonly changes: PasswordChanges;
+  readonly passwords: Pick<OwnPasswords, 'standing'>;
+  /** Whether what a session showed first still counts when it has shown the rest. */
+  readonly standing: Pick<Standing, 'objection'>;
+  /** Called once a partner has set another password: sessions with the old one are to end. */
+  readonly onPasswordSet: () => void;
   readonly rejections: Rejections;
   /** Refusals of passwords are answered at multiples of it. Above the usual time of a chain, it hides what differs. */
   readonly leastRejectMs: () => number;
@@ -171,7 +179,9 @@ export class AuthDesk {
       attempt.succeeded();
       if (answer.change)
         return this.#deps.changes.begin(params.session, account, { partner, ...answer.change }) ? mustChange : unavailable;
-      return this.#open(params, answer, howOf(account, params), {}, signal);
+      const { standing } = answer;
+      const shown = standing === undefined ? {} : { password: standing };
+      return this.#open(params, answer, howOf(account, params), { shown }, signal);
     }
     if (answer.outcome === 'failed') {
       attempt.undecided();
@@ -190,7 +200,9 @@ export class AuthDesk {
     const done = await this.#deps.changes.change(session, partner, account, new Secret(params.password));
     if (done === undefined) return { rejected: 'no change of password was asked for', partner };
     if (done !== 'changed') return { verdict: 'change', about: done };
-    return this.#open(params, { partner, account }, howOf(account, params), {}, signal);
+    this.#deps.onPasswordSet();
+    const shown = { password: this.#deps.passwords.standing(partner, account) };
+    return this.#open(params, { partner, account }, howOf(account, params), { shown }, signal);
   }
 
   /** Never a failure: a program shows its certificate to everybody, and says its password where that does not suffice. */
@@ -212,8 +224,10 @@ export class AuthDesk {
       this.#deps.rejections.certificate(params, fingerprint, why);
       return goOn;
     }
-    if (required !== 'certificate+password') return await this.#open(params, { partner, account }, 'certificate', {}, signal);
-    return this.#deps.halfCertificates.add(session, partner) ? goOn : unavailable;
+    const shown = { chain };
+    if (required !== 'certificate+password')
+      return await this.#open(params, { partner, account }, 'certificate', { shown }, signal);
+    return this.#deps.halfCertificates.add(session, partner, shown) ? goOn : unavailable;
   }
 
   async #keyInBudget(params: Check<'key' | 'key-probe'>, signal: AbortSignal): Promise<Finding> {
@@ -240,11 +254,13 @@ export class AuthDesk {
       this.#deps.rejections.rejected(params, staleHandshake, user);
       return unavailable;
     }
-    const proof = { ...proven, key: good.description };
+    const { algorithm, key, peer } = params;
+    const shown = { key: { algorithm, key, peer } };
+    const proof = { ...proven, key: good.description, shown };
     if (account.require === 'any') return this.#open(params, { partner: user, account }, 'key', proof, signal);
     if (!(await this.#deps.sessions.useIdentifier(proven.identifier)))
       return { rejected: 'SSH session identifier used before', partner: user };
-    if (!this.#deps.halfLogins.add(params.session, user)) return unavailable;
+    if (!this.#deps.halfLogins.add(params.session, user, shown)) return unavailable;
     return { verdict: 'continue', methods: [account.require === 'key+code' ? 'code' : 'password'] };
   }
 
@@ -280,14 +296,24 @@ export class AuthDesk {
     { session, trace, peer, protocol }: AuthCheck,
     { partner, account }: { readonly partner: string; readonly account: Account },
     method: LoginMethodName,
-    proof: Partial<Proven> & { readonly key?: string },
+    { shown = {}, ...proof }: Partial<Proven> & { readonly key?: string; readonly shown?: Credential },
     signal: AbortSignal,
   ): Promise<Finding> {
+    const before = { ...this.#deps.halfLogins.shownBy(session), ...this.#deps.halfCertificates.shownBy(session) };
+    if (before.key || before.chain) {
+      const withdrawn = await this.#deps.standing.objection(partner, before);
+      if (withdrawn !== undefined) return { rejected: 'what was shown first does not count any more', partner };
+    }
+    // It was right when its hash began; the partner may have set another one since.
+    const { password } = shown;
+    if (password !== undefined && password !== this.#deps.passwords.standing(partner, account))
+      return { rejected: 'wrong password', partner };
     signal.throwIfAborted(); // the last moment: from here on a session may exist
     // While a list was read or a password hashed, the account may have ended or been given other means to log in.
     const refusal = account.refusal(peer, this.#deps.clock.nowMs());
     if (refusal) return { rejected: refusal.reason, partner };
-    const login = { session, trace, partner, method, peer, protocol, ...proof };
+    const credential = credentialText({ ...before, ...shown });
+    const login = { session, trace, partner, method, peer, protocol, credential, ...proof };
     const opened = await this.#deps.sessions.open(login, account.expires);
     this.#deps.halfLogins.remove(session);
     this.#deps.halfCertificates.remove(session);

@@ -41,6 +41,8 @@ export interface GoodKey {
 }
 
 type Shown = Extract<AuthCheck, { readonly method: 'key' | 'key-probe' }>;
+/** What is looked at before anything is proven. */
+type ShownKey = Pick<Shown, 'user' | 'algorithm' | 'key' | 'peer'>;
 type Signed = Extract<AuthCheck, { readonly method: 'key' }>;
 export interface Proven {
   /** The SSH session identifier that was signed, base64. */
@@ -62,12 +64,15 @@ export class KeyLogins {
     this.#deps = deps;
   }
 
-  /** @throws SallyportError `config-invalid` when the list of revoked keys cannot be used. */
-  async recognise(shown: Shown, account: Account): Promise<GoodKey | Refused> {
+  /**
+   * @param when Of a session that lives already the dates of its certificate are not asked.
+   * @throws SallyportError `config-invalid` when the list of revoked keys cannot be used.
+   */
+  async recognise(shown: ShownKey, account: Account, when: 'now' | 'whatever the date' = 'now'): Promise<GoodKey | Refused> {
     const blob = Buffer.from(shown.key, 'base64');
     const { algorithm } = shown;
     const good = isCertificateAlgorithm(algorithm)
-      ? await this.#certified(shown, blob, account)
+      ? await this.#certified(shown, blob, account, when === 'now' ? this.#deps.nowMs() : undefined)
       : await this.#registered(blob, account);
     if ('rejected' in good || fitsAlgorithm(good.key, algorithm)) return good;
     return { rejected: 'algorithm does not fit the key' };
@@ -103,7 +108,12 @@ export class KeyLogins {
     };
   }
 
-  async #certified({ user, peer }: Shown, blob: Buffer, account: Account): Promise<GoodKey | Refused> {
+  async #certified(
+    { user, peer }: ShownKey,
+    blob: Buffer,
+    account: Account,
+    nowMs: number | undefined,
+  ): Promise<GoodKey | Refused> {
     const certificate = readCertificate(blob);
     if (!certificate) return { rejected: 'no certificate' };
     const { authority, key, keyId, serial } = certificate;
@@ -112,7 +122,7 @@ export class KeyLogins {
     const ofPartner = isOneOf(account.authorities);
     if (!ofPartner && !isOneOf(authorities)) return { rejected: 'authority not trusted' };
     const principals = ofPartner ? account.principals : [user];
-    const objection = certificateObjection(certificate, { principals, peer, nowMs: this.#deps.nowMs() });
+    const objection = certificateObjection(certificate, { principals, peer, nowMs });
     if (objection) return { rejected: objection };
     const revoked = await this.#deps.revoked.current();
     if (revoked?.hasCertificate(certificate)) return { rejected: 'key revoked' };

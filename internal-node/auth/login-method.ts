@@ -28,6 +28,8 @@ export type StepAnswer =
       readonly partner: string;
       readonly account: Account;
       readonly detail: string;
+      /** Names the password of an own account that was right. */
+      readonly standing?: string;
       /** What was shown was right, but another password must be set before the partner is in. */
       readonly change?: { readonly shown: Secret; readonly invited: boolean };
     }

@@ -15,7 +15,7 @@ export interface OwnAccountsDeps {
     isEnrolled(partner: string): boolean;
     objection(partner: string, typed: TypedCode, rehearsal: boolean): Promise<RejectReason | undefined>;
   };
-  readonly passwords: Pick<OwnPasswords, 'isInvitation' | 'mustChange' | 'strengthen'>;
+  readonly passwords: Pick<OwnPasswords, 'isInvitation' | 'mustChange' | 'standing' | 'strengthen'>;
 }
 
 const rejected = (reason: RejectReason): StepAnswer => ({ outcome: 'reject', reason, detail: reason });
@@ -37,6 +37,7 @@ export class OwnAccounts implements LoginMethod {
     const typed = enrolled ? typedCode(password, login.code) : undefined;
     const shown = typed?.password ?? password;
     const hash = account && users.hashOf(user, account);
+    const standing = account && passwords.standing(user, account);
     const fits = await users.passwordFits(hash, shown);
     const invited = passwords.isInvitation(user, shown);
     if (!account) return { outcome: 'unknown', detail: 'there is no partner of this name' };
@@ -46,8 +47,10 @@ export class OwnAccounts implements LoginMethod {
     if (!hash && !invited) return rejected('no password set');
     if (enrolled && !typed) return rejected('code missing');
     if (!fits && !invited) return rejected('wrong password');
-    const answer = await (typed ? this.#withCode(user, account, typed, login.rehearsal) : this.#withoutCode(user, account));
-    return answer.outcome === 'accept' ? this.#orChange(answer, { shown, invited: !fits, rehearsal: login.rehearsal }) : answer;
+    const found = await (typed ? this.#withCode(user, account, typed, login.rehearsal) : this.#withoutCode(user, account));
+    if (found.outcome !== 'accept') return found;
+    const answer = standing === undefined ? found : { ...found, standing };
+    return this.#orChange(answer, { shown, invited: !fits, rehearsal: login.rehearsal });
   }
 
   /** Who must set another password is not in yet. */

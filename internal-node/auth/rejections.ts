@@ -38,6 +38,7 @@ export type RejectReason =
   | 'password before key'
   | 'certificate needed'
   | 'no change of password was asked for'
+  | 'what was shown first does not count any more'
   | 'code before key'
   | 'code without need'
   | 'password is not enough'

@@ -32,7 +32,7 @@ class Bench implements AsyncDisposable {
     await this.#database?.close();
     this.#database = await Database.open<SessionOperations>({
       file: join(this.folder, 'records.sqlite'),
-      operations: new URL('./session-operations.ts', import.meta.url),
+      operations: new URL('../../test/fixtures/auth-records.ts', import.meta.url),
       audit: { folder: join(this.folder, 'audit'), node: 'inside' },
     });
     const deps = { records: this.#database, clock: this.clock, log: silentLogger };
@@ -250,4 +250,17 @@ test('a session that the DMZ node has no more is over when the link is up again,
   assert.equal(await book.byToken(lostToken.token), undefined);
   assert(await book.byToken(later.token));
   assert.equal(await book.prove(tokenHash(lostToken.token), 'acme'), 'grace');
+});
+
+test('tells which sessions of a list are not live: ended, over in time, never opened', async () => {
+  await using bench = await Bench.make();
+  const book = await bench.book();
+  const [live, ended, strange] = [login(), login(), newSessionId()];
+  assert.equal((await book.open(live)).outcome, 'opened');
+  const second = await book.open(ended);
+  assert.ok(second.outcome === 'opened');
+  await book.endSession(second.token);
+  assert.deepEqual([...(await book.notLive([live.session, ended.session, strange]))].sort(), [ended.session, strange].sort());
+  bench.clock.advance(defaultSessionOptions.maxLifeMs);
+  assert.deepEqual(await book.notLive([live.session]), [live.session]);
 });

@@ -144,6 +144,25 @@ export class SessionBook implements Service {
     });
   }
 
+  /** Who has live sessions that were opened with what. */
+  credentials(): Promise<readonly { readonly partner: string; readonly credential: string }[]> {
+    return this.#deps.records.call('auth.credentials', { nowMs: this.#nowMs() });
+  }
+
+  /**
+   * Ends the live sessions of a partner that were opened with this.
+   * @param why For staff. @returns their ids.
+   */
+  withdraw(partner: string, credential: string, why: string): Promise<readonly string[]> {
+    const { graceMs } = this.#options;
+    return this.#deps.records.call('auth.withdraw', { partner, credential, why, nowMs: this.#nowMs(), graceMs });
+  }
+
+  /** @param sessions Ids. @returns those that are over, or never were. */
+  notLive(sessions: readonly string[]): Promise<readonly string[]> {
+    return this.#deps.records.call('auth.notLive', { sessions, nowMs: this.#nowMs() });
+  }
+
   /** Call it before the first message of a new link is answered; the calls that follow see its effect. */
   async linkUp(): Promise<void> {
     this.#linkIsUp = true;

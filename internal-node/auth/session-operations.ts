@@ -30,6 +30,10 @@ export const hostKeyMigrations: readonly string[] = [
   'CREATE TABLE auth_host_keys (fingerprint TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID',
 ];
 
+export const credentialMigrations: readonly string[] = [
+  "ALTER TABLE auth_sessions ADD COLUMN credential TEXT NOT NULL DEFAULT ''",
+];
+
 export interface SessionRow {
   readonly partner: string;
   readonly session: string;
@@ -53,6 +57,8 @@ export interface NewSession {
   readonly hostKey?: string | undefined;
   /** Which key or certificate it was, for the audit trail. */
   readonly key?: string | undefined;
+  /** As `credentialText` gives it. */
+  readonly credential?: string | undefined;
 }
 
 export interface OpenArgs extends NewSession {
@@ -100,10 +106,10 @@ function open(store: Store, args: OpenArgs): OpenOutcome {
   const expiresMs = nowMs + args.maxLifeMs;
   store
     .sql(
-      `INSERT INTO auth_sessions(proof, session, trace, partner, opened_ms, expires_ms, provable_until_ms)
-       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO auth_sessions(proof, session, trace, partner, opened_ms, expires_ms, provable_until_ms, credential)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    .run(proof, session, trace, partner, nowMs, expiresMs, expiresMs + args.graceMs);
+    .run(proof, session, trace, partner, nowMs, expiresMs, expiresMs + args.graceMs, args.credential ?? '');
   if (args.hostKey !== undefined) rememberHostKey(store, args.hostKey, args);
   const { method, peer, protocol, key = '' } = args;
   store.emit(event('auth.accepted', nowMs, { trace, session, partner }, { method, peer, protocol, key }));
@@ -127,6 +133,23 @@ function linkUp(store: Store, { nowMs, graceMs }: Ending): number {
 
 const ending = `UPDATE auth_sessions SET ended_ms = ?1, provable_until_ms = MIN(provable_until_ms, ?1 + ?2)
   WHERE ended_ms IS NULL AND expires_ms > ?1 AND`;
+
+interface OpenedWith {
+  readonly partner: string;
+  readonly credential: string;
+}
+
+/** @returns the ids of the sessions that ended. */
+function withdraw(store: Store, args: Ending & OpenedWith & { readonly why: string }): readonly string[] {
+  const { partner, credential, nowMs, graceMs, why } = args;
+  const ended = store
+    .sql(`${ending} partner = ?3 AND credential = ?4 RETURNING session, trace`)
+    .all(nowMs, graceMs, partner, credential) as unknown as readonly { readonly session: string; readonly trace: string }[];
+  for (const { session, trace } of ended) {
+    store.emit(event('auth.withdrawn', nowMs, { trace, session, partner }, { reason: why }));
+  }
+  return ended.map(({ session }) => session);
+}
 
 export const operations = {
   'auth.open': open,
@@ -153,6 +176,25 @@ export const operations = {
         .sql(`${ending} opened_ms < ?3 AND session NOT IN (SELECT value FROM json_each(?4))`)
         .run(nowMs, graceMs, openedBeforeMs, JSON.stringify(kept)),
     ),
+  /** With what the live sessions were opened. */
+  'auth.credentials': (store: Store, { nowMs }: At): readonly OpenedWith[] =>
+    store
+      .sql(
+        `SELECT DISTINCT partner, credential FROM auth_sessions
+         WHERE ended_ms IS NULL AND expires_ms > ? AND credential <> ''`,
+      )
+      .all(nowMs) as unknown as readonly OpenedWith[],
+  'auth.withdraw': withdraw,
+  /** @returns those of these sessions that are not live. */
+  'auth.notLive': (store: Store, { sessions, nowMs }: At & { readonly sessions: readonly string[] }): readonly string[] =>
+    (
+      store
+        .sql(
+          `SELECT value FROM json_each(?1) WHERE value NOT IN
+           (SELECT session FROM auth_sessions WHERE ended_ms IS NULL AND expires_ms > ?2)`,
+        )
+        .all(JSON.stringify(sessions), nowMs) as unknown as readonly { readonly value: string }[]
+    ).map(({ value }) => value),
   'auth.linkUp': linkUp,
   'auth.linkDown': (store: Store, { nowMs }: At): void => {
     store.sql('UPDATE auth_link SET seen_ms = ?1, down_ms = COALESCE(down_ms, ?1)').run(nowMs);

@@ -87,21 +87,27 @@ export interface CertificateUse {
   readonly principals: readonly string[];
   /** Where the partner comes from, as the DMZ node claims: worth as much as its word. */
   readonly peer: string;
-  readonly nowMs: number;
+  /** Undefined: its dates are not asked. */
+  readonly nowMs: number | undefined;
 }
 
 /** Why a certificate of an authority that is trusted does not count here and now. Revocation is not looked at. */
 export function certificateObjection(certificate: SshCertificate, use: CertificateUse): RejectReason | undefined {
   if (!isAuthentic(certificate)) return 'certificate not signed by its authority';
-  const now = BigInt(Math.floor(use.nowMs / 1000));
-  if (now < certificate.validAfter) return 'certificate not valid yet';
-  if (now >= certificate.validBefore) return 'certificate expired';
+  const date = use.nowMs === undefined ? undefined : dateObjection(certificate, use.nowMs);
+  if (date) return date;
   if (!certificate.principals.some((name) => use.principals.includes(name))) return 'certificate of somebody else';
   for (const [name, value] of certificate.criticalOptions) {
     const objection = optionObjection(name, value, use.peer);
     if (objection) return objection;
   }
   return undefined;
+}
+
+function dateObjection({ validAfter, validBefore }: SshCertificate, nowMs: number): RejectReason | undefined {
+  const now = BigInt(Math.floor(nowMs / 1000));
+  if (now < validAfter) return 'certificate not valid yet';
+  return now >= validBefore ? 'certificate expired' : undefined;
 }
 
 /** Whether the holder must have been verified by his FIDO device. */

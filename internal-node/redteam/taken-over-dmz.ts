@@ -90,6 +90,7 @@ export class TakenOverDmz implements AsyncDisposable {
     });
     wire.answer('status.get', () => ({ ...this.status, lastEvent: this.#told.length }));
     wire.answer('session.list', () => ({ sessions: [...this.#sessions].sort(), more: false }));
+    wire.answer('session.cut', () => ({ sessions: 0 }));
     wire.answer('session.revoke', () => ({ sessions: 0 }));
     this.restoreList();
     wire.answer('inbox.lease', ({ id }) => {

@@ -43,6 +43,9 @@ export const partnerEvents = {
     { hostKey: 'its fingerprint' },
     'Compare it with `ssh-keygen -l` on the DMZ host. `authentication.ssh.hostKeys` refuses all others.',
   ),
+  'auth.withdrawn': kind('SP-1315', 'warning', 'A session ended because what it was opened with does not count any more.', {
+    reason: 'key revoked, the password is another one now, …',
+  }),
   'auth.rejected': kind('SP-1312', 'warning', 'The inside refused a login.', {
     user: 'as typed',
     method: 'how',

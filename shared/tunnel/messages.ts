@@ -290,6 +290,12 @@ export const requests = {
     result: z.strictObject({ sessions: count }),
     does: 'Cuts the live sessions of a partner.',
   },
+  'session.cut': {
+    by: 'inside',
+    params: z.strictObject({ sessions: z.array(id).max(limits.listedSessions) }),
+    result: z.strictObject({ sessions: count }),
+    does: 'Cuts these sessions, those of them that live.',
+  },
   'session.list': {
     by: 'inside',
     params: z.strictObject({ after: text(26) }),

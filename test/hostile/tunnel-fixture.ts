@@ -71,6 +71,7 @@ export const dmzAnswering = (over: Partial<Answering<'inside'>['requests']> = {}
   requests: {
     'policy.put': async () => ({ number: 1 }),
     'session.list': async () => ({ sessions: [], more: false }),
+    'session.cut': async () => ({ sessions: 0 }),
     'session.revoke': async () => ({ sessions: 0 }),
     'doors.get': async () => ({}),
     'bans.list': async () => ({ bans: [], total: 0 }),

@@ -3,11 +3,12 @@
  * authorities, names and revocation lists.
  */
 import assert from 'node:assert/strict';
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { SitePartner } from '../../scripts/site/site.ts';
 import { ask, curlFtps, delivered, filesBelow } from '../../scripts/site/walk.ts';
+import { audited } from '../fixtures/audit-lines.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { run } from '../fixtures/openssh.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
@@ -121,4 +122,23 @@ test('lftp logs in with a certificate, and one of a PKCS#12 file is registered b
   const ended = await run('lftp', ['--norc', '-f', script], { HOME: site.folder });
   assert.equal(ended.code, 0, ended.err);
   assert.equal(String(await delivered(site, 'acme/by-lftp')), 'by lftp');
+});
+
+test('a certificate that is revoked ends the session that it opened in the middle of an upload', async () => {
+  const { site, acme } = pair;
+  const mine = await authority.issue({ subject: '/CN=acme', serial: 'BADCAFE0' });
+  const [pem, large] = ['live.pem', 'live.bin'].map((name) => join(site.folder, name));
+  assert.ok(pem && large);
+  await writeFile(pem, mine.cert + mine.key, { mode: 0o600 });
+  await writeFile(large, '');
+  await truncate(large, 256 * 1024 * 1024);
+  const told = async (state: string, name: string, partner: string) =>
+    (await audited(state)).filter((line) => line.name === name && line.partner === partner);
+  const before = (await told(site.dmz.state, 'session.opened', 'acme')).length;
+  const running = curlFtps(site, without(acme), ['--cert', pem, '--limit-rate', '1M', '-T', large], '/Inbox/live');
+  await eventually('it sends', async () => (await told(site.dmz.state, 'session.opened', 'acme')).length > before);
+  await copyFile(await authority.revocationList(['C0FFEE', 'BADCAFE0']), join(dirname(site.internal.config), 'partners.crl'));
+  assert.ok(![0, 67].includes((await running).code));
+  const [why] = (await told(site.internal.state, 'auth.withdrawn', 'acme')).slice(-1);
+  assert.equal(why?.reason, 'it was revoked');
 });

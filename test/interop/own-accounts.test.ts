@@ -4,13 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import ssh2 from 'ssh2';
 import type { Sheet } from '../../internal-node/partner-sheet.ts';
 import { type SitePartner, sftpArguments } from '../../scripts/site/site.ts';
 import { ask, curlFtps } from '../../scripts/site/walk.ts';
+import { audited } from '../fixtures/audit-lines.ts';
+import { eventually } from '../fixtures/eventually.ts';
 import { run } from '../fixtures/openssh.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
 
@@ -90,6 +92,25 @@ test('who must change a password that staff set hears why a new one does not do,
     ['You must set a new password now', 'This password is too short or too easy to guess', 'You have used this password before'],
   );
   assert.equal(await overFtps({ ...globex, password: fresh }), 0);
+});
+
+test('a partner who sets another password ends his sessions with the one of before, and stays in with the new one', async () => {
+  const { globex, site } = pair;
+  const large = join(site.folder, 'large');
+  await writeFile(large, '');
+  await truncate(large, 256 * 1024 * 1024);
+  const opened = async (): Promise<number> =>
+    (await audited(site.dmz.state)).filter(({ name, partner }) => name === 'session.opened' && partner === 'globex').length;
+  const before = await opened();
+  const old = { ...globex, password: fresh };
+  const running = curlFtps(site, old, ['--limit-rate', '1M', '-T', large], '/Inbox/live');
+  await eventually('it sends', async () => (await opened()) > before);
+  const { code } = JSON.parse(await inside('partner', 'invite', 'globex', '--json')) as { code: string };
+  const next = 'lantern 41 thistle wagon copper';
+  assert.equal((await byOpenSsh(own('globex', code), 'password', next)).in, true);
+  assert.ok(![0, 67].includes((await running).code));
+  assert.equal(await overFtps(own('globex', next)), 0);
+  assert.notEqual(await overFtps(old), 0);
 });
 
 test('the sheet of a partner says how to reach and to recognise the doors, and holds no secret', async () => {

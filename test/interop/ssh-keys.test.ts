@@ -4,7 +4,7 @@
  * with a password or a one-time code. The examples of docs/authentication.md are those that are in force here.
  */
 import assert from 'node:assert/strict';
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventually, inside } from '../../scripts/site/walk.ts';
@@ -79,11 +79,18 @@ after(async () => {
   await ssh[Symbol.asyncDispose]();
 });
 
-/** `sftp` with one key, and `ls` in it. */
-async function login(user: string, key: string, options: readonly string[] = [], env: Record<string, string> = {}): Promise<Ran> {
+/** `sftp` with one key, and `ls` in it unless something else is asked for. */
+async function login(
+  user: string,
+  key: string,
+  options: readonly string[] = [],
+  env: Record<string, string> = {},
+  { words, script }: { readonly words: readonly string[]; readonly script: string } = { words: [], script: 'ls /' },
+): Promise<Ran> {
   const settings = [`IdentityFile=${ssh.path(key)}`, 'IdentitiesOnly=yes', `SecurityKeyProvider=${provider}`, 'BatchMode=no'];
-  const args = [...ssh.options([...options, ...settings]), '-P', String(pair.site.sftp.port), '-b', '-', `${user}@127.0.0.1`];
-  return run('sftp', args, { SSH_ASKPASS_REQUIRE: 'force', SSH_ASKPASS: '/bin/false', ...env }, 'ls /\n');
+  const to = ['-P', String(pair.site.sftp.port), '-b', '-', `${user}@127.0.0.1`];
+  const args = [...ssh.options([...options, ...settings]), ...words, ...to];
+  return run('sftp', args, { SSH_ASKPASS_REQUIRE: 'force', SSH_ASKPASS: '/bin/false', ...env }, `${script}\n`);
 }
 const publicKeyOnly = ['PreferredAuthentications=publickey'];
 async function isIn(user: string, key: string, options: readonly string[] = publicKeyOnly, env = {}): Promise<void> {
@@ -258,4 +265,37 @@ test('AU-08: keys that are written into a file count when the node has read it a
   await readAnew(written(await publicLine('third')), 'partner.changed');
   await isIn('later', 'third');
   await isRefused('key not registered', 'later', 'second');
+});
+
+test('a key that is revoked ends the sessions that it opened and no other, and so does one that was removed while the node was down', async () => {
+  const { site, supervisor } = pair;
+  const large = ssh.path('large');
+  await writeFile(large, '');
+  await truncate(large, 256 * 1024 * 1024);
+  const sends = (user: string, key: string): Promise<Ran> =>
+    login(user, key, publicKeyOnly, {}, { words: ['-l', '8000'], script: `put ${large} /Inbox/by-${key}` });
+  const opened = async (): Promise<number> =>
+    (await audited(site.dmz.state)).filter(({ name }) => name === 'session.opened').length;
+  const cut = async (user: string): Promise<number> =>
+    (await audited(site.dmz.state)).filter(
+      ({ name, partner, reason }) => name === 'session.ended' && partner === user && reason === 'revoked by the inside',
+    ).length;
+  const before = { opened: await opened(), later: await cut('later'), globex: await cut('globex') };
+  const running = [sends('globex', 'first'), sends('globex', 'second'), sends('later', 'third')] as const;
+  await eventually('all three send', async () => (await opened()) === before.opened + 3 || undefined);
+  await writeFile(revoked, `${await publicLine('first')}\n`);
+  assert.notEqual((await running[0]).code, 0);
+  await eventually('its end is told', async () => (await cut('globex')) === before.globex + 1 || undefined);
+
+  const file = join(dirname(site.internal.config), 'conf.d/later.yaml');
+  await writeFile(file, `partners: {later: {keys: ["${await publicLine('certified')}"]}}\n`, { mode: 0o600 });
+  process.kill(supervisor.pid('internal'), 'SIGKILL');
+  assert.notEqual((await running[2]).code, 0);
+  await eventually('its end is told', async () => (await cut('later')) === before.later + 1 || undefined);
+  assert.equal(await cut('globex'), before.globex + 1, 'the other one goes on');
+  await writeFile(revoked, `${await publicLine('second')}\n`);
+  assert.notEqual((await running[1]).code, 0);
+  const why = (await audited(site.internal.state)).filter(({ name }) => name === 'auth.withdrawn').map(({ reason }) => reason);
+  assert.deepEqual(why.slice(-3), ['key revoked', 'key not registered', 'key revoked']);
+  await writeFile(revoked, '');
 });

@@ -42,7 +42,22 @@ export class CertificateLogins {
   }
 
   /** @param chain DER in base64, the leaf first. Never throws for what it holds. */
-  async judge(chain: readonly string[], user: string, holder: CertificateHolder): Promise<CertificateFinding> {
+  judge(chain: readonly string[], user: string, holder: CertificateHolder): Promise<CertificateFinding> {
+    return this.#judgeAt(chain, user, holder, this.#deps.clock.nowMs());
+  }
+
+  /** Why a certificate that was good once is his no more, whatever the date; undefined when it is. */
+  async withdrawn(chain: readonly string[], user: string, holder: CertificateHolder): Promise<string | undefined> {
+    const { fits, detail } = await this.#judgeAt(chain, user, holder, undefined);
+    return fits ? undefined : detail;
+  }
+
+  async #judgeAt(
+    chain: readonly string[],
+    user: string,
+    holder: CertificateHolder,
+    nowMs: number | undefined,
+  ): Promise<CertificateFinding> {
     let parts: readonly CertificateParts[];
     try {
       parts = chain.slice(0, mostCertificates).map((base64) => certificateParts(Buffer.from(base64, 'base64')));
@@ -52,7 +67,6 @@ export class CertificateLogins {
     const [leaf] = parts;
     if (!leaf) return { fits: false, fingerprint: '', detail: 'there is none' };
     const found = (fits: boolean, detail: string): CertificateFinding => ({ fits, fingerprint: leaf.fingerprint, detail });
-    const nowMs = this.#deps.clock.nowMs();
     const issuers = await this.#deps.issuers.current();
     const fault = pathFault(parts, issuers, nowMs);
     if (holder.certificates.includes(leaf.fingerprint)) {

@@ -25,8 +25,11 @@ const longestPath = 6;
 const understood = new Set(['2.5.29.15', '2.5.29.17', '2.5.29.19', '2.5.29.37', '2.5.29.32']);
 const clientUsages = ['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'];
 
-/** What is wrong with the leaf itself, whoever issued it; undefined when nothing is. */
-export function leafFault(leaf: CertificateParts, nowMs: number): CertificateFault | undefined {
+/**
+ * What is wrong with the leaf itself, whoever issued it; undefined when nothing is.
+ * @param nowMs Undefined, here and below: dates are not asked, neither those of certificates nor those of lists.
+ */
+export function leafFault(leaf: CertificateParts, nowMs: number | undefined): CertificateFault | undefined {
   const { keyUsage } = leaf.certificate;
   const forClients = !keyUsage || keyUsage.some((usage) => clientUsages.includes(usage));
   const text = forClients ? (dateFault(leaf, nowMs) ?? criticalFault(leaf)) : 'it is not for TLS clients';
@@ -40,7 +43,7 @@ export function leafFault(leaf: CertificateParts, nowMs: number): CertificateFau
 export function pathFault(
   [leaf, ...between]: readonly CertificateParts[],
   trusted: TrustedIssuers,
-  nowMs: number,
+  nowMs: number | undefined,
 ): CertificateFault | undefined {
   if (!leaf) return { about: 'the certificate', text: 'there is none' };
   if (leaf.certificate.ca) return { about: 'the certificate', text: 'it is that of an authority, not of a client' };
@@ -52,7 +55,7 @@ function climb(
   path: readonly CertificateParts[],
   between: readonly CertificateParts[],
   trusted: TrustedIssuers,
-  nowMs: number,
+  nowMs: number | undefined,
 ): CertificateFault | undefined {
   const top = path.at(-1);
   if (!top || path.length > longestPath) return ofIssuers('its path is too long');
@@ -75,7 +78,11 @@ const hasIssued = (issuer: CertificateParts, { certificate, issuer: name }: Cert
   issuer.subject.equals(name) && certificate.checkIssued(issuer.certificate) && certificate.verify(issuer.certificate.publicKey);
 
 /** @param path Below the issuer; all but the leaf are authorities. */
-function issuerFault(issuer: CertificateParts, path: readonly CertificateParts[], nowMs: number): CertificateFault | undefined {
+function issuerFault(
+  issuer: CertificateParts,
+  path: readonly CertificateParts[],
+  nowMs: number | undefined,
+): CertificateFault | undefined {
   if (!issuer.certificate.ca) return ofIssuers('it was issued by one that is no authority');
   const { pathLength } = issuer;
   if (pathLength !== undefined && path.length - 1 > pathLength) return ofIssuers('its path is longer than an authority allows');
@@ -87,7 +94,7 @@ function issuerFault(issuer: CertificateParts, path: readonly CertificateParts[]
 function revocationFault(
   path: readonly CertificateParts[],
   lists: readonly RevocationList[] | undefined,
-  nowMs: number,
+  nowMs: number | undefined,
 ): CertificateFault | undefined {
   if (!lists) return undefined;
   for (const [index, one] of path.slice(0, -1).entries()) {
@@ -95,6 +102,7 @@ function revocationFault(
     const own = issuer ? lists.filter((list) => list.isBy(issuer)) : [];
     // Any list of the authority that names it makes it void, also an old one.
     if (own.some((list) => list.revoked.has(one.serial))) return ofLists('it was revoked');
+    if (nowMs === undefined) continue;
     const current = own.some((list) => list.thisUpdateMs <= nowMs && nowMs <= list.nextUpdateMs);
     if (current || (own.length === 0 && index > 0)) continue;
     const outOfDate = 'the revocation list of its authority is out of date';
@@ -103,7 +111,8 @@ function revocationFault(
   return undefined;
 }
 
-function dateFault({ certificate }: CertificateParts, nowMs: number): string | undefined {
+function dateFault({ certificate }: CertificateParts, nowMs: number | undefined): string | undefined {
+  if (nowMs === undefined) return undefined;
   if (nowMs > certificate.validToDate.getTime()) return `it ended on ${certificate.validToDate.toISOString()}`;
   if (nowMs < certificate.validFromDate.getTime()) return `it begins on ${certificate.validFromDate.toISOString()}`;
   return undefined;

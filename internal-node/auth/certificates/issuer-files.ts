@@ -24,7 +24,7 @@ export interface IssuerFilesDeps {
   readonly log: Logger;
 }
 
-const lookMs = 5000;
+const lookMs = 500;
 const mostBytes = 64 * 1024 * 1024;
 const mostAuthorities = 500;
 const nobody: TrustedIssuers = { authorities: [], lists: undefined };
@@ -41,7 +41,7 @@ export class IssuerFiles {
     this.#deps = deps;
   }
 
-  /** What counts now; looks at the files when it did not for some seconds. Never rejects. */
+  /** What counts now; looks at the files when it did not a moment ago. Never rejects. */
   async current(): Promise<TrustedIssuers> {
     this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined;
@@ -64,7 +64,7 @@ export class IssuerFiles {
       this.#of = of;
     } catch (error) {
       // What other settings trusted is not what these trust.
-      if (of !== this.#of) this.#loaded = nobody;
+      if (of !== this.#of) [this.#loaded, this.#of] = [nobody, ''];
       this.#deps.log.error({ err: asSallyportError(error).message }, 'authorities of client certificates cannot be read');
     }
   }

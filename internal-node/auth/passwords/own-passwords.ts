@@ -62,10 +62,10 @@ export class OwnPasswords implements Service {
     return this.#keptFor(partner, owner)?.parsed ?? owner.password;
   }
 
-  /** Names the password that counts for a partner without holding its hash; empty for none. */
+  /** Names the password that counts for a partner without holding its hash; empty for none. It stays when that is hashed anew. */
   standing(partner: string, owner: Owner): string {
-    const hash = this.of(partner, owner);
-    return hash ? digestOfText(formatPasswordHash(hash)) : '';
+    const kept = this.#keptFor(partner, owner);
+    return kept ? standingOf(kept) : insteadOf(owner);
   }
 
   /** All that are kept, for whoever must take as long as any of them. */
@@ -123,7 +123,9 @@ export class OwnPasswords implements Service {
   async set(partner: string, owner: Owner, password: Secret, invitation?: Secret): Promise<boolean> {
     const nowMs = Math.floor(this.#deps.clock.nowMs());
     const former = this.#formerOf(partner, owner);
-    const kept = { partner, hash: await this.#deps.hasher.hash(password), insteadOf: insteadOf(owner), former, sinceMs: nowMs };
+    const hash = await this.#deps.hasher.hash(password);
+    const standing = digestOfText(hash);
+    const kept = { partner, hash, insteadOf: insteadOf(owner), former, sinceMs: nowMs, standing };
     const invited = invitation && { invited: digestOf(invitation) };
     if (!(await this.#deps.records.call('password.set', { kept, ...invited, nowMs }))) return false;
     this.#kept.set(partner, { ...kept, parsed: parsePasswordHash(kept.hash) });
@@ -147,7 +149,9 @@ export class OwnPasswords implements Service {
     const nowMs = Math.floor(this.#deps.clock.nowMs());
     const former = before?.former ?? this.#formerOf(partner, owner).slice(1);
     const sinceMs = before?.sinceMs ?? owner.passwordSince ?? nowMs;
-    const kept = { partner, hash: await this.#deps.hasher.hash(password), insteadOf: insteadOf(owner), former, sinceMs };
+    const standing = this.standing(partner, owner);
+    const hash = await this.#deps.hasher.hash(password);
+    const kept = { partner, hash, insteadOf: insteadOf(owner), former, sinceMs, standing };
     // It may have been changed meanwhile.
     if (this.#kept.get(partner) !== found) return;
     this.#kept.set(partner, { ...kept, parsed: parsePasswordHash(kept.hash) });
@@ -170,6 +174,9 @@ export class OwnPasswords implements Service {
 
 /** Names the hash of the configuration without holding it. */
 const insteadOf = ({ password }: Owner): string => (password ? digestOfText(formatPasswordHash(password)) : '');
+
+/** One that was recorded before passwords had names goes by its hash. */
+const standingOf = ({ standing, hash }: KeptPassword): string => standing || digestOfText(hash);
 
 const digestOfText = (text: string): string => createHash('sha256').update(text).digest('hex');
 /** Codes are typed by hand: case, blanks and hyphens do not count. */

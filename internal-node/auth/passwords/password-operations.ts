@@ -20,6 +20,8 @@ export const migrations: readonly string[] = [
    ) STRICT, WITHOUT ROWID`,
 ];
 
+export const standingMigrations: readonly string[] = ["ALTER TABLE auth_password ADD COLUMN standing TEXT NOT NULL DEFAULT ''"];
+
 export interface KeptPassword {
   readonly partner: string;
   /** PHC string. */
@@ -30,6 +32,8 @@ export interface KeptPassword {
   readonly former: readonly string[];
   /** Milliseconds since 1970. */
   readonly sinceMs: number;
+  /** Names the password, also when it is hashed anew. */
+  readonly standing: string;
 }
 
 export interface Invitation {
@@ -45,14 +49,18 @@ interface PasswordRow {
   readonly instead_of: string;
   readonly former: string;
   readonly since_ms: number;
+  readonly standing: string;
 }
 
 const changed = (result: { readonly changes: number | bigint }): boolean => Number(result.changes) > 0;
 
-function keep(store: Store, { partner, hash, insteadOf, former, sinceMs }: KeptPassword): void {
+function keep(store: Store, { partner, hash, insteadOf, former, sinceMs, standing }: KeptPassword): void {
   store
-    .sql('INSERT OR REPLACE INTO auth_password(partner, hash, instead_of, former, since_ms) VALUES (?, ?, ?, ?, ?)')
-    .run(partner, hash, insteadOf, JSON.stringify(former), sinceMs);
+    .sql(
+      `INSERT OR REPLACE INTO auth_password(partner, hash, instead_of, former, since_ms, standing)
+       VALUES (?, ?, ?, ?, ?, ?)`,
+    )
+    .run(partner, hash, insteadOf, JSON.stringify(former), sinceMs, standing);
 }
 
 export const operations = {
@@ -60,8 +68,8 @@ export const operations = {
     store: Store,
   ): { readonly passwords: readonly KeptPassword[]; readonly invitations: readonly Invitation[] } => ({
     passwords: (store.sql('SELECT * FROM auth_password').all() as unknown as PasswordRow[]).map(
-      ({ partner, hash, instead_of: insteadOf, former, since_ms: sinceMs }) => ({
-        ...{ partner, hash, insteadOf, sinceMs },
+      ({ partner, hash, instead_of: insteadOf, former, since_ms: sinceMs, standing }) => ({
+        ...{ partner, hash, insteadOf, sinceMs, standing },
         former: JSON.parse(former) as string[],
       }),
     ),
