@@ -1,7 +1,7 @@
 /**
  * Whether the time of a refused login tells a user that exists from one that does not (D9). A real internal node answers wrong
- * passwords of a partner and of nobody, in random order, as a DMZ node that was taken over would ask; budgets are out of the way and
- * refusals leave at multiples of 10 ms, the least there is. Judged is the probability that a refusal of the one takes longer than one of the other: 0.5 is
+ * passwords of partners and of nobody, in random order, as a DMZ node that was taken over would ask; budgets are out of the way, no name
+ * is tried so often that it has to wait, and refusals leave at multiples of 10 ms, the least there is. Judged is the probability that a refusal of the one takes longer than one of the other: 0.5 is
  * no difference, and beyond 0.5 ± 0.05 the script fails. Too slow and too noisy for the test suite, which counts the work instead.
  */
 import { spawn } from 'node:child_process';
@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv, exit, stdout } from 'node:process';
 import { parseDocument } from 'yaml';
+import { defaultBudgets } from '../../internal-node/auth/budgets.ts';
 import { TakenOverDmz } from '../../internal-node/redteam/taken-over-dmz.ts';
 import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
@@ -19,9 +20,18 @@ import { commands, createSite } from '../site/site.ts';
 
 const each = Number(argv[2] ?? 300);
 const threshold = 0.05;
+/** Beyond so many failures an account has to wait. */
+const perName = defaultBudgets.freeFailures;
+const warmUps = 20;
+
+/** Each name as often as it may fail without a wait. */
+const names = (prefix: string, count: number): string[] =>
+  Array.from({ length: count }, (_, n) => `${prefix}${Math.floor(n / perName)}`);
+const knownNames = names('partner-', each + warmUps);
+const unknownNames = names('nobody-', each);
 
 const folder = await mkdtemp(join(tmpdir(), 'sallyport-login-times-'));
-const site = await createSite({ folder });
+const site = await createSite({ folder, partners: [...new Set(knownNames)] });
 const config = parseDocument(await readFile(site.internal.config, 'utf8'));
 config.setIn(['authentication'], { failuresPerAccount: 100_000, passwordChecksPerMinute: 100_000, leastRefusal: '10ms' });
 await writeFile(site.internal.config, String(config), { mode: 0o600 });
@@ -44,10 +54,11 @@ const known: number[] = [];
 const unknown: number[] = [];
 try {
   await edge.link();
-  for (let n = 0; n < 20; n++) await refusalMs('acme');
+  for (let n = 0; n < warmUps; n++) await refusalMs(knownNames.pop() ?? '');
   while (known.length < each || unknown.length < each) {
-    const [user, times] = Math.random() < 0.5 ? (['acme', known] as const) : (['nobody-of-that-name', unknown] as const);
-    times.push(await refusalMs(user));
+    const [left, times] = Math.random() < 0.5 ? [knownNames, known] : [unknownNames, unknown];
+    const user = left.pop();
+    if (user !== undefined) times.push(await refusalMs(user));
   }
 } finally {
   await edge[Symbol.asyncDispose]();
