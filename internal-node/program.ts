@@ -45,14 +45,15 @@ export const verbFamilies: readonly VerbFamily[] = [
   {
     words: ['cert'],
     add: async (program) => {
-      const [{ addCertVerbs }, { loadMainSettings }] = await Promise.all([
+      const [{ addCertVerbs }, { loadMainSettings }, { nodeClient }] = await Promise.all([
         import('../shared/admin/verbs-cert.ts'),
         import('./config.ts'),
+        import('./node-client.ts'),
       ]);
       addCertVerbs(program, {
-        locate: async (file) => {
-          const { admin, keys } = await loadMainSettings(file);
-          return { socket: admin.socket, keys };
+        locate: async (context) => {
+          const { admin, keys } = await loadMainSettings(context.configFile);
+          return { client: nodeClient(context, admin.socket), keys };
         },
       });
     },

@@ -28,9 +28,9 @@ export function addVerbs(program: Program, deps: VerbDeps): void {
   addFirewallVerbs(program);
   addInviteVerb(program);
   addCertVerbs(program, {
-    locate: async (file) => {
-      const { admin, keys } = await loadDmzConfig(file);
-      return { socket: admin.socket, keys };
+    locate: async ({ configFile, signal }) => {
+      const { admin, keys } = await loadDmzConfig(configFile);
+      return { client: new AdminClient({ socket: admin.socket, signal }), keys };
     },
   });
 }

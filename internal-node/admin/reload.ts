@@ -2,8 +2,8 @@
 import type { Surroundings } from '../../shared/admin/cli.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import type { MainSettings } from '../config.ts';
+import { nodeClient } from '../node-client.ts';
 import type { Reloaded } from './api.ts';
-import { nodeClient } from './node-client.ts';
 
 /** @returns whether a node runs. @throws SallyportError what the node has against the configuration. */
 export async function reload({ admin }: Pick<MainSettings, 'admin'>, context: Pick<Surroundings, 'env'>): Promise<boolean> {

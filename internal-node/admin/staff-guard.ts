@@ -14,7 +14,7 @@ import type { StaffDesk } from './api.ts';
 /** About the login itself: nobody could log in otherwise. */
 const open = /^\/v1\/staff\//;
 /** Daily work. Every other change is for administrators: who may come in, keys, and what is in force. */
-const forOperators = /^\/v1\/(items|pulls|outbox|destinations|bans|login)(\/|$)/;
+const forOperators = /^\/v1\/(items|pulls|outbox|destinations|bans|login|proof)(\/|$)/;
 
 /** The same routes, each asked only by whom it is for. */
 export const guarded = (routes: readonly AdminRoute[], staff: StaffDesk): readonly AdminRoute[] =>

@@ -6,8 +6,8 @@ import { parseDuration, UnitError } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { loadMainSettings } from '../config.ts';
+import { nodeClient } from '../node-client.ts';
 import type { Exposed } from './api.ts';
-import { nodeClient } from './node-client.ts';
 
 export function addExposedVerb(program: Program): void {
   program.verb<{ readonly since: string }>(

@@ -3,7 +3,7 @@ import type { Program } from '../../shared/admin/cli.ts';
 import { parseDuration, UnitError } from '../../shared/config/units.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { loadMainSettings } from '../config.ts';
-import { nodeClient } from './node-client.ts';
+import { nodeClient } from '../node-client.ts';
 
 interface InviteOptions {
   readonly valid?: string;

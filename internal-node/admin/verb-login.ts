@@ -5,7 +5,7 @@ import type { Program } from '../../shared/admin/cli.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { loadMainSettings } from '../config.ts';
 import type { StaffRole } from '../config-staff.ts';
-import { type KeptLogin, loginFile, nodeClient } from './node-client.ts';
+import { type KeptLogin, loginFile, nodeClient } from '../node-client.ts';
 import { readSmallFile } from './read-small-file.ts';
 
 interface Answer {

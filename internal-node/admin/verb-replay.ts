@@ -6,8 +6,8 @@ import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { type InternalSettings, loadInternalSettings, loadPlannedSettings, withRulesOf } from '../config.ts';
 import { Explainer } from '../explain.ts';
+import { nodeClient } from '../node-client.ts';
 import { asConfigured, asRecorded, type Difference, type PastItem, type Replay, replay } from '../replay.ts';
-import { nodeClient } from './node-client.ts';
 import { historyLength, pastItems } from './past-items.ts';
 
 export interface ReplayOptions {

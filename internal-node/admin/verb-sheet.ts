@@ -3,8 +3,8 @@ import type { Program } from '../../shared/admin/cli.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import type { DoorFacts } from '../../shared/tunnel/messages.ts';
 import { loadInternalSettings } from '../config.ts';
+import { nodeClient } from '../node-client.ts';
 import { sheetMarkdown, sheetOf, sheetText } from '../partner-sheet.ts';
-import { nodeClient } from './node-client.ts';
 import { unknownPartner } from './partner-change.ts';
 
 interface SheetOptions {

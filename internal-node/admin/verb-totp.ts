@@ -7,7 +7,7 @@ import { askSecret, isInteractive } from '../../shared/admin/ask.ts';
 import type { Program, VerbContext } from '../../shared/admin/cli.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { loadMainSettings } from '../config.ts';
-import { nodeClient } from './node-client.ts';
+import { nodeClient } from '../node-client.ts';
 
 interface TotpOptions {
   readonly remove?: boolean;

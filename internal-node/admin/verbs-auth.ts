@@ -6,8 +6,8 @@ import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { printable } from '../../shared/log.ts';
 import { loadMainSettings } from '../config.ts';
+import { nodeClient } from '../node-client.ts';
 import type { TriedLogin } from './api.ts';
-import { nodeClient } from './node-client.ts';
 import { readSmallFile } from './read-small-file.ts';
 
 interface TestOptions {

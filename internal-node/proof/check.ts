@@ -7,7 +7,7 @@ import { KeyRing } from '../../shared/seal/key-ring.ts';
 import type { InternalSettings } from '../config.ts';
 import { broughtClaims, type SealingKey } from './claims-brought.ts';
 import { insideClaims } from './claims-inside.ts';
-import { type BroughtFiles, gatherInsideFacts, type InsideFacts } from './facts.ts';
+import { type BroughtFiles, type CheckedNow, gatherInsideFacts, type InsideFacts } from './facts.ts';
 
 export interface CheckDeps {
   /** The key that opens what the DMZ stores. @throws SallyportError `key-file`. */
@@ -21,13 +21,8 @@ export interface Check {
 
 export const claimsOf = ({ groups }: Pick<Check, 'groups'>): Claim[] => groups.flatMap(({ claims }) => claims);
 
-export async function check(
-  config: InternalSettings,
-  brought: BroughtFiles,
-  deps: CheckDeps,
-  { nowMs, signal }: { readonly nowMs: number; readonly signal: AbortSignal },
-): Promise<Check> {
-  const facts = await gatherInsideFacts(config, brought, nowMs, signal);
+export async function check(config: InternalSettings, brought: BroughtFiles, deps: CheckDeps, now: CheckedNow): Promise<Check> {
+  const facts = await gatherInsideFacts(config, brought, now);
   const key = await factOf(async () => sealingKeyOf(await deps.sealingKey(config.keys)));
   return { facts, groups: groupsOf(facts, key) };
 }

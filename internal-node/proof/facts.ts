@@ -7,7 +7,7 @@ import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { AdminClient } from '../../shared/admin/client.ts';
+import type { AdminClient } from '../../shared/admin/client.ts';
 import type { FileDigest } from '../../shared/config/load.ts';
 import { readYamlFile } from '../../shared/config/yaml-file.ts';
 import { readRuleset } from '../../shared/firewall/read-ruleset.ts';
@@ -65,16 +65,22 @@ export interface BroughtFiles {
   readonly probe: string | undefined;
 }
 
+export interface CheckedNow {
+  readonly nowMs: number;
+  /** How the node is asked. */
+  readonly node: Pick<AdminClient, 'get'>;
+  readonly signal: AbortSignal;
+}
+
 /** Of the state folder: what is on its way. Only their folders are looked at: the files may be many, and be made by programs. */
 const contentFolders = ['spool', 'by-hand', 'programs'] as const;
 
 export async function gatherInsideFacts(
   config: InternalSettings,
   brought: BroughtFiles,
-  nowMs: number,
-  signal: AbortSignal,
+  { nowMs, node, signal }: CheckedNow,
 ): Promise<InsideFacts> {
-  const running = await factOf(() => askNode(config, signal));
+  const running = await factOf(() => askNode(node));
   const parts = 'value' in running ? await partsOf(running.value.pid, config.file) : [];
   const pids = parts.map(({ pid }) => pid);
   const yaml = await readYamlFile(config.file);
@@ -114,11 +120,8 @@ async function kernelRules(file: string | undefined, [pid]: readonly number[], s
   );
 }
 
-async function askNode({ admin }: InternalSettings, signal: AbortSignal): Promise<RunningInside> {
-  const { pid, configuration, policy, tunnel } = await new AdminClient({ socket: admin.socket, signal }).get<RunningInside>([
-    'v1',
-    'status',
-  ]);
+async function askNode(node: CheckedNow['node']): Promise<RunningInside> {
+  const { pid, configuration, policy, tunnel } = await node.get<RunningInside>(['v1', 'status']);
   return { pid, configuration, policy, tunnel };
 }
 

@@ -1,7 +1,7 @@
 /** `prove` on the inside: what holds, a report that others can check, a look from a neutral host, and a watch over it all. */
 import { resolve } from 'node:path';
 import { EarlyExit, type Program, type VerbContext } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
+import type { AdminClient } from '../../shared/admin/client.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { checkedFingerprint } from '../../shared/config/fields.ts';
 import { parseDuration, UnitError } from '../../shared/config/units.ts';
@@ -11,7 +11,8 @@ import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
 import { allHold, type Claim } from '../../shared/proof/claim.ts';
 import { type ClaimGroup, printClaims } from '../../shared/proof/claims-text.ts';
 import { parsePorts } from '../../shared/proof/connect-attempts.ts';
-import { type InternalSettings, loadInternalSettings } from '../config.ts';
+import { loadInternalSettings } from '../config.ts';
+import { nodeClient } from '../node-client.ts';
 import { pairRuleBase } from '../pair-rule-base.ts';
 import { type Check, type CheckDeps, check, claimsOf } from './check.ts';
 import { outsideClaims } from './outsider.ts';
@@ -63,10 +64,14 @@ export function addProofVerbs(program: Program, deps: CheckDeps): void {
       if (options.asOutsider !== undefined) return lookFromOutside(options.asOutsider, options, context);
       const config = await loadInternalSettings(context.configFile);
       const brought = { statement: options.dmz, probe: options.probe, ruleset: options.ruleset };
-      const run = (): Promise<Check> => check(config, brought, deps, { nowMs: systemClock.nowMs(), signal: context.signal });
-      if (options.watch !== undefined) return watchOver(config, async () => claimsOf(await run()), options.watch, context);
+      // Made anew for each check: a watch outlives the login that it began with.
+      const node = (): AdminClient => nodeClient(context, config.admin.socket);
+      const run = (): Promise<Check> =>
+        check(config, brought, deps, { nowMs: systemClock.nowMs(), node: node(), signal: context.signal });
+      if (options.watch !== undefined) return watchOver(node, async () => claimsOf(await run()), options.watch, context);
       const checked = await run();
-      if (options.report !== undefined) await report(checked, options.report, options.pdf === true, context);
+      if (options.report !== undefined)
+        await report(checked, node(), { folder: options.report, pdf: options.pdf === true }, context);
       show(checked.groups, context);
     },
   );
@@ -84,10 +89,15 @@ async function lookFromOutside(host: string, { open, closed }: ProveOptions, con
   show([{ title: `${host}, seen from here`, claims: await outsideClaims(view, context.signal) }], context);
 }
 
-async function report(checked: Check, folder: string, pdf: boolean, { output, signal }: VerbContext): Promise<void> {
+async function report(
+  checked: Check,
+  node: AdminClient,
+  { folder, pdf }: { readonly folder: string; readonly pdf: boolean },
+  { output, signal }: VerbContext,
+): Promise<void> {
   const { config, statement } = checked.facts;
   const keys = await loadNodeKeys(config.keys, 'internal');
-  const transfers = await sampleTransfers(new AdminClient({ socket: config.admin.socket, signal })).catch(() => []);
+  const transfers = await sampleTransfers(node).catch(() => []);
   const told = 'value' in statement ? statement.value.document.network : undefined;
   const ruleBase = await pairRuleBase(config.file, told);
   const files = reportFiles(reportOf(checked, { fingerprint: keys.fingerprint, transfers, ruleBase }));
@@ -101,14 +111,13 @@ async function report(checked: Check, folder: string, pdf: boolean, { output, si
 }
 
 async function watchOver(
-  config: InternalSettings,
+  node: () => AdminClient,
   run: () => Promise<readonly Claim[]>,
   every: string | true,
   { output, signal }: VerbContext,
 ): Promise<void> {
-  const node = new AdminClient({ socket: config.admin.socket });
   await watch(
-    { check: run, node, clock: systemClock, say: (line) => output.line(line) },
+    { check: run, node: { post: (path, body) => node().post(path, body) }, clock: systemClock, say: (line) => output.line(line) },
     duration(every === true ? '1h' : every),
     signal,
   );

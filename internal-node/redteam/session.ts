@@ -1,6 +1,6 @@
 /** One run of the red team: takes the place of the staging DMZ node, waits for the internal node, plays the scripts. */
 import { join } from 'node:path';
-import { AdminClient } from '../../shared/admin/client.ts';
+import type { AdminClient } from '../../shared/admin/client.ts';
 import { asSallyportError, SallyportError } from '../../shared/errors.ts';
 import { newSessionId, newTraceId } from '../../shared/ids.ts';
 import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
@@ -12,7 +12,9 @@ import { Stage } from './stage.ts';
 import { TakenOverDmz } from './taken-over-dmz.ts';
 
 export interface RedteamArgs {
-  readonly config: Pick<InternalConfig, 'admin' | 'state' | 'dmz' | 'destinations'>;
+  readonly config: Pick<InternalConfig, 'state' | 'dmz' | 'destinations'>;
+  /** How the node is asked. */
+  readonly client: AdminClient;
   /** Keys folder of the DMZ node whose place is taken. */
   readonly dmzKeys: string;
   readonly partner: string;
@@ -29,10 +31,9 @@ export interface RedteamResult {
 
 /** @throws SallyportError when the attacks cannot even begin. */
 export async function redteam(args: RedteamArgs, signal: AbortSignal): Promise<RedteamResult> {
-  const { config, rows, report } = args;
+  const { config, client, rows, report } = args;
   const chosen = scripts.filter(({ row }) => rows === undefined || rows.includes(row));
   if (chosen.length === 0) throw new SallyportError('usage', `no script is of ${rows?.join(', ')}`);
-  const client = new AdminClient({ socket: config.admin.socket, signal });
   const status = await client.get<SeenStatus>(['v1', 'status']);
   if (status.tunnel.up) {
     throw new SallyportError(

@@ -6,6 +6,7 @@ import { EarlyExit, type Program } from '../../shared/admin/cli.ts';
 import { SallyportError } from '../../shared/errors.ts';
 import { exitCodes } from '../../shared/exit-codes.ts';
 import { type InternalConfig, loadInternalConfig } from '../config.ts';
+import { nodeClient } from '../node-client.ts';
 import type { Tried } from './run.ts';
 import type { RedteamArgs, RedteamResult } from './session.ts';
 
@@ -51,7 +52,10 @@ export function addRedteamVerb(program: Program, deps: RedteamDeps): void {
         output.line(`${tried.row.padEnd(4)} ${output.style(colour, tried.outcome)}  ${tried.tries}`);
         output.line(`     ${tried.detail.replace(/[^\x20-\x7e]/g, '?').slice(0, 400)}`);
       };
-      const { all, notTried } = await deps.run({ config, dmzKeys, partner, password, rows, report }, signal);
+      const { all, notTried } = await deps.run(
+        { config, client: nodeClient(context, config.admin.socket), dmzKeys, partner, password, rows, report },
+        signal,
+      );
       const through = all.filter(({ outcome }) => outcome !== 'stopped');
       if (output.json) output.document({ node: config.name, tried: all, notTried });
       else {

@@ -6,19 +6,17 @@ import { denyFileName, denyKey } from '../pki/deny-list.ts';
 import { parseFingerprint } from '../pki/fingerprint.ts';
 import type { RotationStatus, Step } from '../pki/node-identity.ts';
 import { steps } from './certificate-routes.ts';
-import type { Program } from './cli.ts';
-import { AdminClient } from './client.ts';
+import type { Program, VerbContext } from './cli.ts';
+import type { AdminClient } from './client.ts';
 import { formatTime, type Output } from './output.ts';
 
 export interface CertVerbDeps {
-  /** Where the node's socket and keys are. */
-  readonly locate: (configFile: string) => Promise<{ readonly socket: string; readonly keys: string }>;
+  /** How the node is asked, and where its keys are. */
+  readonly locate: (context: VerbContext) => Promise<{ readonly client: AdminClient; readonly keys: string }>;
 }
 
 export function addCertVerbs(program: Program, { locate }: CertVerbDeps): void {
   const group = program.group('cert', 'keys and certificates of the tunnel: list, exchange, refuse');
-  const client = async (configFile: string, signal: AbortSignal): Promise<AdminClient> =>
-    new AdminClient({ socket: (await locate(configFile)).socket, signal });
 
   program.verb(
     {
@@ -27,8 +25,10 @@ export function addCertVerbs(program: Program, { locate }: CertVerbDeps): void {
       examples: ['cert list', 'cert list --json'],
     },
     () => {},
-    async ({ output, configFile, signal }) => {
-      const list = await (await client(configFile, signal)).get<CertificateList>(['v1', 'certificates']);
+    async (context) => {
+      const { output } = context;
+      const { client } = await locate(context);
+      const list = await client.get<CertificateList>(['v1', 'certificates']);
       if (output.json) output.document(list);
       else printList(list, output);
     },
@@ -42,10 +42,12 @@ export function addCertVerbs(program: Program, { locate }: CertVerbDeps): void {
       examples: ['cert rotate announce', 'cert rotate switch', 'cert rotate retire', 'cert rotate back'],
     },
     () => {},
-    async ({ output, configFile, signal }, _options, [typed = '']) => {
+    async (context, _options, [typed = '']) => {
+      const { output } = context;
       const step = steps.find((known) => known === typed);
       if (!step) throw new SallyportError('usage', `"${typed}" is no step; there are ${steps.join(', ')}`);
-      const after = await (await client(configFile, signal)).post<RotationStatus>(['v1', 'certificates', 'rotate'], { step });
+      const { client } = await locate(context);
+      const after = await client.post<RotationStatus>(['v1', 'certificates', 'rotate'], { step });
       if (output.json) return output.document(after);
       output.line(
         after.phase === 'stable'
@@ -63,11 +65,11 @@ export function addCertVerbs(program: Program, { locate }: CertVerbDeps): void {
       examples: ['cert revoke SPD-B5NW-… --reason "host was stolen"', 'cert revoke SPI-7KQ4-… --json'],
     },
     (command) => command.option('--reason <text>', 'why; kept in the list and the audit trail', ''),
-    async ({ output, configFile, signal }, { reason }, [typed = '']) => {
+    async (context, { reason }, [typed = '']) => {
+      const { output } = context;
       const fingerprint = parseFingerprint(typed).canonical;
-      const { keys } = await locate(configFile);
-      const socket = await client(configFile, signal);
-      const told = await socket
+      const { client, keys } = await locate(context);
+      const told = await client
         .post<{ added: boolean }>(['v1', 'certificates', 'revoke'], { fingerprint, reason })
         .catch(async (error: unknown) => {
           if (!(error instanceof SallyportError) || error.code !== 'not-running') throw error;

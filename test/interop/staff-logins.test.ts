@@ -4,6 +4,8 @@ import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/pro
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { commands } from '../../scripts/site/site.ts';
+import type { CertificateList } from '../../shared/pki/certificate-desk.ts';
+import type { Claim } from '../../shared/proof/claim.ts';
 import { searchForSecrets } from '../fixtures/canaries.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { run } from '../fixtures/openssh.ts';
@@ -64,6 +66,11 @@ test('LD-35, LD-36, LD-37: only whom the filter lets in is of staff, in the role
   const refused = await verb('jane', ['partner', 'invite', 'acme']);
   assert.notEqual(refused.code, 0);
   assert.match(refused.err, /for the role administrator; jane is auditor/);
+  const rotated = await verb('jane', ['cert', 'rotate', 'announce']);
+  assert.notEqual(rotated.code, 0);
+  assert.match(rotated.err, /for the role administrator; jane is auditor/);
+  const { rotation } = JSON.parse((await verb('jane', ['cert', 'list', '--json'])).out) as CertificateList;
+  assert.equal(rotation.phase, 'stable');
   const invited = await verb('John', ['partner', 'invite', 'acme', '--json']);
   assert.equal(invited.code, 0, invited.err);
   assert.equal((await verb('host', ['partner', 'invite', 'acme', '--withdraw'])).code, 0, 'the user of the node needs no login');
@@ -80,4 +87,22 @@ test('LD-35, LD-36, LD-37: only whom the filter lets in is of staff, in the role
   assert.match((await verb('John', ['whoami'])).out, /^host user John, user of the node/);
   const { found } = await searchForSecrets(pair.site, pair.supervisor, [token, userPassword, JSON.parse(invited.out).code]);
   assert.deepEqual(found, []);
+});
+
+test('where staff must log in, keys and proofs are also asked for by their login', async () => {
+  const { config, state } = pair.site.internal;
+  const settings = await readFile(config, 'utf8');
+  await writeFile(config, settings.replace(/^( +)managerFilter:/m, '$1required: true\n$1managerFilter:'));
+  process.kill(pair.supervisor.pid('internal'), 'SIGHUP');
+  await eventually('a login is needed', async () => (await verb('host', ['cert', 'list'])).code !== 0);
+  assert.match((await verb('host', ['cert', 'list'])).err, /staff must log in/);
+  assert.equal((await logIn('jane')).code, 0);
+  assert.equal((await verb('jane', ['cert', 'list'])).code, 0);
+  const rules = join(state, 'rules.json');
+  await writeFile(rules, '{"nftables": []}');
+  const claims = async (who: string) =>
+    JSON.parse((await verb(who, ['prove', '--ruleset', rules, '--json'])).out).groups[0].claims;
+  const isUnknown = ({ offending }: Claim): boolean => offending.some((line) => /staff must log in/.test(line));
+  assert.ok((await claims('host')).some(isUnknown));
+  assert.ok(!(await claims('jane')).some(isUnknown));
 });

@@ -1,9 +1,9 @@
 /** How verbs reach the running node: over its admin socket, as the member of staff who has logged in, or as the user of this host. */
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Surroundings } from '../../shared/admin/cli.ts';
-import { AdminClient } from '../../shared/admin/client.ts';
-import { SallyportError } from '../../shared/errors.ts';
+import type { Surroundings } from '../shared/admin/cli.ts';
+import { AdminClient } from '../shared/admin/client.ts';
+import { SallyportError } from '../shared/errors.ts';
 
 /** What `sallyport login` leaves for the verbs after it. */
 export interface KeptLogin {
