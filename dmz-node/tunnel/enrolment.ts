@@ -12,6 +12,7 @@ import { enrolmentBytes, enrolmentSchema, isProof } from '../../shared/pki/invit
 import { type PeerTrust, presentedBy } from '../../shared/pki/peer-trust.ts';
 import { connectionFault } from '../../shared/tls.ts';
 import { TokenBucket } from '../../shared/token-bucket.ts';
+import { sourceOf } from '../peer-address.ts';
 import type { Invitations } from './invitations.ts';
 import { plainAddress } from './source-addresses.ts';
 
@@ -46,7 +47,7 @@ export class EnrolmentDoor {
   /** @returns whether the newcomer was recorded. Never rejects. */
   async admit(request: IncomingMessage, socket: TLSSocket): Promise<boolean> {
     const from = plainAddress(socket.remoteAddress ?? '');
-    const budget = this.#budgetOf(from);
+    const budget = this.#budgetOf(sourceOf(from));
     // Taken now and given back on success, so that many at the same time get no more than the budget.
     const refusal = budget.take() ? await this.#attempt(request, socket) : { reason: 'too many failures of this source' };
     if (refusal === undefined) {
