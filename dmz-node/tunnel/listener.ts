@@ -316,6 +316,8 @@ export class TunnelListener implements Service {
               identity.leaf,
               this.#peerOptions(),
             );
+            // Its key can have been refused, or another node introduced, since it was let in: it must not take over a live link.
+            this.#judgeAgain(identity.leaf, connection);
             return this.#greeting(peer);
           },
           onClosed: (reason) => {
@@ -400,14 +402,16 @@ export class TunnelListener implements Service {
   /** Judges the live link anew: a certificate can end, a key can be refused while its connection lives (TLS looks at it once). */
   recheck(): void {
     const peer = this.#deps.peers.current();
-    if (!peer) return;
-    const verdict = this.#trust.judge({ leaf: peer.leaf, authority: undefined });
-    if (verdict.ok) {
-      if (peer.leaf) this.#watch.look(peer.facts.peer, peer.leaf);
-      return;
-    }
+    if (peer && this.#judgeAgain(peer.leaf, peer) && peer.leaf) this.#watch.look(peer.facts.peer, peer.leaf);
+  }
+
+  /** Closes a link whose other end would be refused now. @returns whether it may stay. */
+  #judgeAgain(leaf: X509Certificate | undefined, link: Pick<Connection<'dmz'>, 'close'>): boolean {
+    const verdict = this.#trust.judge({ leaf, authority: undefined });
+    if (verdict.ok) return true;
     this.#refusals.report(verdict.check, `live link: ${verdict.detail}; ${howToMend(verdict.check, 'dmz')}`);
-    peer.close(closeCodeOf(verdict.check), verdict.detail);
+    link.close(closeCodeOf(verdict.check), verdict.detail);
+    return false;
   }
 
   #recheckLater(): void {

@@ -296,3 +296,23 @@ test('a refused key ends a live link within a minute, and does not come back', a
   await writeFile(join(pair.folder, 'inside', 'denied-keys'), '# nobody\n');
   await honestRoundTrip(inside);
 });
+
+test('a key that is refused while its link is being greeted takes no live link over', async (t) => {
+  const pair = await makePair(t);
+  const denied = join(pair.folder, 'dmz', 'denied-keys');
+  let epoch = 0;
+  const dmz: Dmz = await startDmz(t, pair, {
+    deps: {
+      epoch: async () => {
+        await denyKey(denied, pair.inside.fingerprint, 'stolen');
+        dmz.listener.recheck();
+        return ++epoch;
+      },
+    },
+  });
+  const inside = await startInside(t, pair, dmz.listener.port);
+  await until(() => inside.link.status().lastFailure?.check === 'revoked', 'refused when it comes back');
+  assert.equal(epoch, 1);
+  assert.deepEqual(dmz.events.named('link.up'), []);
+  assert.equal(dmz.peers.current(), undefined);
+});
