@@ -4,7 +4,7 @@ import type { CertificateDesk } from '../pki/certificate-desk.ts';
 import type { AdminRoute } from './routes.ts';
 
 export const steps = ['announce', 'switch', 'retire', 'back'] as const;
-const stepBody = z.strictObject({ step: z.enum(steps) });
+const stepBody = z.strictObject({ step: z.enum(steps), unheard: z.boolean().default(false) });
 const revokeBody = z.strictObject({ fingerprint: z.string().max(128), reason: z.string().max(200) });
 
 export const certificateRoutes = (desk: Pick<CertificateDesk, 'list' | 'rotate' | 'revoke'>): readonly AdminRoute[] => [
@@ -14,7 +14,10 @@ export const certificateRoutes = (desk: Pick<CertificateDesk, 'list' | 'rotate' 
     method: 'POST',
     path: '/v1/certificates/rotate',
     body: stepBody,
-    answer: (_request, body) => desk.rotate((body as z.infer<typeof stepBody>).step),
+    answer: (_request, body) => {
+      const { step, unheard } = stepBody.parse(body);
+      return desk.rotate(step, unheard);
+    },
   },
   {
     kind: 'json',

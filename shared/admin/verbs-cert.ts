@@ -34,27 +34,28 @@ export function addCertVerbs(program: Program, { locate }: CertVerbDeps): void {
     },
     group,
   );
-  program.verb(
+  program.verb<{ readonly unheard?: true }>(
     {
       usage: 'rotate <step>',
       summary:
         'exchange the authority and the keys of this node: announce, then switch, then retire; back undoes a step until retire',
       examples: ['cert rotate announce', 'cert rotate switch', 'cert rotate retire', 'cert rotate back'],
     },
-    () => {},
-    async (context, _options, [typed = '']) => {
+    (command) =>
+      command.option('--unheard', 'also when the other node does not know of it: the two must then be introduced anew'),
+    async (context, { unheard = false }, [typed = '']) => {
       const { output } = context;
       const step = steps.find((known) => known === typed);
       if (!step) throw new SallyportError('usage', `"${typed}" is no step; there are ${steps.join(', ')}`);
       const { client } = await locate(context);
-      const after = await client.post<RotationStatus>(['v1', 'certificates', 'rotate'], { step });
+      const after = await client.post<RotationStatus>(['v1', 'certificates', 'rotate'], { step, unheard });
       if (output.json) return output.document(after);
       output.line(
         after.phase === 'stable'
           ? `in use: ${after.fingerprint}`
           : `${after.phase}: in use ${after.fingerprint}, beside it ${after.other}`,
       );
-      output.note(nextStep(step, after));
+      output.note(unheard && !after.told ? introduceAnew : nextStep(step, after));
     },
     group,
   );
@@ -81,6 +82,8 @@ export function addCertVerbs(program: Program, { locate }: CertVerbDeps): void {
     group,
   );
 }
+
+const introduceAnew = 'Next: introduce the nodes anew, with an invitation or by typing the fingerprint above on the other host.';
 
 function nextStep(step: Step, { phase, told }: RotationStatus): string {
   if (phase === 'announced') {

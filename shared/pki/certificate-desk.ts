@@ -93,9 +93,9 @@ export class CertificateDesk {
   }
 
   /** @throws SallyportError `usage`, `peer-refused`, `tunnel-down`; nothing has changed then. */
-  async rotate(step: Step): Promise<RotationStatus> {
-    if (step === 'retire' && this.#deps.identity.rotation.phase === 'switched') await this.#deps.beforeRetire();
-    return this.#deps.identity.step(step);
+  async rotate(step: Step, unheard: boolean): Promise<RotationStatus> {
+    if (step === 'retire' && !unheard && this.#deps.identity.rotation.phase === 'switched') await this.#deps.beforeRetire();
+    return this.#deps.identity.step(step, unheard);
   }
 
   /** @returns whether it was not on the list before. @throws SallyportError `usage`, `key-file`. */

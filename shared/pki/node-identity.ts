@@ -142,12 +142,14 @@ export class NodeIdentity implements OwnIdentity, Service {
 
   /**
    * The next step of an exchange of keys, or one back.
+   * @param unheard Also when the other node does not know of it, as one that refuses the key of now: it must then be introduced to
+   * this node anew.
    * @throws SallyportError `usage` when it is not the time for that step, `peer-refused` while the other node does not know of it.
    */
-  step(step: Step): Promise<RotationStatus> {
+  step(step: Step, unheard = false): Promise<RotationStatus> {
     return this.#inTurn(async () => {
       const before = this.rotation;
-      const after = await this.#after(step, before);
+      const after = await this.#after(step, unheard ? { ...before, told: true } : before);
       await writeKeyFolders(this.#options.folder, after);
       this.#folders = after;
       await this.#tidy();
@@ -177,7 +179,7 @@ export class NodeIdentity implements OwnIdentity, Service {
     }
     if (!told) {
       throw new SallyportError('peer-refused', 'the other node does not know yet what was announced; nothing was changed', {
-        next: 'connect the two nodes, then try again',
+        next: 'connect the two nodes, then try again; if the other node refuses the key of this one, add --unheard',
       });
     }
     if (step === 'switch') return { number, current: wanted, next: null, previous: current };

@@ -316,3 +316,25 @@ test('a key that is refused while its link is being greeted takes no live link o
   assert.deepEqual(dmz.events.named('link.up'), []);
   assert.equal(dmz.peers.current(), undefined);
 });
+
+test('a node whose key the other one refuses takes another one all the same, and is introduced with it', async (t) => {
+  const exchange = await connected(t, 'inside');
+  const { pair, inside, identity } = exchange;
+  const denied = join(pair.folder, 'dmz', 'denied-keys');
+  await denyKey(denied, pair.inside.fingerprint, 'stolen');
+  exchange.dmz.listener.recheck();
+  await until(() => inside.link.status().lastFailure?.check === 'revoked', 'it is refused');
+  await identity.step('announce');
+  await assert.rejects(identity.step('switch'), { code: 'peer-refused' });
+  const { fingerprint, told: known } = await identity.step('switch', true);
+  assert.equal(known, false);
+  await until(() => inside.link.status().lastFailure?.check === 'pin', 'it comes with the new key, which nobody knows');
+  const { port } = exchange.dmz.listener;
+  await exchange.dmz.stop();
+  const dmz = await startDmz(t, pair, { options: { port, internalFingerprint: fingerprint } });
+  await honestRoundTrip(inside);
+  await told(identity);
+  await identity.step('retire');
+  await told(identity);
+  assert.deepEqual(dmz.listener.known.fingerprints, [fingerprint]);
+});
