@@ -28,7 +28,7 @@ export interface AnnouncerOptions {
   /**
    * The first item after a quiet time is told at once; those that follow sooner than `firstMs` are told together, so that
    * messages, and commits on both sides, are shared when there are many. As long as there are, each wait is twice as long as the
-   * one before it, up to `mostMs`: the partner who still sends has the machine for himself meanwhile.
+   * one before it, up to `mostMs`, but ends when nothing came for `firstMs`.
    */
   readonly gather: { readonly firstMs: number; readonly mostMs: number };
   /** Items told right after their completion; more are found by looking into the records. */
@@ -55,6 +55,7 @@ export class Announcer implements Service {
   readonly #stop = new AbortController();
   readonly #queue: string[] = [];
   #toldAtMs = Number.NEGATIVE_INFINITY;
+  #completedAtMs = Number.NEGATIVE_INFINITY;
   #gatherMs: number;
   #cancelGather: (() => void) | undefined;
   readonly #underWay = new Set<Promise<void>>();
@@ -101,8 +102,8 @@ export class Announcer implements Service {
   completed(id: string, description?: ItemDescription): void {
     if (!this.#up || this.#stop.signal.aborted) return;
     const nowMs = this.#deps.clock.monotonicMs();
-    const waitMs = this.#toldAtMs + this.#gatherMs - nowMs;
-    if (description && waitMs <= 0 && this.#queue.length === 0) {
+    this.#completedAtMs = nowMs;
+    if (description && nowMs >= this.#toldAtMs + this.#gatherMs && this.#queue.length === 0) {
       this.#toldAtMs = nowMs;
       this.#gatherMs = this.#options.gather.firstMs;
       this.#begin(this.#tell(description));
@@ -114,7 +115,7 @@ export class Announcer implements Service {
     }
     this.#queue.push(id);
     if (this.#queue.length === this.#options.concurrency) this.#tellQueued();
-    else this.#cancelGather ??= this.#deps.clock.after(Math.max(0, waitMs), () => this.#tellQueued());
+    else if (!this.#cancelGather) this.#gather();
   }
 
   /** New rules: items that no rule matched are presented again. */
@@ -127,6 +128,14 @@ export class Announcer implements Service {
   async idle(): Promise<void> {
     this.#tellQueued();
     while (this.#round || this.#underWay.size > 0) await Promise.all([this.#round, ...this.#underWay]);
+  }
+
+  #gather(): void {
+    const { clock } = this.#deps;
+    const endsAtMs = Math.min(this.#toldAtMs + this.#gatherMs, this.#completedAtMs + this.#options.gather.firstMs);
+    const waitMs = endsAtMs - clock.monotonicMs();
+    if (waitMs > 0) this.#cancelGather = clock.after(waitMs, () => this.#gather());
+    else this.#tellQueued();
   }
 
   #tellQueued(): void {
