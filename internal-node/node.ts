@@ -320,6 +320,7 @@ export async function startInternalNode(config: InternalConfig, rolledBack?: str
     await services.start(adopted);
     await services.start(factors);
     await services.start(passwords);
+    await passwords.keepOnly(current.accounts.keys());
     await services.start(withdrawals);
     await services.start({ name: 'directories', start: async () => {}, stop: () => directories.close() });
     await services.start(publisher);

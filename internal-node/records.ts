@@ -25,6 +25,7 @@ export const migrations: readonly string[] = [
   ...sessions.hostKeyMigrations,
   ...sessions.credentialMigrations,
   ...passwords.standingMigrations,
+  ...passwords.goneMigrations,
 ];
 
 export const operations = {

@@ -70,7 +70,7 @@ export interface StaffApiDeps {
   readonly desk: Pick<AuthDesk, 'rehearse'>;
   readonly adopted: Pick<AdoptedPartners, 'forget'>;
   readonly factors: Pick<SecondFactors, 'begin' | 'confirm' | 'remove'>;
-  readonly passwords: Pick<OwnPasswords, 'invite' | 'withdraw'>;
+  readonly passwords: Pick<OwnPasswords, 'invite' | 'withdraw' | 'keepOnly'>;
   readonly staffLogins: StaffDoorDesk;
   readonly clock: Clock;
   readonly identity: Pick<OwnIdentity, 'keys'>;
@@ -356,6 +356,7 @@ export class StaffApi implements InternalAdminApi {
     for (const partner of changed) await this.#deps.cuts.cut(partner);
     await this.#deps.withdrawals.look();
     await publisher.publish();
+    await this.#deps.passwords.keepOnly(current.accounts.keys());
     return { partners: current.names().length, rules: config.rules.length };
   }
 

@@ -36,6 +36,8 @@ interface Kept extends KeptPassword {
   readonly parsed: PasswordHash;
 }
 
+const forgetMs = 86_400_000;
+
 type Owner = Pick<Account, 'password' | 'passwordSince' | 'passwordMustChange' | 'formerPasswords'>;
 
 export class OwnPasswords implements Service {
@@ -56,6 +58,18 @@ export class OwnPasswords implements Service {
   }
 
   async stop(): Promise<void> {}
+
+  /**
+   * Forgets passwords and invitations of partners whom the configuration has not had for a day: who gets the name later may be
+   * somebody else. A day, because files are moved and changes taken back.
+   */
+  async keepOnly(partners: Iterable<string>): Promise<void> {
+    const args = { partners: [...partners], nowMs: Math.floor(this.#deps.clock.nowMs()), forgetMs };
+    for (const partner of await this.#deps.records.call('password.keepOnly', args)) {
+      this.#kept.delete(partner);
+      this.#invitations.delete(partner);
+    }
+  }
 
   /** The hash that counts for a partner. */
   of(partner: string, owner: Owner): PasswordHash | undefined {

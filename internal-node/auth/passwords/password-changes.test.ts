@@ -123,3 +123,26 @@ test('a change of password that is being hashed while staff sets another one ope
   assert.deepEqual(await bench.password('acme', fresh), rejected);
   assert.equal((await bench.password('acme', 'what staff set meanwhile')).verdict, 'accepted');
 });
+
+test('what a partner set himself is forgotten a day after he is gone, and is not the password of the next one of his name', async () => {
+  await using bench = await AuthBench.make(partners);
+  const dayMs = 86_400_000;
+  const sets = async () => {
+    const session = newSessionId();
+    const { code } = await bench.passwords.invite('invited', 3_600_000);
+    await bench.password('invited', code, { session });
+    assert.equal((await newPassword(bench, 'invited', fresh, session)).verdict, 'accepted');
+  };
+  await sets();
+  await bench.passwords.keepOnly(['acme']);
+  bench.clock.advance(dayMs - 1);
+  await bench.passwords.keepOnly(['acme', 'invited']);
+  assert.equal((await bench.password('invited', fresh)).verdict, 'accepted', 'a change that was taken back');
+  await bench.passwords.invite('invited', 10 * dayMs);
+  await bench.passwords.keepOnly(['acme']);
+  await bench.passwords.keepOnly(['acme']);
+  bench.clock.advance(dayMs);
+  await bench.passwords.keepOnly(['acme', 'invited']);
+  assert.deepEqual(await bench.password('invited', fresh), rejected);
+  assert.deepEqual(await bench.database.call('password.all', undefined), { passwords: [], invitations: [] });
+});

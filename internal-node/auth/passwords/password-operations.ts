@@ -22,6 +22,11 @@ export const migrations: readonly string[] = [
 
 export const standingMigrations: readonly string[] = ["ALTER TABLE auth_password ADD COLUMN standing TEXT NOT NULL DEFAULT ''"];
 
+export const goneMigrations: readonly string[] = [
+  `ALTER TABLE auth_password ADD COLUMN gone_ms INTEGER;
+   ALTER TABLE auth_invitation ADD COLUMN gone_ms INTEGER`,
+];
+
 export interface KeptPassword {
   readonly partner: string;
   /** PHC string. */
@@ -63,7 +68,26 @@ function keep(store: Store, { partner, hash, insteadOf, former, sinceMs, standin
     .run(partner, hash, insteadOf, JSON.stringify(former), sinceMs, standing);
 }
 
+/** @returns whose were forgotten: the configuration did not have them for as long as that. */
+function keepOnly(
+  store: Store,
+  { partners, nowMs, forgetMs }: { readonly partners: readonly string[]; readonly nowMs: number; readonly forgetMs: number },
+): readonly string[] {
+  const known = JSON.stringify(partners);
+  const forgotten = (['auth_password', 'auth_invitation'] as const).flatMap((table) => {
+    // First those who come back too late: whoever has the name now may be somebody else.
+    const gone = store.sql(`DELETE FROM ${table} WHERE gone_ms <= ? RETURNING partner`).all(nowMs - forgetMs);
+    store.sql(`UPDATE ${table} SET gone_ms = NULL WHERE partner IN (SELECT value FROM json_each(?))`).run(known);
+    store
+      .sql(`UPDATE ${table} SET gone_ms = ? WHERE gone_ms IS NULL AND partner NOT IN (SELECT value FROM json_each(?))`)
+      .run(nowMs, known);
+    return (gone as unknown as readonly { readonly partner: string }[]).map(({ partner }) => partner);
+  });
+  return [...new Set(forgotten)];
+}
+
 export const operations = {
+  'password.keepOnly': keepOnly,
   'password.all': (
     store: Store,
   ): { readonly passwords: readonly KeptPassword[]; readonly invitations: readonly Invitation[] } => ({
