@@ -67,19 +67,31 @@ export async function freePort(host: string): Promise<number> {
   throw new Error('no free port found');
 }
 
-/** Runs a verb within this process: a set-up takes six of them, and each process of its own would load everything anew. */
-async function command(which: keyof typeof commands, ...args: readonly string[]): Promise<string> {
-  let printed = '';
-  let complaint = '';
-  const out = { write: (text: string) => (printed += text) };
-  const error = { write: (text: string) => (complaint += text) };
+/** How a verb ended: its exit code, and what it printed. */
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+/** Runs a verb within this process: each process of its own would load everything anew, half a second of processor time. */
+export async function runVerb(which: keyof typeof commands, args: readonly string[]): Promise<Ran> {
+  const printed = { out: '', error: '' };
+  const out = { write: (text: string) => (printed.out += text) };
+  const error = { write: (text: string) => (printed.error += text) };
   const signals = listenToSignals({ on: () => {} });
   const [node, main] = commands[which];
   const { runCommand } = await (which === 'dmz' ? import('../../dmz-node/program.ts') : import('../../internal-node/program.ts'));
   const surroundings = { out, error, input: process.stdin, env: process.env, signal: signals.signal };
   const code = await runCommand(args, surroundings, { signals, own: { node, flags: [], main } });
-  if (code !== 0) throw new Error(`${which} ${args.join(' ')} ended with ${code}: ${complaint}`);
-  return printed;
+  return { code, ...printed };
+}
+
+/** @returns what the verb printed. @throws Error with what it complained of. */
+export async function command(which: keyof typeof commands, ...args: readonly string[]): Promise<string> {
+  const { code, out, error } = await runVerb(which, args);
+  if (code !== 0) throw Object.assign(new Error(`${which} ${args.join(' ')} ended with ${code}: ${error}`), { stderr: error });
+  return out;
 }
 
 async function makePartnerKey(folder: string, name: string): Promise<SitePartner> {

@@ -4,10 +4,7 @@ import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { commands, type Site, type SitePartner, sftpArguments } from './site.ts';
-
-const run = promisify(execFile);
+import { command, commands, type Ran, type Site, type SitePartner, sftpArguments } from './site.ts';
 
 export interface SftpResult {
   readonly code: number;
@@ -92,20 +89,10 @@ async function offerDraft(site: Site, partner: string, name: string, write: (dra
 }
 
 /** What `sallyport` (or `sallyport-dmz`) prints for a command, run against the site's node. */
-export async function ask(site: Site, which: 'dmz' | 'internal', ...args: readonly string[]): Promise<string> {
-  const [node, ...main] = commands[which];
-  const { stdout } = await run(node, [...main, ...args, '--config', site[which].config], { maxBuffer: 64 * 1024 * 1024 });
-  return stdout;
-}
+export const ask = (site: Site, which: 'dmz' | 'internal', ...args: readonly string[]): Promise<string> =>
+  command(which, ...args, '--config', site[which].config);
 
-/** How a command ended: its exit code, and what it printed. */
-export interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly error: string;
-}
-
-/** A command of the internal node, as staff type it, whatever comes of it. */
+/** A command of the internal node, as a process of its own, whatever comes of it. */
 export function inside(site: Site, ...args: readonly string[]): Promise<Ran> {
   const [node, ...main] = commands.internal;
   return new Promise((resolve) => {

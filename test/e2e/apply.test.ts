@@ -4,7 +4,8 @@ import { appendFile, cp, mkdir, readFile, truncate, writeFile } from 'node:fs/pr
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { InternalStatus } from '../../internal-node/admin/api.ts';
-import { curlFtps, delivered, eventually, filesBelow, inside as insideOf, type Ran, sftp } from '../../scripts/site/walk.ts';
+import type { Ran } from '../../scripts/site/site.ts';
+import { curlFtps, delivered, eventually, filesBelow, inside as insideOf, sftp } from '../../scripts/site/walk.ts';
 import { AdminClient } from '../../shared/admin/client.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
 

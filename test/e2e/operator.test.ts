@@ -5,8 +5,8 @@ import { lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { InternalStatus, Listing, PushedItem, TraceAnswer } from '../../internal-node/admin/api.ts';
-import { commands } from '../../scripts/site/site.ts';
-import { ask, delivered, eventually, inside as insideOf, type Ran, sftp } from '../../scripts/site/walk.ts';
+import { commands, type Ran } from '../../scripts/site/site.ts';
+import { ask, delivered, eventually, inside as insideOf, sftp } from '../../scripts/site/walk.ts';
 import { type Pair, startPair } from '../fixtures/pair.ts';
 import { type Answer, op, openFlags, RawSftp } from '../fixtures/raw-sftp.ts';
 
