@@ -6,6 +6,7 @@ import * as passwords from './auth/passwords/password-operations.ts';
 import * as sessions from './auth/session-operations.ts';
 import * as totp from './auth/totp/totp-operations.ts';
 import * as ledger from './inbound/ledger-operations.ts';
+import * as headers from './known-headers.ts';
 import * as outgoing from './outbound/outgoing-operations.ts';
 import * as policy from './policy/policy-operations.ts';
 
@@ -26,6 +27,7 @@ export const migrations: readonly string[] = [
   ...sessions.credentialMigrations,
   ...passwords.standingMigrations,
   ...passwords.goneMigrations,
+  ...headers.migrations,
 ];
 
 export const operations = {

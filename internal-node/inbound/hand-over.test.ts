@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { newItemId, newTraceId } from '../../shared/ids.ts';
 import type { Decision, Rule } from '../../shared/policy.ts';
 import { sha256 } from '../../test/fixtures/dmz-double.ts';
 import { readTraceOf } from '../../test/fixtures/inside-events.ts';
 import { deliverAll, Run, Site } from '../../test/fixtures/inside-hand-over.ts';
+import type { DoubleItem } from '../redteam/sealed-item.ts';
 
 const never = new AbortController().signal;
 const text = (content: string): Buffer => Buffer.from(content);
@@ -185,6 +187,36 @@ test('D7, D15: another content under a known id is refused, once alarmed, and th
   }
   assert.deepEqual(await readTraceOf(site, run, item), ['item.registered', 'item.held', 'item.route-mismatch', 'item.forged']);
   assert.equal((await run.database.call('ledger.find', { id: item.description.id }))?.size, 3);
+});
+
+test('D7: bytes that an item had before are neither delivered again nor readable by others under another id', async () => {
+  await using site = await Site.make({
+    rules: [rule('swap', 'swap/*', { action: 'outbox', partner: 'globex' }), ...deliverAll],
+  });
+  await using run = await Run.open(site);
+  const first = await site.upload({ path: '/Inbox/orders.csv', contents: [text('pay once')] });
+  await run.settle();
+  const again = (path: string, segments = first.description.segments): DoubleItem => {
+    const description = { ...first.description, id: newItemId(), path, segments };
+    return site.dmz.add({ ...first, description });
+  };
+  const offered = 'd'.repeat(64);
+  await run.database.call('outgoing.pushed', {
+    ...{ id: newItemId(), trace: newTraceId(), partner: 'initech', path: '/Outbox/secret', size: 8, expiresAtMs: 9e15, nowMs: 1 },
+    ...{ sha256: sha256(text('secret')), headerSha256: offered, sealedBytes: 500 },
+  });
+  const stolen = first.description.segments.map((one) => ({ ...one, headerSha256: offered }));
+  const copies = [again('/Inbox/more.csv'), again('/Inbox/swap/orders.csv'), again('/Inbox/swap/secret', stolen)];
+  for (const { description } of copies) {
+    assert.equal((await run.registrar.ready(description, never)).decision.route.action, 'hold');
+    assert.equal(await run.database.call('ledger.readable', { id: description.id, partner: 'globex' }), undefined);
+  }
+  await run.settle();
+  assert.deepEqual(await site.delivered(), { 'acme/orders.csv': 'pay once' });
+  for (const item of copies) {
+    assert.equal(await run.state(item.description.id), 'quarantined');
+    assert.ok((await readTraceOf(site, run, item)).includes('item.forged'));
+  }
 });
 
 test('D15: sizes that do not add up are set aside', async () => {

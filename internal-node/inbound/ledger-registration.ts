@@ -3,6 +3,7 @@ import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
 import type { Decision, InsideDecision } from '../../shared/policy.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
+import { isOfAnother, keepHeaders } from '../known-headers.ts';
 import { wakeCompanions } from './ledger-companions.ts';
 import { courseOf, type LedgerItem, sameContent } from './ledger-item.ts';
 import { contextOf, find } from './ledger-rows.ts';
@@ -98,11 +99,14 @@ function setAside(store: Store, most: number): number {
   return row.items;
 }
 
+/** @returns `copied`: the bytes are those of another item. It is not taken down then. */
 export function register(
   store: Store,
   { item, decision, forged, mismatch, nowMs, maxWaiting, maxSetAside }: Registration,
-): 'done' | 'known' | 'full' {
+): 'done' | 'known' | 'full' | 'copied' {
   if (find(store, item.id)) return 'known';
+  const headers = item.segments.map(({ headerSha256 }) => headerSha256);
+  if (forged === null && isOfAnother(store, item.id, headers)) return 'copied';
   // Counted apart: forged items in a partner's name must not keep his own out.
   const [waiting, most] =
     forged === null ? [waitingOf(store, item.partner), maxWaiting] : [setAside(store, maxSetAside), maxSetAside];
@@ -137,6 +141,7 @@ export function register(
       item.releases ?? 0,
       item.completedAtMs,
     );
+  if (forged === null) keepHeaders(store, item.id, headers);
   wakeCompanions(store, { ...item, trigger: item.trigger ?? null });
   const context = contextOf(item);
   if (forged !== null) {

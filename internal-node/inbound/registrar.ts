@@ -134,23 +134,36 @@ export class Registrar {
     const decision: InsideDecision = forged === null ? this.#usable(router.decide(factsOf(item, below))) : setAside;
     const isComparable = forged === null && policyNumber === item.policyNumber && !decision.unplaced;
     const differs = isComparable && routeText(decision) !== routeText(item.decision);
-    const outcome = await ledger.call('ledger.register', {
-      item,
-      decision,
-      forged,
-      mismatch: differs ? { dmz: routeText(item.decision), inside: routeText(decision) } : null,
-      nowMs: clock.nowMs(),
-      maxWaiting: Math.max(this.#options.maxWaitingPerPartner, 2 * this.#deps.partners.quotaFiles(item.partner)),
-      maxSetAside: this.#options.maxSetAside,
-    });
+    const mismatch = differs ? { dmz: routeText(item.decision), inside: routeText(decision) } : null;
+    const outcome = await this.#takeDown(item, { decision, forged, mismatch });
     if (outcome === 'full') {
       return new SallyportError('limit-reached', 'too many items of this partner wait', { partner: item.partner });
     }
     if (outcome === 'done') return decision;
+    if (outcome === 'copied') return setAside;
     // Presented twice at the same time: the other call was first.
     const [sighting] = await ledger.call('ledger.sight', { claims: [item], nowMs: clock.nowMs() });
     if (sighting?.kind === 'conflict') return await this.#answer(item, sighting);
     return decision;
+  }
+
+  async #takeDown(
+    item: ItemDescription,
+    how: {
+      readonly decision: InsideDecision;
+      readonly forged: string | null;
+      readonly mismatch: { readonly dmz: string; readonly inside: string } | null;
+    },
+  ): Promise<'done' | 'known' | 'full' | 'copied'> {
+    const { ledger, clock, partners } = this.#deps;
+    const { maxWaitingPerPartner, maxSetAside } = this.#options;
+    const maxWaiting = Math.max(maxWaitingPerPartner, 2 * partners.quotaFiles(item.partner));
+    const limits = { nowMs: clock.nowMs(), maxWaiting, maxSetAside };
+    const outcome = await ledger.call('ledger.register', { item, ...how, ...limits });
+    if (outcome !== 'copied') return outcome;
+    const forged = 'its bytes are those of another item';
+    const again = await ledger.call('ledger.register', { item, decision: setAside, forged, mismatch: null, ...limits });
+    return again === 'done' ? 'copied' : again;
   }
 
   async #decideAnew(item: ItemDescription, known: { readonly path: string; readonly decision: Decision }): Promise<Decision> {

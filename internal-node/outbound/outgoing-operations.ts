@@ -4,6 +4,7 @@
  */
 import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
+import { keepHeaders } from '../known-headers.ts';
 import type { OutgoingItem } from './outgoing-item.ts';
 
 export const migrations = [
@@ -85,12 +86,13 @@ interface Sealed {
 }
 
 function sealed(store: Store, { id, sha256, headerSha256, sealedBytes }: Sealed): void {
-  store
+  const { changes } = store
     .sql(
       `UPDATE outgoing_items SET state = 'sealed', todo = 'offer', attempts = 0, next_attempt_ms = 0,
          sha256 = ?, header_sha256 = ?, sealed_bytes = ? WHERE id = ? AND state = 'claimed'`,
     )
     .run(sha256, headerSha256, sealedBytes, id);
+  if (changes > 0) keepHeaders(store, id, [headerSha256]);
 }
 
 interface Pushed extends Sealed {
@@ -111,6 +113,7 @@ function pushed(store: Store, args: Pushed): OutgoingItem {
          expires_ms, created_ms) VALUES (?, ?, ?, ?, ?, ?, 'sealed', 'offer', ?, ?, ?, ?, ?)`,
     )
     .run(id, trace, partner, path, size, nowMs, sha256, headerSha256, sealedBytes, expiresAtMs, nowMs);
+  keepHeaders(store, id, [headerSha256]);
   const item = find(store, id);
   if (!item) throw new Error('a row that was just made is missing');
   store.emit(event('outgoing.found', nowMs, contextOf(item), { file: path, size }));

@@ -91,6 +91,8 @@ export const itemScripts: readonly Script[] = [
       refuse(errorOf(answer) !== 'protocol-violation', `other contents under a known id: ${JSON.stringify(answer)}`);
       refuse(stage.edge.read.length !== reads, 'it was fetched a second time');
       stage.edge.items.delete(item.description.id);
+      const { size, sha256, segments } = item.description;
+      await setAside(stage, [{ sealed: item.sealed, description: { ...other.description, size, sha256, segments } }]);
       const names = [...(await stage.seen.delivered()).keys()].filter((name) => name.includes('once') || name.includes('twice'));
       refuse(names.length !== 1, `it was delivered more than once: ${names.join(', ')}`);
       const { login } = stage.session;

@@ -65,7 +65,7 @@ try {
 
   async function register(n: number): Promise<void> {
     const path = ['in/kind{}_7.csv', 'out/sales_{}_7.xml', 'day{}_x', 'a/b/file{}.pdf'][n % 4]?.replace('{}', String(n % rules));
-    const segment = { headerSha256: 'a'.repeat(64), plainBytes: 10, sealedBytes: 300, sha256: null };
+    const segment = { headerSha256: n.toString(16).padStart(64, '0'), plainBytes: 10, sealedBytes: 300, sha256: null };
     const decision = { route: { action: 'deliver', destination: 'inside' }, rule: 'rest (conf.d/all.yaml:1)' } as const;
     await ledger.call('ledger.register', {
       item: {
