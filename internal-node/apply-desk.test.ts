@@ -38,6 +38,7 @@ async function bench() {
   const [clock, events] = [new ManualClock(), new RecordedEvents()];
   let present: InternalSettings = await loadInternalSettings(configFile);
   let reloads = 0;
+  const trouble: { reload?: Error } = {};
   const makeDesk = () =>
     new ApplyDesk({
       swap,
@@ -46,6 +47,9 @@ async function bench() {
       filesInUse: async () => (await loadInternalSettings(configFile)).files,
       check: () => {},
       reload: async () => {
+        const { reload } = trouble;
+        delete trouble.reload;
+        if (reload) throw reload;
         present = await loadInternalSettings(configFile);
         reloads += 1;
       },
@@ -68,6 +72,7 @@ async function bench() {
     desk: makeDesk(),
     inPlace,
     reloads: () => reloads,
+    trouble,
     state: join(home, 'state/apply'),
   };
 }
@@ -124,16 +129,67 @@ test('after a kill the time goes on: within it the new one is in force, behind i
 });
 
 test('a kill while files are copied is undone at the next start', async () => {
-  const { planned, inPlace, clock, swap, home } = await bench();
-  await swap.gather(planned, ['conf.d/a.yaml', 'conf.d/sub/b.yaml']);
-  // The second file cannot be copied: a folder has its name.
-  await mkdir(join(home, 'conf.d/sub/b.yaml'), { recursive: true });
-  await assert.rejects(swap.put(['conf.d/a.yaml', 'conf.d/sub/b.yaml'], ['conf.d/a.yaml', 'conf.d/old.yaml'], 1, 1e15));
-  assert.equal(await readFile(join(home, 'conf.d/a.yaml'), 'utf8'), partner('initech'));
+  const { planned, inPlace, clock, swap, state } = await bench();
+  const files = ['conf.d/a.yaml', 'conf.d/sub/b.yaml'];
+  for (const deadlineMs of [1e15, null]) {
+    await swap.gather(planned, files);
+    await swap.put(files, ['conf.d/a.yaml', 'conf.d/old.yaml'], 1, deadlineMs);
+    assert.deepEqual(await inPlace(), fresh);
+    const note = JSON.parse(await readFile(join(state, 'note.json'), 'utf8'));
+    // Without a deadline the files count once they are in force: also a kill between the two is undone.
+    if (deadlineMs !== null) await writeFile(join(state, 'note.json'), JSON.stringify({ ...note, phase: 'copying' }));
+    assert.equal(await swap.recover(clock.nowMs()), 'the node stopped while it was put in place');
+    assert.deepEqual(await inPlace(), old);
+    assert.equal(await swap.recover(clock.nowMs()), undefined);
+  }
+});
+
+test('files that cannot all be written leave those of before in place, also for the next apply', async () => {
+  const { desk, planned, inPlace, home, state, swap, clock, reloads } = await bench();
+  // Its place is taken by a folder, which nobody may remove.
+  await mkdir(join(home, 'conf.d/sub/b.yaml/x'), { recursive: true });
+  for (const confirmMs of [null, 60_000]) {
+    await assert.rejects(desk.apply(planned, confirmMs));
+    assert.equal(await readFile(join(home, 'conf.d/a.yaml'), 'utf8'), partner('acme'));
+    assert.equal(await readFile(join(home, 'conf.d/old.yaml'), 'utf8'), partner('old'));
+  }
+  assert.equal(reloads(), 0);
   await rm(join(home, 'conf.d/sub'), { recursive: true });
-  assert.equal(await swap.recover(clock.nowMs()), 'the node stopped while it was put in place');
+  await desk.apply(planned, 60_000);
+  assert.deepEqual(await inPlace(), fresh);
+  await desk.rollBack('staff');
   assert.deepEqual(await inPlace(), old);
   assert.equal(await swap.recover(clock.nowMs()), undefined);
+  assert.deepEqual(await readdir(state), []);
+});
+
+test('what cannot be put in force goes back, also when it was not to be confirmed', async () => {
+  const { desk, planned, inPlace, trouble, state, reloads } = await bench();
+  for (const confirmMs of [null, 60_000]) {
+    trouble.reload = new Error('not now');
+    await assert.rejects(desk.apply(planned, confirmMs), { message: 'not now' });
+    assert.deepEqual(await inPlace(), old);
+    assert.deepEqual(await readdir(state), []);
+  }
+  assert.equal(reloads(), 2);
+  assert.equal(desk.deadlineMs, undefined);
+});
+
+test('a configuration that cannot be taken back at its time is taken back as soon as it can be', async () => {
+  const { desk, planned, inPlace, clock, home, reloads } = await bench();
+  await desk.apply(planned, 1000);
+  // Its place is taken by a folder; the one before it goes back.
+  await mkdir(join(home, 'conf.d/old.yaml'));
+  clock.advance(1000);
+  await eventually('the first try', async () => (await readFile(join(home, 'conf.d/a.yaml'), 'utf8')) === partner('acme'));
+  assert.equal(reloads(), 1);
+  await rm(join(home, 'conf.d/old.yaml'), { recursive: true });
+  await eventually('the old files', () => {
+    clock.advance(10_000);
+    return reloads() === 2;
+  });
+  assert.deepEqual(await inPlace(), old);
+  assert.equal(desk.deadlineMs, undefined);
 });
 
 test('a wrong configuration, and one that would move the node, change nothing', async () => {

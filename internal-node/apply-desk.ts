@@ -14,7 +14,7 @@ import type { InternalSettings } from './config.ts';
 import { type ConfigSwap, namesBelow } from './config-swap.ts';
 
 export interface ApplyDeskDeps {
-  readonly swap: Pick<ConfigSwap, 'gather' | 'gathered' | 'discard' | 'put' | 'confirm' | 'rollBack' | 'unconfirmed'>;
+  readonly swap: Pick<ConfigSwap, 'gather' | 'gathered' | 'discard' | 'put' | 'keep' | 'confirm' | 'rollBack' | 'unconfirmed'>;
   /** The settings in force. */
   readonly present: () => InternalSettings;
   /** Loads a folder as it would be in place. @throws ConfigError */
@@ -40,6 +40,8 @@ export interface Applied {
 }
 
 const longestTimerMs = 3_600_000;
+/** A disk that was full, or read-only, may have room by then. */
+const tryAgainMs = 10_000;
 
 export class ApplyDesk implements Service {
   readonly name = 'apply desk';
@@ -101,6 +103,7 @@ export class ApplyDesk implements Service {
     await swap.put(files, inUse, nowMs, confirmUntilMs).finally(() => swap.discard());
     try {
       await this.#deps.reload();
+      if (confirmUntilMs === null) await swap.keep();
     } catch (error) {
       if (await swap.rollBack()) await this.#deps.reload().catch(() => {});
       throw error;
@@ -142,15 +145,16 @@ export class ApplyDesk implements Service {
 
   async #rollBack(reason: string): Promise<boolean> {
     const { swap, events, clock, log } = this.#deps;
+    const wasThere = await swap.rollBack();
     this.#watch(undefined);
-    if (!(await swap.rollBack())) return false;
-    await events.emit([event('config.rolled-back', clock.nowMs(), {}, { reason })]);
+    if (!wasThere) return false;
     await this.#deps.reload().catch((error: unknown) => log.error({ err: error }, 'the files are back, but cannot be read anew'));
+    await events.emit([event('config.rolled-back', clock.nowMs(), {}, { reason })]);
     return true;
   }
 
-  /** One timer that looks again: a deadline may be days away. */
-  #watch(deadlineMs: number | undefined): void {
+  /** One timer that looks again: a deadline may be days away. @param leastMs Not before that. */
+  #watch(deadlineMs: number | undefined, leastMs = 0): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     this.#deadlineMs = deadlineMs;
@@ -161,11 +165,15 @@ export class ApplyDesk implements Service {
         this.#watch(deadlineMs);
         return;
       }
-      this.rollBack('it was not confirmed in time').catch((error: unknown) =>
-        this.#deps.log.error({ err: asSallyportError(error) }, 'a configuration that nobody confirmed could not be taken back'),
-      );
+      this.rollBack('it was not confirmed in time').catch((error: unknown) => {
+        this.#deps.log.error(
+          { err: asSallyportError(error) },
+          'a configuration that nobody confirmed could not be taken back yet',
+        );
+        if (this.#deadlineMs === deadlineMs) this.#watch(deadlineMs, tryAgainMs);
+      });
     };
-    this.#cancelTimer = this.#deps.clock.after(Math.max(0, Math.min(leftMs, longestTimerMs)), look);
+    this.#cancelTimer = this.#deps.clock.after(Math.max(leastMs, Math.min(leftMs, longestTimerMs)), look);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

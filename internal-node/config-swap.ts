@@ -13,9 +13,10 @@ import { SallyportError } from '../shared/errors.ts';
 /** Paths are relative to the folder of the main file. */
 const noteSchema = z.strictObject({
   format: z.literal(1),
-  /** `copying`: the files may be a mix. `waiting`: the new ones are in use until they are confirmed, or their time is over. */
+  /** `copying`: the files may be a mix. `waiting`: the new ones are there until they are confirmed, or their time is over. */
   phase: z.enum(['copying', 'waiting']),
   appliedAtMs: z.number(),
+  /** Null: they stay as soon as they are in force. */
   deadlineMs: z.number().nullable(),
   /** Files that are kept in `before`. */
   kept: z.array(z.string()),
@@ -51,8 +52,9 @@ export class ConfigSwap {
     return join(this.#own, 'gathered');
   }
 
-  /** Copies files of another folder together, in place of whatever was gathered before. */
+  /** Copies files of another folder together, in place of whatever was gathered before. What was put in place by halves goes back first. */
   async gather(from: string, files: readonly string[]): Promise<void> {
+    if (!(await this.unconfirmed())) await this.rollBack();
     await rm(this.gathered, { recursive: true, force: true });
     await mkdir(this.gathered, { recursive: true, mode: 0o700 });
     for (const file of files) await this.#copy(join(from, file), join(this.gathered, file));
@@ -66,8 +68,9 @@ export class ConfigSwap {
   /**
    * Puts the gathered files in place.
    * @param files Of the new configuration. @param before Of the one in use; those that the new one lacks are removed.
-   * @param deadlineMs When they go back unless they are confirmed; null: they stay.
-   * @throws SallyportError `already-exists` while another configuration waits to be confirmed.
+   * @param deadlineMs When they go back unless they are confirmed; null: they stay once `keep` says so.
+   * @throws SallyportError `already-exists` while another configuration waits to be confirmed; or why a file cannot be written:
+   *   the files of before are in place then, or go back before the next ones are gathered.
    */
   async put(files: readonly string[], before: readonly string[], nowMs: number, deadlineMs: number | null): Promise<void> {
     if (await this.unconfirmed()) {
@@ -83,10 +86,20 @@ export class ConfigSwap {
     const made = touched.filter((file) => !before.includes(file));
     const note: Note = { format: 1, phase: 'copying', appliedAtMs: nowMs, deadlineMs, kept: present, made };
     await this.#note(note);
-    for (const file of files) await this.#copy(join(this.gathered, file), join(this.#folder, file));
-    for (const file of before.filter((name) => !files.includes(name))) await remove(join(this.#folder, file));
-    if (deadlineMs === null) await this.#forget();
-    else await this.#note({ ...note, phase: 'waiting' });
+    try {
+      for (const file of files) await this.#copy(join(this.gathered, file), join(this.#folder, file));
+      for (const file of before.filter((name) => !files.includes(name))) await remove(join(this.#folder, file));
+      await this.#note({ ...note, phase: 'waiting' });
+    } catch (error) {
+      // What cannot be undone now keeps its note: it is undone before the next one, or at the next start.
+      await this.rollBack().catch(() => false);
+      throw error;
+    }
+  }
+
+  /** What was put in place without a deadline is in force: it stays. */
+  async keep(): Promise<void> {
+    await this.#forget();
   }
 
   /** The configuration that waits to be confirmed, if there is one. */
@@ -107,7 +120,7 @@ export class ConfigSwap {
   async rollBack(): Promise<boolean> {
     const note = await this.#read();
     if (!note) return false;
-    for (const file of note.kept) await this.#copy(join(this.#own, 'before', file), join(this.#folder, file));
+    for (const file of note.kept) await this.#restore(join(this.#own, 'before', file), join(this.#folder, file));
     for (const file of note.made) await remove(join(this.#folder, file));
     await this.#forget();
     return true;
@@ -118,7 +131,9 @@ export class ConfigSwap {
     const note = await this.#read();
     if (!note || (note.phase === 'waiting' && note.deadlineMs !== null && nowMs < note.deadlineMs)) return undefined;
     await this.rollBack();
-    return note.phase === 'copying' ? 'the node stopped while it was put in place' : 'it was not confirmed in time';
+    return note.phase === 'copying' || note.deadlineMs === null
+      ? 'the node stopped while it was put in place'
+      : 'it was not confirmed in time';
   }
 
   async #read(): Promise<Note | undefined> {
@@ -138,6 +153,12 @@ export class ConfigSwap {
     await flushFolder(this.#own);
     // Hashes of passwords: no longer than they are needed.
     for (const name of ['before', 'gathered']) await rm(join(this.#own, name), { recursive: true, force: true });
+  }
+
+  /** A folder that cannot be written to must not keep back a file that was never changed. */
+  async #restore(from: string, to: string): Promise<void> {
+    const [before, now] = [await readFile(from), await readFile(to).catch(() => undefined)];
+    if (now === undefined || !before.equals(now)) await this.#copy(from, to);
   }
 
   async #copy(from: string, to: string): Promise<void> {
