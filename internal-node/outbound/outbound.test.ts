@@ -212,6 +212,29 @@ test('puts a file back that changed while it was sealed, and offers it when it i
   assert.equal(site.dmz.offers[0]?.params.sha256, sha256(Buffer.from('first second')));
 });
 
+test('what is written to a file after it was sealed is neither deleted nor archived unseen: the file is offered again', async () => {
+  for (const after of ['delete', 'archive'] as const) {
+    await using site = await Site.make();
+    site.after = after;
+    await using run = await start(site);
+    await site.put('acme/a.csv', 'first');
+    site.dmz.linkEpoch = undefined;
+    await run.cycle();
+    const [id = ''] = await readdir(join(site.outgoing, '.sallyport-claimed'));
+    // Its writer has had it open all the time.
+    appendFileSync(join(site.outgoing, '.sallyport-claimed', id, 'acme', 'a.csv'), ' second');
+    site.dmz.linkEpoch = 2;
+    site.clock.advance(5000);
+    await run.sender.pass();
+    assert.deepEqual(await filesBelow(site.outgoing), { 'acme/a.csv': 'first second' }, after);
+    assert.deepEqual(await run.events(), ['outgoing.found', 'item.offered', 'outgoing.failed']);
+    await run.cycle();
+    const offered = site.dmz.offers.map(({ params }) => params.sha256);
+    assert.deepEqual(offered, [sha256(Buffer.from('first')), sha256(Buffer.from('first second'))]);
+    assert.deepEqual(await readdir(join(site.outgoing, '.sallyport-claimed')), []);
+  }
+});
+
 test('tries again after an outage, also when only the answer was lost', async () => {
   await using site = await Site.make();
   await using run = await start(site);

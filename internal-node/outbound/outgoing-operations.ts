@@ -140,9 +140,21 @@ function stored(store: Store, { id, path, nowMs }: Stored): void {
   store.emit(event('item.offered', nowMs, contextOf(item), { path, size, sha256: sha256 ?? '' }));
 }
 
+interface Done {
+  readonly id: string;
+  readonly todo: 'clean' | 'withdraw';
+  /** Why its source lies in the outgoing folder again; null: it does not. */
+  readonly detail: string | null;
+  readonly nowMs: number;
+}
+
 /** Nothing is left to do. */
-function done(store: Store, { id, todo }: { readonly id: string; readonly todo: 'clean' | 'withdraw' }): void {
-  store.sql("UPDATE outgoing_items SET todo = '' WHERE id = ? AND todo = ?").run(id, todo);
+function done(store: Store, { id, todo, detail, nowMs }: Done): void {
+  const { changes } = store.sql("UPDATE outgoing_items SET todo = '' WHERE id = ? AND todo = ?").run(id, todo);
+  const item = find(store, id);
+  if (changes > 0 && item && detail !== null) {
+    store.emit(event('outgoing.failed', nowMs, contextOf(item), { file: item.file ?? '', detail }));
+  }
 }
 
 /** The file lies in the outgoing folder again, as if it had never been taken. */

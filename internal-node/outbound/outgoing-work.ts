@@ -1,7 +1,7 @@
 /**
  * One attempt at what an outgoing item needs next: seal it, offer it to the DMZ, clean up after it, or take it back. A
  * failed attempt never throws; the item waits for its next one. The source is removed or archived only when the DMZ has
- * stored the sealed copy for good.
+ * stored the sealed copy for good, and only when it is still what was sealed.
  */
 import { constants } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
@@ -151,13 +151,20 @@ export class OutgoingWork {
   }
 
   async #clean(item: OutgoingItem, after: 'delete' | 'archive', todo: 'clean' | 'withdraw'): Promise<void> {
-    const { folder, records } = this.#deps;
+    const { folder, records, clock } = this.#deps;
+    const { id } = item;
+    let detail: string | null = null;
     if (item.file !== null && folder) {
-      if (after === 'archive') await folder.archive(item.id, componentsOf(item));
-      else await folder.remove(item.id, componentsOf(item));
+      const changed = await isChanged(folder, item);
+      if (changed && todo === 'clean') {
+        // Somebody wrote on while it was on its way: nobody has got these bytes yet.
+        await folder.putBack(id, componentsOf(item));
+        detail = 'the file changed after it was sealed: it is offered again as it is now';
+      } else if (changed || after === 'archive') await folder.archive(id, componentsOf(item));
+      else await folder.remove(id, componentsOf(item));
     }
-    await rm(this.spoolPath(item.id), { force: true });
-    await records.call('outgoing.done', { id: item.id, todo });
+    await rm(this.spoolPath(id), { force: true });
+    await records.call('outgoing.done', { id, todo, detail, nowMs: clock.nowMs() });
   }
 
   async #putOff(item: OutgoingItem, error: unknown, signal: AbortSignal): Promise<void> {
@@ -173,6 +180,19 @@ export class OutgoingWork {
     await records
       .call('outgoing.retry', { id: item.id, nextAttemptMs, nowMs, detail })
       .catch((cause: unknown) => log.error({ item: item.id, err: cause }, 'a failure was not taken down'));
+  }
+}
+
+/** Whether a claimed file is not what was sealed any more. */
+async function isChanged(folder: OutgoingFolder, item: OutgoingItem): Promise<boolean> {
+  try {
+    const claimed = await folder.open(item.id, componentsOf(item));
+    if (!claimed) return false;
+    await using _file = claimed.file;
+    return (await claimed.stamp()) !== item.stamp;
+  } catch (error) {
+    if (asSallyportError(error).code === 'source-changed') return true;
+    throw error;
   }
 }
 
