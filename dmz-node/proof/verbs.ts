@@ -14,7 +14,7 @@ import { loadNodeKeys } from '../../shared/pki/node-keys.ts';
 import { allHold } from '../../shared/proof/claim.ts';
 import { printClaims } from '../../shared/proof/claims-text.ts';
 import { signedText } from '../../shared/proof/signed-document.ts';
-import { attemptText, gotThere, type Probe } from '../../shared/proof/statement.ts';
+import { gotThere, notClosed, type Probe } from '../../shared/proof/statement.ts';
 import { loadDmzConfig } from '../config.ts';
 import { gatherDmzFacts } from './facts.ts';
 import type { ProbeOptions } from './probe.ts';
@@ -97,12 +97,13 @@ function addProbe(program: Program): void {
 
 function showProbe(probe: Probe, { output }: VerbContext, out: string | undefined): void {
   const all = [...probe.inside, ...probe.internet];
-  const answered = all.filter(gotThere);
+  const open = all.flatMap((attempt) => notClosed(attempt) ?? []);
   if (output.json) output.document(probe);
   else {
-    for (const attempt of answered) output.line(`${attemptText(attempt)}: packets of this host get there`);
-    output.line(`${all.length} connections tried, ${answered.length} answered, ${all.length - answered.length} stopped`);
+    for (const why of open) output.line(why);
+    const answered = all.filter(gotThere).length;
+    output.line(`${all.length} connections tried, ${answered} answered, ${all.length - open.length} stopped`);
   }
   if (out !== undefined) output.note(`signed record: ${out}; on the internal host: sallyport prove --probe ${out}`);
-  if (answered.length > 0) throw new EarlyExit(exitCodes.checkFailed);
+  if (open.length > 0) throw new EarlyExit(exitCodes.checkFailed);
 }

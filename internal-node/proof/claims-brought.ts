@@ -4,7 +4,7 @@
  */
 import { formatAddress, formatDuration } from '../../shared/config/units.ts';
 import { about, type Claim, type ClaimKind, type ClaimText, type Fact } from '../../shared/proof/claim.ts';
-import { type Attempt, attemptText, gotThere, type Probe, type Statement } from '../../shared/proof/statement.ts';
+import { type Attempt, mostHeaders, notClosed, type Probe, type Statement } from '../../shared/proof/statement.ts';
 import type { Brought, InsideFacts } from './facts.ts';
 
 const text = (id: string, kind: ClaimKind, statement: string, command: string): ClaimText => ({ id, kind, statement, command });
@@ -92,6 +92,12 @@ function sealedToUs({ statement, running }: InsideFacts, key: Fact<SealingKey>):
     const foreign = document.headers
       .filter(({ header }) => !opens(header))
       .map(({ file }) => `${file}: sealed to a key that is not ours`);
+    const expected = Math.min(document.objects, mostHeaders);
+    const untold =
+      document.headers.length < expected
+        ? [`the headers of ${expected - document.headers.length} stored files were not brought`]
+        : [];
+    const nobody = document.recipients.length === 0 ? ['policy of the DMZ node: it names no key to seal to'] : [];
     const wrong = document.recipients
       .filter((one) => one !== recipient)
       .map((one) => `policy of the DMZ node: ${one} is not our key`);
@@ -99,7 +105,7 @@ function sealedToUs({ statement, running }: InsideFacts, key: Fact<SealingKey>):
     const older =
       document.policyNumber < published ? [`the DMZ node works by policy ${document.policyNumber}, ours is ${published}`] : [];
     return {
-      offending: [...foreign, ...wrong, ...older],
+      offending: [...foreign, ...untold, ...nobody, ...wrong, ...older],
       evidence: [
         `${document.headers.length} of ${document.objects} stored files opened with ${recipient}`,
         `policy ${document.policyNumber}`,
@@ -138,9 +144,8 @@ function closed(id: string, statement: string, probe: Fact<Brought<Probe>>, pick
   const claim = text(id, 'probed', statement, 'nmap -Pn -p PORTS TARGET   # on the DMZ host');
   return about(claim, probe, ({ file, document }) => {
     const attempts = pick(document);
-    const answered = attempts.filter(gotThere);
     return {
-      offending: answered.map((attempt) => `${file}: ${attemptText(attempt)}: packets get there`),
+      offending: attempts.flatMap((attempt) => notClosed(attempt) ?? []).map((why) => `${file}: ${why}`),
       evidence: [
         `${attempts.length} tried: ${attempts.filter(({ outcome }) => outcome === 'silent').length} without any answer, ${attempts.filter(({ outcome }) => outcome === 'unreachable').length} stopped on the way`,
       ],

@@ -1,7 +1,7 @@
 /** What a neutral host sees of the DMZ: the doors that partners need, and nothing else. Needs no configuration and no key. */
 import { type Claim, type ClaimText, judged } from '../../shared/proof/claim.ts';
 import { attemptDefaults, targetsOf, tryConnections } from '../../shared/proof/connect-attempts.ts';
-import { attemptText, gotThere } from '../../shared/proof/statement.ts';
+import { attemptText, notClosed } from '../../shared/proof/statement.ts';
 
 export interface OutsideView {
   readonly host: string;
@@ -34,7 +34,7 @@ export async function outsideClaims({ host, open, closed }: OutsideView, signal:
         'From here the tunnel and everything else that was tried answers nobody.',
         `nmap -Pn -p ${closed.join(',')} ${host}`,
       ),
-      tried.filter(gotThere).map((attempt) => `${attemptText(attempt)}: packets get there`),
+      tried.flatMap((attempt) => notClosed(attempt) ?? []),
       tried.map(attemptText),
     ),
   ];

@@ -76,7 +76,11 @@ export function trailClaim(side: Side, audit: Fact<AuditChain>, folder: string):
     `tail -n 2 ${folder}/*.jsonl   # printf %s LINE | sha256sum gives "prev" of the next line`,
   );
   return about(text, audit, ({ lines, files, head, broken }) => ({
-    offending: broken === undefined ? [] : [`${folder}/${broken}: does not follow from the line before`],
+    offending: [
+      ...(broken === undefined ? [] : [`${folder}/${broken}: does not follow from the line before`]),
+      // The first start of a node is in it already.
+      ...(lines === 0 ? [`${folder}: there is not one line`] : []),
+    ],
     evidence: [`${lines} lines in ${files} files, head ${head}`],
   }));
 }

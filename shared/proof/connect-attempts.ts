@@ -46,12 +46,29 @@ function tryOne({ host, port }: Address, timeoutMs: number): Promise<Attempt> {
     };
     socket.setTimeout(timeoutMs, () => done('silent'));
     socket.once('connect', () => done('open'));
-    socket.once('error', ({ code }: NodeJS.ErrnoException) => done(code === 'ECONNREFUSED' ? 'refused' : silentOr(code)));
+    socket.once('error', (error) => done(outcomeOf(error)));
   });
 }
 
 /** A firewall that drops lets the system give up by itself; one that rejects says unreachable, or not permitted on our own host. */
-const silentOr = (code: string | undefined): Attempt['outcome'] => (code === 'ETIMEDOUT' ? 'silent' : 'unreachable');
+const outcomes: ReadonlyMap<string | undefined, Attempt['outcome']> = new Map([
+  ['ECONNREFUSED', 'refused'],
+  ['ECONNRESET', 'refused'],
+  ['ETIMEDOUT', 'silent'],
+  ...['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN', 'ENONET', 'ENOPROTOOPT', 'EACCES', 'EPERM'].map(
+    (code) => [code, 'unreachable'] as const,
+  ),
+]);
+
+/**
+ * What a failure says of the way. A name that nobody knows, or a system without a file descriptor left, says nothing of it.
+ * Of a name with several addresses the worst counts: one that answers is enough to get in.
+ */
+export function outcomeOf(error: Error): Attempt['outcome'] {
+  const all = (error instanceof AggregateError ? error.errors : [error]) as readonly NodeJS.ErrnoException[];
+  const each = all.map(({ code }) => outcomes.get(code) ?? 'untried');
+  return (['refused', 'untried', 'silent'] as const).find((outcome) => each.includes(outcome)) ?? 'unreachable';
+}
 
 /** So many connections in one run. */
 const mostTargets = 20_000;

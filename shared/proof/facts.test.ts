@@ -5,10 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { generateIdentity } from '../seal/age-key.ts';
-import { parsePorts, targetsOf } from './connect-attempts.ts';
+import { readAuditChain } from './audit-chain.ts';
+import { trailClaim } from './common-claims.ts';
+import { outcomeOf, parsePorts, targetsOf } from './connect-attempts.ts';
 import { parseStatus } from './processes.ts';
 import { findSecrets } from './secrets.ts';
 import { isListener, parseSocketTable, readSockets } from './sockets.ts';
+import { notClosed } from './statement.ts';
 
 let folder: string;
 before(async () => {
@@ -58,6 +61,22 @@ test('a secret is found wherever it lies in a large file, and only what is one',
   const harmless = join(folder, 'harmless');
   await writeFile(harmless, 'costs $6 or $2b; age1 and PRIVATE KEY are words, {SHA} too\n');
   assert.deepEqual(await findSecrets([harmless, join(folder, 'gone')]), []);
+});
+
+test('what could not be tried, and an address among several that answers, do not show that a way is closed', () => {
+  const failed = (code: string): Error => Object.assign(new Error(code), { code });
+  const attempt = (error: Error) => notClosed({ target: 'x', port: 1, ms: 1, outcome: outcomeOf(error) });
+  for (const code of ['EHOSTUNREACH', 'ENETUNREACH', 'EPERM', 'ETIMEDOUT']) assert.equal(attempt(failed(code)), undefined, code);
+  for (const code of ['ENOTFOUND', 'EAI_AGAIN', 'EMFILE', 'EADDRNOTAVAIL']) {
+    assert.match(attempt(failed(code)) ?? '', /could not be tried/, code);
+  }
+  const several = new AggregateError([failed('ENETUNREACH'), failed('ECONNREFUSED')]);
+  assert.match(attempt(several) ?? '', /packets get there/);
+});
+
+test('an audit trail without one line is no trail that holds', async () => {
+  const empty = await mkdtemp(join(folder, 'audit-'));
+  assert.equal(trailClaim('inside', { value: await readAuditChain(empty) }, empty).holds, 'no');
 });
 
 test('targets and ports are what people write, and bounded', () => {

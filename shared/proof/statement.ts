@@ -56,17 +56,22 @@ export const statementSchema = z.strictObject({
 });
 export type Statement = z.infer<typeof statementSchema>;
 
-/** One connection that was tried. `open`: somebody answered; `refused`: the host did, with a reset; `silent`: nobody did. */
+/** One connection that was tried. `open`: somebody answered; `refused`: the host did, with a reset; `silent`: nobody did; `untried`: it did not come to that. */
 export const attemptSchema = z.strictObject({
   target: z.string().max(300),
   port: z.int().min(1).max(65_535),
-  outcome: z.enum(['open', 'refused', 'silent', 'unreachable']),
+  outcome: z.enum(['open', 'refused', 'silent', 'unreachable', 'untried']),
   ms: z.int().min(0),
 });
 export type Attempt = z.infer<typeof attemptSchema>;
 export const attemptText = ({ target, port, outcome }: Attempt): string => `${formatAddress({ host: target, port })} ${outcome}`;
 /** Packets got there, whether or not somebody listens. */
 export const gotThere = ({ outcome }: Attempt): boolean => outcome === 'open' || outcome === 'refused';
+/** Why an attempt does not show that a way is closed; undefined when it does. */
+export function notClosed(attempt: Attempt): string | undefined {
+  if (gotThere(attempt)) return `${attemptText(attempt)}: packets get there`;
+  return attempt.outcome === 'untried' ? `${attemptText(attempt)}: it could not be tried from here` : undefined;
+}
 
 export const probeSchema = z.strictObject({
   schema: z.literal('sallyport-dmz-probe-1'),

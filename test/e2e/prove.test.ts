@@ -449,13 +449,20 @@ describe('prove', () => {
   it('fails for a statement in which a claim does not hold', () =>
     withFile(object(), 'in clear', async () => {
       await stage.bring({}, { facts: await stage.gatherDmz() });
-      assertOnly(await stage.insideClaims(), 'dmz.sealed', /a+\.1/);
+      const found = failing(await stage.insideClaims());
+      // A file without a header is one that our key does not open.
+      assert.deepEqual(Object.keys(found), ['inside.opens-all', 'dmz.sealed']);
+      assert.match(found['dmz.sealed'] ?? '', /a+\.1/);
     }));
 
   it('fails for a policy of the DMZ node that names another key, or an older one', async () => {
     await stage.bring();
     await stage.bring({ statement: { recipients: [generateIdentity().recipient] } });
     assertOnly(await stage.insideClaims(), 'inside.opens-all', /policy of the DMZ node: age1.* is not our key/);
+    await stage.bring({ statement: { recipients: [] } });
+    assertOnly(await stage.insideClaims(), 'inside.opens-all', /policy of the DMZ node: it names no key/);
+    await stage.bring({ statement: { headers: [], objects: 3 } });
+    assertOnly(await stage.insideClaims(), 'inside.opens-all', /the headers of 3 stored files were not brought/);
     await stage.bring({ statement: { policyNumber: 0 } });
     assertOnly(await stage.insideClaims(), 'inside.opens-all', /works by policy 0, ours is \d+/);
     await stage.bring();
@@ -485,6 +492,12 @@ describe('prove', () => {
   const probes: readonly (readonly [string, Partial<Probe>, string, RegExp])[] = [
     ['that reached something inside', { inside: [attempt(445, 'open')] }, 'probe.inside-closed', /10\.77\.2\.2:445 open/],
     ['to which a host inside answered', { inside: [attempt(445, 'refused')] }, 'probe.inside-closed', /10\.77\.2\.2:445 refused/],
+    [
+      'of which a part could not be tried',
+      { inside: [attempt(445, 'untried')] },
+      'probe.inside-closed',
+      /445 untried: it could not/,
+    ],
     ['that reached the Internet', { internet: [outside] }, 'probe.internet-closed', /192\.0\.2\.1:443 open/],
     [
       'that did not try what it must',
@@ -624,7 +637,7 @@ describe('prove', () => {
       const target = ['--inside', mustProbe.host, '--ports', '445', '--internet', '192.0.2.1:443'];
       const { code, out } = await stage.run('dmz', 'dmz', 'probe', '-c', stage.dmz.file, ...target, '--timeout', '200');
       assert.equal(code, 5, out);
-      assert.match(out, /10\.77\.2\.2:445 refused: packets of this host get there/);
+      assert.match(out, /10\.77\.2\.2:445 refused: packets get there/);
     } finally {
       await stage.hosts.firewall('dmz', stage.rules.dmz.text);
       await stage.hosts.firewall('inside', stage.rules.inside.text);
