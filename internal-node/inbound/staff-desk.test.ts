@@ -39,6 +39,31 @@ test('hands over a held item, and confirms it only after the taker has it', asyn
   await assert.rejects(run.staff.takeByHand({ item: item.description.id }, never), { code: 'already-collected' });
 });
 
+test('a taker may take longer than the lease, unless the item is gone from the DMZ then', async () => {
+  await using site = await Site.make({ rules: hold });
+  await using run = await Run.open(site);
+  await run.staff.start();
+  const [slow, removed] = [
+    await site.upload({ contents: [Buffer.from('x')] }),
+    await site.upload({ contents: [Buffer.from('y')] }),
+  ];
+  await run.settle();
+  // A lease that is over as soon as it was given.
+  site.dmz.leaseMs = 0;
+  await using taken = await run.staff.takeByHand({ item: slow.description.id }, never);
+  await using late = await run.staff.takeByHand({ item: removed.description.id }, never);
+  site.dmz.leaseMs = 60_000;
+  site.dmz.removed.add(removed.description.id);
+  await taken.commit(never);
+  await assert.rejects(late.commit(never), { code: 'already-collected' });
+  assert.equal(await run.state(slow.description.id), 'pulled');
+  assert.equal(await run.state(removed.description.id), 'pulling');
+  assert.deepEqual(
+    site.dmz.confirmed.map(({ id }) => id),
+    [slow.description.id],
+  );
+});
+
 test('an item that the taker gives up stays where it was', async () => {
   await using site = await Site.make({ rules: hold });
   await using run = await Run.open(site);

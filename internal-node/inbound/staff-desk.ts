@@ -191,6 +191,8 @@ export class StaffDesk {
 
   async #taken(item: LedgerItem, sha256: string, lease: Lease, signal: AbortSignal): Promise<void> {
     const { ledger, link, clock } = this.#deps;
+    // The taker may have written for longer than a lease lasts. Nobody else fetches it meanwhile: the ledger has it as under way.
+    await lease.keep(signal);
     lease.check();
     await ledger.call('ledger.pulled', { id: item.id, sha256, nowMs: clock.nowMs() });
     const settled = await ledger.call('ledger.find', { id: item.id });
