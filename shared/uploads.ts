@@ -48,6 +48,10 @@ export const uploadSettingsSchema = z.strictObject({
 });
 export type UploadSettings = z.infer<typeof uploadSettingsSchema>;
 
+/** The suffix by which a name is the trigger of one file; `name` in NFC. */
+export const triggerSuffix = (name: string, suffixes: readonly string[]): string | undefined =>
+  suffixes.find((suffix) => name.length > suffix.length && name.endsWith(suffix));
+
 /** What one partner has of his own. */
 export const uploadOverridesSchema = uploadSettingsSchema.partial();
 export type UploadOverrides = z.infer<typeof uploadOverridesSchema>;

@@ -1,6 +1,6 @@
 /** What completes an upload of a partner, by the settings of his grant and of the policy in force (reliability.md §2.9). */
 import { matcherOf } from '../../shared/matching/expression.ts';
-import { defaultUploads, type UploadSettings, withOwn } from '../../shared/uploads.ts';
+import { defaultUploads, triggerSuffix, type UploadSettings, withOwn } from '../../shared/uploads.ts';
 import type { CacheUser, PolicyInForce, Ruling } from '../cache-view.ts';
 import type { Hold } from './records/hold.ts';
 
@@ -53,7 +53,7 @@ export class Completion {
     if (this.#anyOf(batch)(name)) {
       return { kind: 'folder', dueMs: null, alarmMs: nowMs + waitMs, pairing: { role: 'batch' } };
     }
-    const suffix = suffixes.find((text) => name.length > text.length && name.endsWith(text));
+    const suffix = triggerSuffix(name, suffixes);
     if (suffix !== undefined) {
       const fileName = name.slice(0, -suffix.length);
       return { kind: 'file', dueMs: null, alarmMs: nowMs + waitMs, pairing: { role: 'trigger', fileName } };

@@ -94,6 +94,17 @@ test('2.9 trigger: by setting it is not delivered at all, or not looked into', a
   assert.deepEqual(await site.drafts(), []);
 });
 
+test('2.9 trigger: what the DMZ node calls a trigger is delivered when its name is none that triggers have', async () => {
+  await using site = await Site.make();
+  await using run = await Run.open(site);
+  run.uploads = { ...run.uploads, trigger: { ...run.uploads.trigger, deliver: 'no', verify: false } };
+  const [file, called] = [await send(site, 'x.csv', 'data'), await send(site, 'orders.csv', 'orders')];
+  pair([file], called);
+  await run.settle();
+  assert.deepEqual(await site.delivered(), { 'acme/x.csv': 'data', 'acme/orders.csv': 'orders' });
+  assert.equal(await run.state(called.description.id), 'delivered');
+});
+
 test('2.9 trigger: one that a rule drops, or that is of another partner, delays nothing', async () => {
   const rules = [
     { name: 'no flags', source: '', path: '*.done', route: { action: 'delete' as const } },
@@ -194,7 +205,7 @@ for (const call of [
     await using site = await Site.make();
     const uploads = {
       duplicates: { action: 'suppress' as const, windowMs: 3_600_000 },
-      trigger: { verify: true, deliver: 'no' as const, suffixes: ['.sha256'] },
+      trigger: { verify: true, deliver: 'no' as const, suffixes: ['.sha256'], batch: [] },
     };
     const file = await send(site, 'x.csv', 'data');
     const trigger = await send(site, 'x.csv.sha256', digest('sha256', 'data'));

@@ -3,7 +3,8 @@
  * what it says, a trigger is published after its files or not at all, and a file that may be a second sending waits for the
  * first.
  *
- * The DMZ only claims which trigger completed a file. That claim can delay a file and can have it checked, nothing else.
+ * The DMZ only claims which trigger completed a file. That claim can delay a file and can have it checked, nothing else: what is not
+ * delivered for being a trigger has a name that triggers of its partner have.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -11,7 +12,9 @@ import { readFile, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import type { Records } from '../../shared/durable/database.ts';
 import { SallyportError } from '../../shared/errors.ts';
+import { matcherOf } from '../../shared/matching/expression.ts';
 import { nameOf } from '../../shared/paths/virtual-path.ts';
+import { triggerSuffix } from '../../shared/uploads.ts';
 import type { DuplicatePolicy } from './ledger-companions.ts';
 import type { LedgerItem } from './ledger-item.ts';
 import type { LedgerOperations } from './ledger-operations.ts';
@@ -20,7 +23,12 @@ import { algorithmOf, countOf, digestFor, type Expected, maxTriggerBytes, parseT
 /** What the configuration says of a partner. */
 export interface CompanionSettings {
   readonly duplicates: DuplicatePolicy;
-  readonly trigger: { readonly verify: boolean; readonly deliver: 'last' | 'no'; readonly suffixes: readonly string[] };
+  readonly trigger: {
+    readonly verify: boolean;
+    readonly deliver: 'last' | 'no';
+    readonly suffixes: readonly string[];
+    readonly batch: readonly string[];
+  };
 }
 
 export interface CompanionsDeps {
@@ -89,7 +97,9 @@ export class Companions {
     const { open, aside, repeated } = await this.#deps.ledger.call('ledger.filesOf', { id: item.id });
     if (open > 0) throw waits(item, `${open} of the files that it completes are not inside yet`);
     if (aside > 0) throw mismatch(item, `${aside} of the files that it completes were set aside`);
-    return repeated || this.#deps.settingsOf(item.partner).trigger.deliver === 'no' ? 'drop' : 'publish';
+    const { trigger } = this.#deps.settingsOf(item.partner);
+    const unwanted = repeated || trigger.deliver === 'no';
+    return unwanted && isTriggerName(nameOf(item.path).normalize('NFC'), trigger) ? 'drop' : 'publish';
   }
 
   #isVerified(item: LedgerItem): boolean {
@@ -101,6 +111,9 @@ export class Companions {
     return suffixes.some((suffix) => `${item.path}${suffix}`.normalize('NFC') === triggerPath.normalize('NFC'));
   }
 }
+
+const isTriggerName = (name: string, { suffixes, batch }: CompanionSettings['trigger']): boolean =>
+  triggerSuffix(name, suffixes) !== undefined || batch.some((glob) => matcherOf(glob)(name));
 
 async function fileDigest(path: string, algorithm: string, signal: AbortSignal): Promise<string> {
   const hash = createHash(algorithm);
