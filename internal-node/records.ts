@@ -28,6 +28,7 @@ export const migrations: readonly string[] = [
   ...passwords.standingMigrations,
   ...passwords.goneMigrations,
   ...headers.migrations,
+  ...ledger.goneMigrations,
 ];
 
 export const operations = {

@@ -367,6 +367,25 @@ test('what vanishes from the DMZ is taken down as gone, and comes back when it i
   assert.deepEqual(await site.delivered(), { 'acme/report.csv': 'x' });
 });
 
+test('what is gone is forgotten in time, what came back is not', async () => {
+  await using site = await Site.make({ rules: [] });
+  await using run = await Run.open(site);
+  const [away, back] = [
+    await site.upload({ path: '/Inbox/away', contents: [text('x')] }),
+    await site.upload({ path: '/Inbox/back', contents: [text('y')] }),
+  ];
+  await run.settle();
+  for (const { description } of [away, back]) site.dmz.items.delete(description.id);
+  await run.settle();
+  site.dmz.items.set(back.description.id, back);
+  await run.settle();
+  assert.equal(await run.database.call('ledger.forget', { beforeMs: 0 }), 0);
+  assert.equal(await run.state(away.description.id), 'gone');
+  assert.equal(await run.database.call('ledger.forget', { beforeMs: Date.now() + 1 }), 1);
+  assert.equal(await run.database.call('ledger.find', { id: away.description.id }), undefined);
+  assert.equal(await run.state(back.description.id), 'registered');
+});
+
 test('without a link nothing is tried, and a list that does not rise ends the link', async () => {
   await using site = await Site.make();
   await using run = await Run.open(site);

@@ -78,6 +78,11 @@ export const companionMigrations = [
 
 export const dispatchMigrations = [destinationsMigration] as const;
 
+export const goneMigrations = [
+  `CREATE INDEX ledger_gone ON ledger_items(settled_ms) WHERE state = 'gone';
+  UPDATE ledger_items SET settled_ms = registered_ms WHERE state = 'gone'`,
+] as const;
+
 export const operations = {
   'ledger.sight': (
     store: Store,

@@ -27,7 +27,8 @@ export function sight(store: Store, claim: ItemDescription, nowMs: number): Sigh
     }
     return { kind: 'conflict' };
   }
-  if (item.state === 'gone') store.sql("UPDATE ledger_items SET state = 'registered' WHERE id = ?").run(item.id);
+  if (item.state === 'gone')
+    store.sql("UPDATE ledger_items SET state = 'registered', settled_ms = NULL WHERE id = ?").run(item.id);
   if (item.state === 'registered' || item.state === 'gone') {
     // What one destination has stays decided as it was: another decision would send it somewhere twice.
     const isUndecided = item.path !== claim.path || item.decision.route.action === 'unrouted';

@@ -172,10 +172,10 @@ export function gone(store: Store, args: { readonly id: string; readonly nowMs: 
   const { id, nowMs, staged: alsoStaged } = args;
   const { changes } = store
     .sql(
-      `UPDATE ledger_items SET state = 'gone', todo = '', place = NULL, inode = NULL, file = NULL, content_sha256 = NULL
-       WHERE id = ? AND (state IN ('registered', 'pulling') OR (? AND state = 'staged'))`,
+      `UPDATE ledger_items SET state = 'gone', todo = '', place = NULL, inode = NULL, file = NULL, content_sha256 = NULL,
+         settled_ms = ? WHERE id = ? AND (state IN ('registered', 'pulling') OR (? AND state = 'staged'))`,
     )
-    .run(id, alsoStaged ? 1 : 0);
+    .run(nowMs, id, alsoStaged ? 1 : 0);
   const item = find(store, id);
   if (changes === 0 || !item) return;
   store.emit(event('item.gone', nowMs, contextOf(item), { path: item.path }));
@@ -210,13 +210,15 @@ export function unpark(store: Store, { nowMs }: { readonly nowMs: number }): voi
   store.sql("UPDATE ledger_items SET next_attempt_ms = 0 WHERE todo <> '' AND next_attempt_ms > ?").run(nowMs + longestWaitMs);
 }
 
-/** Forgets what was confirmed long ago. A replay after that lacks a valid session and is set aside. */
+/**
+ * Forgets what was confirmed, or is gone, since long ago. A replay after that lacks a valid session and is set aside.
+ * @returns of how many; 1000 when there may be more.
+ */
 export function forget(store: Store, { beforeMs }: { readonly beforeMs: number }): number {
-  const { changes } = store
-    .sql(
-      `DELETE FROM ledger_items WHERE number IN (SELECT number FROM ledger_items
-       WHERE confirmed_ms IS NOT NULL AND confirmed_ms < ? AND todo = '' LIMIT 1000)`,
-    )
-    .run(beforeMs);
-  return Number(changes);
+  const ended = ["confirmed_ms IS NOT NULL AND confirmed_ms < ? AND todo = ''", "state = 'gone' AND settled_ms < ?"];
+  const forgotten = ended.map((when) => {
+    const numbers = `SELECT number FROM ledger_items WHERE ${when} LIMIT 1000`;
+    return Number(store.sql(`DELETE FROM ledger_items WHERE number IN (${numbers})`).run(beforeMs).changes);
+  });
+  return Math.max(...forgotten);
 }
