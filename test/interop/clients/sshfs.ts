@@ -13,7 +13,14 @@ const run = promisify(execFile);
 async function one(mounted: string, step: Step): Promise<Outcome> {
   switch (step.do) {
     case 'put':
-      return shell('cp', [...(step.times ? ['--preserve=timestamps'] : []), '--', step.local, mounted + step.remote]);
+      // Holes of the source written too: an upload that leaves some is refused as incomplete.
+      return shell('cp', [
+        '--sparse=never',
+        ...(step.times ? ['--preserve=timestamps'] : []),
+        '--',
+        step.local,
+        mounted + step.remote,
+      ]);
     case 'get':
       return shell('cp', ['--', mounted + step.remote, step.local]);
     case 'rename':
@@ -59,7 +66,7 @@ export const sshfs: Client = {
   id: 'sshfs',
   protocol: 'sftp',
   packages: ['sshfs', 'openssh-client'],
-  note: 'files are read and written from end to end; anything else is refused',
+  note: 'files are read and written from end to end, holes too (`cp --sparse=never`); anything else is refused',
   lacks: {
     'resume-put': 'cp begins anew',
     'resume-get': 'cp begins anew',

@@ -40,7 +40,9 @@ async function settings({ way, host, port, user, password, scratch }: Door): Pro
   };
   const named = Object.entries(wanted).map(([key, value]) => [`RCLONE_CONFIG_DOOR_${key.toUpperCase()}`, value]);
   const once = { RCLONE_CONFIG: '/dev/null', RCLONE_RETRIES: '1', RCLONE_LOW_LEVEL_RETRIES: '1' };
-  return { ...Object.fromEntries(named), ...once, HOME: scratch };
+  // 1.60 leaves each part of a large file early and takes the 426 for it as a failure, ProFTPD's too.
+  const inOnePiece = { RCLONE_MULTI_THREAD_STREAMS: '0' };
+  return { ...Object.fromEntries(named), ...once, ...inOnePiece, HOME: scratch };
 }
 
 export const rcloneFtps: Client = {
@@ -48,7 +50,7 @@ export const rcloneFtps: Client = {
   id: 'rclone-ftps',
   protocol: 'ftps',
   packages: ['rclone'],
-  note: 'one attempt; by itself it makes several',
+  note: 'one attempt; by itself it makes several; large files in one piece (`--multi-thread-streams 0`), which 1.60 needs with any server',
   lacks: {
     'resume-put': 'it sends a file anew',
     'resume-get': 'it fetches a file anew',
