@@ -1,7 +1,8 @@
 /**
  * Which age header belongs to which item. A header holds the one key of its bytes, and each file gets one of its own; so a header
  * that comes a second time, in another item, is a copy: bytes that are to be delivered once more, or read by somebody whose they
- * are not. Whoever presents it first has it, for as long as the inside remembers that item. Runs in the worker thread.
+ * are not. Whoever presents it first has it, for as long as the inside remembers that item, or until it goes on as another one
+ * because its partner renamed it. Runs in the worker thread.
  */
 import type { Store } from '../shared/durable/operations.ts';
 
@@ -20,17 +21,15 @@ export const migrations = [
   ${forgotten('ledger_items', "SELECT unhex(value ->> '$.headerSha256') FROM json_each(OLD.segments)")}`,
 ] as const;
 
-/** @param headers SHA-256, hex. @returns whether one of them belongs to another item. */
-export function isOfAnother(store: Store, item: string, headers: readonly string[]): boolean {
+/** @param headers SHA-256, hex. @returns the other items that one of them belongs to. */
+export function ownersBeside(store: Store, item: string, headers: readonly string[]): readonly string[] {
   const select = store.sql('SELECT item FROM known_headers WHERE header = unhex(?)');
-  return headers.some((header) => {
-    const known = select.get(header) as { item: string } | undefined;
-    return known !== undefined && known.item !== item;
-  });
+  const owners = headers.flatMap((header) => (select.get(header) as { item: string } | undefined)?.item ?? []);
+  return [...new Set(owners)].filter((owner) => owner !== item);
 }
 
 /** From now on they belong to this item. @param headers SHA-256, hex. */
 export function keepHeaders(store: Store, item: string, headers: readonly string[]): void {
-  const insert = store.sql('INSERT OR IGNORE INTO known_headers(header, item) VALUES (unhex(?), ?)');
+  const insert = store.sql('INSERT OR REPLACE INTO known_headers(header, item) VALUES (unhex(?), ?)');
   for (const header of headers) insert.run(header, item);
 }

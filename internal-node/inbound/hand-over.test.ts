@@ -219,6 +219,27 @@ test('D7: bytes that an item had before are neither delivered again nor readable
   }
 });
 
+test('D7: a file that is renamed before it is taken goes on under its new item, and only there', async () => {
+  await using site = await Site.make({ rules: [] });
+  await using run = await Run.open(site);
+  const first = await site.upload({ path: '/Inbox/a.csv', contents: [text('once')] });
+  await run.settle();
+  site.dmz.items.delete(first.description.id);
+  const renamed = site.dmz.add({ ...first, description: { ...first.description, id: newItemId(), path: '/Inbox/b.csv' } });
+  await run.settle();
+  assert.equal(await run.state(first.description.id), 'gone');
+  assert.equal(await run.state(renamed.description.id), 'registered');
+  site.dmz.items.set(first.description.id, first);
+  run.rules = deliverAll;
+  await run.settle();
+  assert.deepEqual(await site.delivered(), { 'acme/b.csv': 'once' });
+  assert.equal(await run.state(first.description.id), 'gone');
+  const again = site.dmz.add({ ...first, description: { ...first.description, id: newItemId(), path: '/Inbox/c.csv' } });
+  await run.settle();
+  assert.equal(await run.state(again.description.id), 'quarantined');
+  assert.deepEqual(await site.delivered(), { 'acme/b.csv': 'once' });
+});
+
 test('D15: sizes that do not add up are set aside', async () => {
   await using site = await Site.make();
   await using run = await Run.open(site);

@@ -3,10 +3,11 @@ import type { Store } from '../../shared/durable/operations.ts';
 import { event } from '../../shared/events/event.ts';
 import type { Decision, InsideDecision } from '../../shared/policy.ts';
 import type { ItemDescription } from '../../shared/tunnel/messages.ts';
-import { isOfAnother, keepHeaders } from '../known-headers.ts';
+import { keepHeaders, ownersBeside } from '../known-headers.ts';
 import { wakeCompanions } from './ledger-companions.ts';
 import { courseOf, type LedgerItem, sameContent } from './ledger-item.ts';
 import { contextOf, find } from './ledger-rows.ts';
+import { gone } from './ledger-steps.ts';
 
 /** What a claim of the DMZ is to the ledger. */
 export type Sighting =
@@ -20,7 +21,9 @@ export type Sighting =
 export function sight(store: Store, claim: ItemDescription, nowMs: number): Sighting {
   const item = find(store, claim.id);
   if (!item) return { kind: 'unknown' };
-  if (!sameContent(item, claim)) {
+  // A former name comes back though its bytes went on under another: one of the two is a copy.
+  const wentOn = item.state === 'gone' && ownersBeside(store, item.id, headersOf(claim)).length > 0;
+  if (wentOn || !sameContent(item, claim)) {
     const first = store.sql('UPDATE ledger_items SET conflict = 1 WHERE id = ? AND conflict = 0').run(item.id);
     if (first.changes > 0) {
       store.emit(event('item.forged', nowMs, contextOf(item), { reason: 'another content under the id of a known item' }));
@@ -100,18 +103,38 @@ function setAside(store: Store, most: number): number {
   return row.items;
 }
 
-/** @returns `copied`: the bytes are those of another item. It is not taken down then. */
+const headersOf = ({ segments }: Pick<ItemDescription, 'segments'>): readonly string[] =>
+  segments.map(({ headerSha256 }) => headerSha256);
+
+/**
+ * Who renames a file before it is taken, or goes on with it, has it presented as another item with the same bytes. Then the
+ * former one is over, for good.
+ * @returns `copied`: bytes of an item that was taken, or of somebody else's · `busy`: their item is being taken.
+ */
+function succeed(store: Store, item: ItemDescription, nowMs: number): 'yes' | 'busy' | 'copied' {
+  const former = ownersBeside(store, item.id, headersOf(item)).map((id) => find(store, id));
+  const mayEnd = (one: LedgerItem | undefined): boolean =>
+    one !== undefined && one.partner === item.partner && one.step === 0 && endable.includes(one.state);
+  if (!former.every(mayEnd)) return 'copied';
+  if (former.some((one) => one?.state === 'pulling' || one?.state === 'staged')) return 'busy';
+  for (const one of former) if (one) gone(store, { id: one.id, nowMs, staged: false });
+  return 'yes';
+}
+
+const endable: readonly LedgerItem['state'][] = ['registered', 'pulling', 'staged', 'gone'];
+
+/** @returns `copied`, `busy`: see `succeed`. It is not taken down then. */
 export function register(
   store: Store,
   { item, decision, forged, mismatch, nowMs, maxWaiting, maxSetAside }: Registration,
-): 'done' | 'known' | 'full' | 'copied' {
+): 'done' | 'known' | 'full' | 'copied' | 'busy' {
   if (find(store, item.id)) return 'known';
-  const headers = item.segments.map(({ headerSha256 }) => headerSha256);
-  if (forged === null && isOfAnother(store, item.id, headers)) return 'copied';
   // Counted apart: forged items in a partner's name must not keep his own out.
   const [waiting, most] =
     forged === null ? [waitingOf(store, item.partner), maxWaiting] : [setAside(store, maxSetAside), maxSetAside];
   if (waiting >= most) return 'full';
+  const succession = forged === null ? succeed(store, item, nowMs) : 'yes';
+  if (succession !== 'yes') return succession;
   const course = courseOf(decision, item.state);
   store
     .sql(
@@ -142,7 +165,7 @@ export function register(
       item.releases ?? 0,
       item.completedAtMs,
     );
-  if (forged === null) keepHeaders(store, item.id, headers);
+  if (forged === null) keepHeaders(store, item.id, headersOf(item));
   wakeCompanions(store, { ...item, trigger: item.trigger ?? null });
   const context = contextOf(item);
   if (forged !== null) {

@@ -139,6 +139,9 @@ export class Registrar {
     if (outcome === 'full') {
       return new SallyportError('limit-reached', 'too many items of this partner wait', { partner: item.partner });
     }
+    if (outcome === 'busy') {
+      return new SallyportError('limit-reached', 'its former item is being taken', { partner: item.partner });
+    }
     if (outcome === 'done') return decision;
     if (outcome === 'copied') return setAside;
     // Presented twice at the same time: the other call was first.
@@ -154,7 +157,7 @@ export class Registrar {
       readonly forged: string | null;
       readonly mismatch: { readonly dmz: string; readonly inside: string } | null;
     },
-  ): Promise<'done' | 'known' | 'full' | 'copied'> {
+  ): Promise<'done' | 'known' | 'full' | 'copied' | 'busy'> {
     const { ledger, clock, partners } = this.#deps;
     const { maxWaitingPerPartner, maxSetAside } = this.#options;
     const maxWaiting = Math.max(maxWaitingPerPartner, 2 * partners.quotaFiles(item.partner));

@@ -99,6 +99,7 @@ export const nameCases: readonly Case[] = [
       const file = await play.file('a', 1000);
       const path = play.held('a.bin');
       await play.succeed([{ do: 'put', local: file.path, remote: path }]);
+      await play.isHeld(path); // what the inside never heard of is in the trail of the DMZ node alone
       await play.succeed([{ do: 'remove', path }]);
       await using raw = await play.stage.raw();
       assert.equal(await raw.sizeOf(path), undefined);

@@ -57,7 +57,7 @@ export const transferCases: readonly Case[] = [
       await play.succeed([{ do: 'put', local: second.path, remote }]);
       await using raw = await play.stage.raw();
       assert.equal(await raw.sizeOf(remote), second.size);
-      assert.deepEqual(await play.heldVersions(remote), [first.sha256, second.sha256]);
+      assert.deepEqual(await play.heldVersions(remote, 2), [first.sha256, second.sha256]);
     },
   },
   {

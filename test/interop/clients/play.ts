@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { eventually } from '../../../scripts/site/walk.ts';
 import { type Client, type GivenUp, joined, type Outcome, type Step } from './client.ts';
 import type { RawPartner } from './raw-partner.ts';
 import { type DoorWishes, type LocalFile, type Stage, sha256Of } from './stage.ts';
@@ -88,8 +89,15 @@ export class Play {
     assert.equal(await sha256Of(path), file.sha256, 'digest fetched');
   }
 
+  /** Waits until the inside knows of so many versions of a file that wait in the DMZ. */
+  async isHeld(path: string, count = 1): Promise<void> {
+    const known = async () => (await this.stage.items(path)).filter(({ state }) => state === 'held').length >= count || undefined;
+    await eventually(`${count} versions of ${path} are held`, known);
+  }
+
   /** SHA-256 of the versions of a file that wait in the DMZ, oldest first; staff pull them by this. */
-  async heldVersions(path: string): Promise<string[]> {
+  async heldVersions(path: string, count = 1): Promise<string[]> {
+    await this.isHeld(path, count);
     return this.stage.pullHeld(path);
   }
 
