@@ -81,6 +81,16 @@ async function upload(
   await session;
 }
 
+/** The DMZ has nothing any more: what was delivered is confirmed too. */
+const dropped = ({ site }: Scene): Promise<boolean> =>
+  eventually('the DMZ drops its copy', async () => (await filesBelow(join(site.dmz.state, 'objects'))).length === 0 || undefined);
+
+async function comeToRest(s: Scene): Promise<void> {
+  await dropped(s);
+  await sleep(500); // a late duplicate would show now
+  await s.supervisor.stop();
+}
+
 const content = (name: string): Buffer => Buffer.alloc(300_001, `${name}; `);
 
 it('an acknowledged upload survives a power cut of the DMZ host at that instant', { timeout: 120_000 }, async () => {
@@ -97,8 +107,7 @@ it('an acknowledged upload survives a power cut of the DMZ host at that instant'
     await s.restore(['dmz']);
     await eventually(`${name} is delivered`, async () => s.consumer.has(name) || undefined);
   }
-  await sleep(500); // a late duplicate would show now
-  await s.supervisor.stop();
+  await comeToRest(s);
   assert.deepEqual([...s.consumer.faults, ...(await residue(s.site))], []);
 });
 
@@ -125,7 +134,7 @@ it('what fsync@openssh.com has acknowledged of an upload survives a power cut at
   assert.equal(code, 0, output);
   assert.match(output, / 200001 .*flushed/);
   await eventually('it is delivered', async () => s.consumer.has('flushed') || undefined);
-  await s.supervisor.stop();
+  await comeToRest(s);
   assert.deepEqual([...s.consumer.faults, ...(await residue(s.site))], []);
 });
 
@@ -136,16 +145,14 @@ it('a delivered file survives a power cut of the inside as soon as the DMZ has d
   for (const name of ['one', 'two']) {
     await upload(s, name, content(name), {
       after: async () => {
-        const dropped = async () => (await filesBelow(join(s.site.dmz.state, 'objects'))).length === 0 || undefined;
-        await eventually('the DMZ drops its copy', dropped);
+        await dropped(s);
         await s.cut(['internal']);
       },
     });
     await s.restore(['internal']);
     assert.deepEqual(await delivered(s.site, `acme/${name}`), content(name));
   }
-  await sleep(500);
-  await s.supervisor.stop();
+  await comeToRest(s);
   assert.deepEqual([...s.consumer.faults, ...(await residue(s.site))], []);
 });
 
@@ -161,8 +168,7 @@ it('both hosts lose their power while files are on their way: each arrives once'
     await s.restore(['dmz', 'internal']);
     assert.deepEqual(await delivered(s.site, `acme/${name}`), content(name));
   }
-  await sleep(500);
-  await s.supervisor.stop();
+  await comeToRest(s);
   // A cut between the publication and its flush may take the file away again, and it is delivered once more.
   assert.deepEqual([...s.consumer.faults, ...(await residue(s.site))], []);
 });
